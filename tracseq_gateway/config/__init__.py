@@ -1,0 +1,1 @@
+"""Ground floor: the configuration, a frozen tree parsed once at the start."""
