@@ -27,9 +27,7 @@ Seconds = NewType("Seconds", float)
 
 Network = IPv4Network | IPv6Network
 
-Balance = Literal[
-    "round_robin", "weighted_round_robin", "least_connections", "p2c", "ewma", "consistent_hash"
-]
+Balance = Literal["round_robin", "weighted_round_robin", "least_connections", "p2c", "ewma", "consistent_hash"]
 ACTIVE_BALANCES = frozenset({"round_robin", "weighted_round_robin", "least_connections"})
 
 Role = Literal[
@@ -68,9 +66,7 @@ class Gateway:
     environment: Literal["development", "staging", "production"] = key(
         "development", "Shown by ``/``; the sandbox refuses to start in ``production``."
     )
-    drain_seconds: Seconds = key(
-        Seconds(30.0), "How long open requests may go on after a stop before they are cut."
-    )
+    drain_seconds: Seconds = key(Seconds(30.0), "How long open requests may go on after a stop before they are cut.")
     max_concurrent_requests: int = key(
         1000, "Requests in flight in one worker; beyond it 503 with Retry-After. 0: no limit."
     )
@@ -180,9 +176,7 @@ class Service:
 
     name: str = field(metadata={"help": "From the table's name.", "planned": None})
     prefix: str = key("", "Public path prefix, matched on whole segments; ``/`` takes what no other prefix matches.")
-    rewrite: str = key(
-        "/api/v1", "What stands for the prefix upstream; empty strips it, the prefix itself keeps it."
-    )
+    rewrite: str = key("/api/v1", "What stands for the prefix upstream; empty strips it, the prefix itself keeps it.")
     instances: tuple[Instance, ...] = key((), "URLs, or tables with ``url`` and ``weight``.")
     balance: Balance = key("round_robin", "How an instance is chosen for a request.")
     host_header: Literal["preserve", "upstream"] = key(
