@@ -1,0 +1,130 @@
+"""Errors as values, and the one table that turns them into responses.
+
+An error knows where it arose (``source``), whether the request may be sent again (``retry``) and the status that the
+client sees. Rooms raise or pass errors; only :func:`problem` makes a response of one.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from attrs import frozen
+
+Source = Literal["client", "gateway", "upstream"]
+
+Retry = Literal["never", "reused", "unsent"]
+"""Whether a request that met this error may be sent again.
+
+``never``: it may have acted. ``unsent``: nothing of it reached the instance. ``reused``: the connection had served
+before and was closed without a byte of an answer, so an idempotent request may go once more on a new connection
+(RFC 9110 section 9.2.2, RFC 9112 section 9.3.1).
+"""
+
+
+@frozen
+class Kind:
+    """One row of the error table."""
+
+    slug: str
+    status: int
+    title: str
+    source: Source
+    retry: Retry = "never"
+    proxy_status: str | None = None
+    """The error type of RFC 9209 section 2.3; None for what is the client's own."""
+
+
+# What a client did.
+BAD_REQUEST = Kind("bad-request", 400, "Bad Request", "client")
+BAD_TARGET = Kind("bad-target", 400, "Bad Request Target", "client")
+NOT_FOUND = Kind("no-route", 404, "No Route", "client")
+METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "Method Not Allowed", "client")
+REQUEST_TIMEOUT = Kind("request-timeout", 408, "Request Timeout", "client")
+BODY_TOO_LARGE = Kind("body-too-large", 413, "Content Too Large", "client")
+TARGET_TOO_LONG = Kind("target-too-long", 414, "URI Too Long", "client")
+EXPECTATION_FAILED = Kind("expectation-failed", 417, "Expectation Failed", "client")
+HEAD_TOO_LARGE = Kind("head-too-large", 431, "Request Header Fields Too Large", "client")
+NOT_IMPLEMENTED = Kind("not-implemented", 501, "Not Implemented", "client")
+VERSION_NOT_SUPPORTED = Kind("version-not-supported", 505, "HTTP Version Not Supported", "client")
+
+# What the gateway itself ran into.
+INTERNAL = Kind("internal-error", 500, "Internal Server Error", "gateway", proxy_status="proxy_internal_error")
+OVERLOADED = Kind("overloaded", 503, "Gateway Overloaded", "gateway", proxy_status="connection_limit_reached")
+
+# What a service did.
+NO_INSTANCE = Kind(
+    "no-instance", 503, "Service Unavailable", "upstream", retry="unsent", proxy_status="destination_unavailable"
+)
+QUEUE_FULL = Kind("queue-full", 503, "Service Overloaded", "upstream", "unsent", "connection_limit_reached")
+QUEUE_TIMEOUT = Kind("queue-timeout", 503, "Service Overloaded", "upstream", "unsent", "connection_limit_reached")
+CONNECT_REFUSED = Kind("connect-refused", 502, "Bad Gateway", "upstream", "unsent", "connection_refused")
+CONNECT_TIMEOUT = Kind("connect-timeout", 504, "Gateway Timeout", "upstream", "unsent", "connection_timeout")
+CONNECT_FAILED = Kind("connect-failed", 502, "Bad Gateway", "upstream", "unsent", "destination_ip_unroutable")
+NAME_ERROR = Kind("name-error", 502, "Bad Gateway", "upstream", "unsent", "dns_error")
+CLOSED_EARLY = Kind("closed-early", 502, "Bad Gateway", "upstream", proxy_status="connection_terminated")
+STALE_CONNECTION = Kind("stale-connection", 502, "Bad Gateway", "upstream", "reused", "connection_terminated")
+BAD_ANSWER = Kind("bad-answer", 502, "Bad Gateway", "upstream", proxy_status="http_protocol_error")
+ANSWER_TOO_LARGE = Kind(
+    "answer-head-too-large", 502, "Bad Gateway", "upstream", proxy_status="http_response_header_section_size"
+)
+INCOMPLETE_ANSWER = Kind("incomplete-answer", 502, "Bad Gateway", "upstream", proxy_status="http_response_incomplete")
+RESPONSE_TIMEOUT = Kind("response-timeout", 504, "Gateway Timeout", "upstream", proxy_status="http_response_timeout")
+IDLE_TIMEOUT = Kind("idle-timeout", 504, "Gateway Timeout", "upstream", proxy_status="connection_read_timeout")
+TOTAL_TIMEOUT = Kind("total-timeout", 504, "Gateway Timeout", "upstream", proxy_status="http_response_timeout")
+
+
+@frozen
+class GatewayError:
+    """An error that one request met."""
+
+    kind: Kind
+    detail: str = ""
+    """One sentence for the caller; says nothing of hosts behind the gateway."""
+    retry_after: int | None = None
+    """Seconds, for 503."""
+    allow: tuple[str, ...] = ()
+    """The methods that a 405 names."""
+
+
+class RequestRefused(Exception):
+    """A request's bytes break a rule; the connection cannot be used further."""
+
+    def __init__(self, kind: Kind, detail: str) -> None:
+        super().__init__(detail)
+        self.error = GatewayError(kind, detail)
+
+
+class AnswerRefused(Exception):
+    """A service's bytes break a rule; its connection cannot be used further."""
+
+    def __init__(self, detail: str, kind: Kind = BAD_ANSWER) -> None:
+        super().__init__(detail)
+        self.error = GatewayError(kind, detail)
+
+
+Fields = list[tuple[bytes, bytes]]
+
+
+def problem(error: GatewayError, request_id: bytes, via: str) -> tuple[int, Fields, bytes]:
+    """Turn an error into a response: status, fields (without framing) and an RFC 9457 body.
+
+    ``via`` is the gateway's pseudonym, the member of ``Proxy-Status`` (RFC 9209).
+    """
+    kind = error.kind
+    document: dict[str, object] = {
+        "type": f"urn:tracseq:problem:{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+    }
+    if error.detail:
+        document["detail"] = error.detail
+    document["request_id"] = request_id.decode("ascii")
+    fields: Fields = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
+    if kind.proxy_status is not None:
+        fields.append((b"proxy-status", f"{via}; error={kind.proxy_status}".encode("ascii")))
+    if error.retry_after is not None:
+        fields.append((b"retry-after", b"%d" % error.retry_after))
+    if error.allow:
+        fields.append((b"allow", ", ".join(error.allow).encode("ascii")))
+    return kind.status, fields, json.dumps(document).encode("utf-8") + b"\n"

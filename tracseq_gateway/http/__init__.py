@@ -1,0 +1,1 @@
+"""Ground floor: HTTP messages as pure data. No reactor, no Deferred, no socket."""

@@ -1,0 +1,1 @@
+"""Ground floor: what the gateway adds to Twisted's reactor, transports and timers."""

@@ -1,0 +1,108 @@
+"""Many deadlines at the price of few timers.
+
+A gateway sets a deadline several times for each request and hardly ever meets one. Here setting one later is an
+assignment: the timer stays in the slot where it is, and moves on when that slot comes due. One reactor timer turns
+the wheel. Deadlines are met up to one tick late, never early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+_NEVER = float("inf")
+
+
+class Deadlines:
+    """A wheel of slots, each one tick long; ``clock`` gives and measures the time."""
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, tick: float = 0.1) -> None:
+        self.clock = clock
+        self.now: Callable[[], float] = clock.seconds
+        self.tick = tick
+        self._slots: dict[int, list[Timer]] = {}
+        self._turned = int(clock.seconds() / tick)
+        self._call = clock.callLater(tick, self._turn)
+
+    def stop(self) -> None:
+        """Turn no further."""
+        if self._call.active():
+            self._call.cancel()
+
+    def enter(self, timer: Timer, slot: int) -> None:
+        """Look at ``timer`` when ``slot`` comes due."""
+        waiting = self._slots.get(slot)
+        if waiting is None:
+            self._slots[slot] = [timer]
+        else:
+            waiting.append(timer)
+
+    def _turn(self) -> None:
+        now = self.now()
+        reached = int(now / self.tick)
+        self._call = self.clock.callLater(self.tick, self._turn)
+        for slot in range(self._turned + 1, reached + 1):
+            for timer in self._slots.pop(slot, ()):
+                try:
+                    timer.look(now, slot)
+                except Exception:
+                    self.log.failure("a deadline's callback failed")
+        self._turned = reached
+
+
+class Timer:
+    """One deadline; calls ``expired`` when it passes. Starting it again moves it."""
+
+    __slots__ = ("_expired", "_slot", "_wheel", "_when")
+
+    def __init__(self, wheel: Deadlines, expired: Callable[[], None]) -> None:
+        self._wheel = wheel
+        self._expired: Callable[[], None] | None = expired
+        self._when = _NEVER
+        self._slot = 0
+
+    def start(self, seconds: float) -> None:
+        """Set the deadline ``seconds`` from now; 0 means none."""
+        if not seconds:
+            self._when = _NEVER
+            return
+        wheel = self._wheel
+        self._when = when = wheel.now() + seconds
+        slot = int(when / wheel.tick) + 1
+        if not self._slot or slot < self._slot:
+            self._slot = slot
+            wheel.enter(self, slot)
+
+    def stop(self) -> None:
+        """Forget the deadline."""
+        self._when = _NEVER
+
+    def close(self) -> None:
+        """Forget the deadline and what it would have called, for good."""
+        self._when = _NEVER
+        self._expired = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a deadline is set."""
+        return self._when is not _NEVER
+
+    def look(self, now: float, slot: int) -> None:
+        """Called by the wheel when a slot comes due in which this timer was entered."""
+        if slot != self._slot:
+            return
+        self._slot = 0
+        when = self._when
+        if when == _NEVER:
+            return
+        if when > now:
+            self._slot = int(when / self._wheel.tick) + 1
+            self._wheel.enter(self, self._slot)
+            return
+        self._when = _NEVER
+        if self._expired is not None:
+            self._expired()

@@ -1,0 +1,89 @@
+"""TCP transports that send at once when nothing is queued.
+
+Twisted's ``write`` only queues: the bytes leave at the next turn of the reactor, after two ``epoll_ctl`` calls. Here a
+write on an idle transport is a ``send``; whatever the kernel does not take, and every state but the plain one, goes
+the way that Twisted wrote, so that producers, ``loseConnection`` after a flush, half-close and TLS above keep their
+meaning.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IProtocolFactory
+
+
+class _EagerWrites:
+    """Mixed in before a :class:`tcp.Connection`."""
+
+    connected: int
+    dataBuffer: bytes
+    offset: int
+    _tempDataBuffer: list[bytes]
+    _tempDataLen: int
+    TLS: bool
+    producer: Any
+    streamingProducer: bool
+    socket: socket.socket
+
+    def write(self, data: bytes) -> None:
+        """Send now what the kernel takes now, and queue the rest."""
+        if (
+            self.dataBuffer
+            or self._tempDataBuffer
+            or self.TLS
+            or not self.connected
+            or self._writeDisconnected  # type: ignore[attr-defined]
+            or self._writeDisconnecting  # type: ignore[attr-defined]
+            or self.disconnecting  # type: ignore[attr-defined]
+            or (self.producer is not None and not self.streamingProducer)
+        ):
+            super().write(data)  # type: ignore[misc]
+            return
+        try:
+            sent = self.socket.send(data)
+        except OSError:
+            # Would block, or broken: Twisted's own path waits, or finds the error and reports the loss.
+            sent = 0
+        if sent != len(data):
+            super().write(data[sent:])  # type: ignore[misc]
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """Send the pieces with one call."""
+        self.write(b"".join(iovec))
+
+    def unsent(self) -> int:
+        """Bytes that wait in this process for the peer to take them."""
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+
+class EagerServer(_EagerWrites, tcp.Server):
+    """A connection that was accepted."""
+
+
+class EagerClient(_EagerWrites, tcp.Client):
+    """A connection that was opened."""
+
+
+class EagerPort(tcp.Port):
+    """A listening port whose connections write eagerly."""
+
+    transport = EagerServer
+
+    @classmethod
+    def adopt(cls, reactor: Any, listening: socket.socket, factory: IProtocolFactory) -> EagerPort:
+        """Serve a socket that is bound and listening already; takes it over."""
+        listening.setblocking(False)
+        port: EagerPort = cls._fromListeningDescriptor(reactor, listening.detach(), listening.family, factory)
+        port.startListening()
+        return port
+
+
+class EagerConnector(tcp.Connector):
+    """Opens connections that write eagerly."""
+
+    def _makeTransport(self) -> EagerClient:
+        return EagerClient(self.host, self.port, self.bindAddress, self, self.reactor)
