@@ -7,6 +7,7 @@ client sees. Rooms raise or pass errors; only :func:`problem` makes a response o
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import Literal
 
 from attrs import frozen
@@ -34,6 +35,11 @@ class Kind:
     proxy_status: str | None = None
     """The error type of RFC 9209 section 2.3; None for what is the client's own."""
 
+    @property
+    def reason(self) -> bytes:
+        """The reason phrase of the status line."""
+        return HTTPStatus(self.status).phrase.encode("ascii")
+
 
 # What a client did.
 BAD_REQUEST = Kind("bad-request", 400, "Bad Request", "client")
@@ -51,6 +57,7 @@ VERSION_NOT_SUPPORTED = Kind("version-not-supported", 505, "HTTP Version Not Sup
 # What the gateway itself ran into.
 INTERNAL = Kind("internal-error", 500, "Internal Server Error", "gateway", proxy_status="proxy_internal_error")
 OVERLOADED = Kind("overloaded", 503, "Gateway Overloaded", "gateway", proxy_status="connection_limit_reached")
+LOOP_DETECTED = Kind("loop-detected", 508, "Loop Detected", "gateway", proxy_status="proxy_loop_detected")
 
 # What a service did.
 NO_INSTANCE = Kind(

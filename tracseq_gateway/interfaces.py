@@ -1,13 +1,16 @@
-"""What rooms tell each other: the values that cross a room's door.
+"""What rooms tell each other: the values and the protocols that cross a room's door.
 
 Rooms on one floor do not import each other; they meet here.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 from attrs import frozen
+
+from tracseq_gateway.errors import Fields, GatewayError
+from tracseq_gateway.http.message import RequestHead
 
 State = Literal["unknown", "healthy", "unhealthy"]
 
@@ -37,3 +40,86 @@ class WorkerHealth:
     configured: int
     running: int
     restarts: int = 0
+
+
+class Answerer(Protocol):
+    """Who works on a request once it is dispatched; the server side tells it what the client does."""
+
+    def body_received(self, data: bytes) -> None:
+        """More of the request body came."""
+
+    def body_ended(self) -> None:
+        """The request body is complete."""
+
+    def client_gone(self) -> None:
+        """The request is over: the client left, or broke off its body. Nothing more may be answered."""
+
+    def pause(self) -> None:
+        """The client reads slower than it is answered: send nothing until :meth:`resume`."""
+
+    def resume(self) -> None:
+        """The client has read what was sent."""
+
+
+class Request(Protocol):
+    """A client's request as the rooms behind the server see it, whatever protocol it came by.
+
+    It is answered once: by :meth:`begin` (and :meth:`send` until one of both says ``done``), by :meth:`refuse`, or by
+    :meth:`abort` after :meth:`begin`.
+    """
+
+    head: RequestHead
+    request_id: bytes
+    client: str
+    """The client's address; behind trusted proxies, the one that they vouch for."""
+    forwarded: bytes
+    """The lines that tell a service where the request comes from, each with its CRLF."""
+    max_body: int
+    """Most bytes of body, counted while they come; beyond it the request is refused with 413. 0: no limit."""
+    begun: bool
+    """Whether an answer has begun."""
+    finished: bool
+    """Whether the request is over: answered, refused, or its client gone."""
+
+    def body_exceeds(self, limit: int) -> bool:
+        """Whether the body is known to be longer than ``limit`` bytes."""
+
+    def attend(self, answerer: Answerer) -> None:
+        """Make known who works on the request, so that he hears of what the client does."""
+
+    def take_body(self) -> tuple[bytes, bool]:
+        """Start to receive: return what has come of the body and whether that is all; the rest goes to who attends.
+
+        A client that waits for it gets its 100 (Continue) now.
+        """
+
+    def pause_body(self) -> None:
+        """Receive no more of the body for now."""
+
+    def resume_body(self) -> None:
+        """Receive the body again."""
+
+    def interim(self, status: int, reason: bytes, fields: Fields) -> None:
+        """Pass on an interim response (1xx)."""
+
+    def begin(self, status: int, reason: bytes, fields: Fields, length: int | None, data: bytes, done: bool) -> None:
+        """Send a head and the first bytes of the body.
+
+        ``length`` is the body's length if it is known. ``fields`` has lower-case names and says nothing of framing.
+        """
+
+    def send(self, data: bytes, done: bool) -> None:
+        """Send more of the body."""
+
+    def refuse(self, error: GatewayError) -> None:
+        """Answer with an error, or cut the answer off if one has begun."""
+
+    def abort(self) -> None:
+        """Cut off an answer that cannot be completed, so that the client sees that it is not whole."""
+
+
+class Stage(Protocol):
+    """A stage of a request's way that takes over the request and sees that it is answered."""
+
+    def __call__(self, request: Request) -> None:
+        """Take over the request."""

@@ -17,7 +17,7 @@ from twisted.internet.main import installReactor
 class GatewayReactor(EPollReactor):
     """See the module."""
 
-    seconds = staticmethod(time.monotonic)  # type: ignore[assignment]
+    seconds = staticmethod(time.monotonic)
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait for events, at most ``timeout`` seconds, and serve them."""

@@ -14,6 +14,10 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.main import CONNECTION_LOST
+
+_LAST_READS = 4
+_MOST_ACCEPTS = 4096
 
 
 class _EagerWrites:
@@ -65,7 +69,20 @@ class EagerServer(_EagerWrites, tcp.Server):
 
 
 class EagerClient(_EagerWrites, tcp.Client):
-    """A connection that was opened."""
+    """A connection that was opened.
+
+    A service that refuses a long body answers and closes, and our next write then fails: what it said before is still
+    read, so that its answer is not lost with the connection.
+    """
+
+    def doWrite(self) -> Any:
+        """Write what is queued."""
+        why = super().doWrite()
+        if why is CONNECTION_LOST:
+            for _ in range(_LAST_READS):
+                if self.disconnected or self.doRead() is not None:
+                    break
+        return why
 
 
 class EagerPort(tcp.Port):
@@ -80,6 +97,16 @@ class EagerPort(tcp.Port):
         port: EagerPort = cls._fromListeningDescriptor(reactor, listening.detach(), listening.family, factory)
         port.startListening()
         return port
+
+    def accept_waiting(self) -> None:
+        """Accept the connections that the kernel has already made for us, before the port closes upon them."""
+        if not self.connected:
+            return
+        for _ in range(_MOST_ACCEPTS):
+            before = self.sessionno
+            self.doRead()
+            if self.sessionno == before:
+                return
 
 
 class EagerConnector(tcp.Connector):

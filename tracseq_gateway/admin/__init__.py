@@ -1,0 +1,1 @@
+"""A room: what the gateway answers itself."""

@@ -1,0 +1,68 @@
+"""The gateway's own pages as a resource tree."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from tracseq_gateway.admin.status import Document, Status
+from tracseq_gateway.errors import METHOD_NOT_ALLOWED, NOT_FOUND, GatewayError
+
+
+class Page(Resource):
+    """A JSON document, made anew for each request."""
+
+    def __init__(self, document: Callable[[], tuple[int, Document]]) -> None:
+        super().__init__()
+        self._document = document
+
+    def render(self, request: Any) -> Any:
+        """Answer GET and HEAD; refuse other methods."""
+        if request.method not in (b"GET", b"HEAD"):
+            request.refuse(GatewayError(METHOD_NOT_ALLOWED, "this page can only be read", allow=("GET", "HEAD")))
+            return NOT_DONE_YET
+        status, document = self._document()
+        request.setResponseCode(status)
+        request.setHeader(b"content-type", b"application/json")
+        request.setHeader(b"cache-control", b"no-store")
+        return json.dumps(document, indent=2).encode("utf-8") + b"\n"
+
+    def getChild(self, path: bytes, request: Any) -> Resource:
+        """A trailing slash is the page itself; anything else below it does not exist."""
+        return self if path == b"" else Missing()
+
+
+class Missing(Resource):
+    """Nothing here."""
+
+    isLeaf = True
+
+    def render(self, request: Any) -> Any:
+        """Answer 404."""
+        request.refuse(GatewayError(NOT_FOUND, "the gateway has no such page"))
+        return NOT_DONE_YET
+
+
+def pages(status: Status, now: Callable[[], float] = time.time) -> Resource:
+    """Build the tree: ``/``, ``/health`` with ``live``, ``ready`` and ``services`` below, ``/services``.
+
+    ``/health`` and ``/health/ready`` answer 200 while the gateway takes requests and 503 while it drains;
+    ``/health/live`` answers 200 as long as the process does.
+    """
+
+    def serving() -> int:
+        return 503 if status.draining else 200
+
+    root = Page(lambda: (200, status.root()))
+    health = Page(lambda: (serving(), status.health(now())))
+    health.putChild(b"live", Page(lambda: (200, {"status": "alive"})))
+    health.putChild(b"ready", Page(lambda: (serving(), {"status": "draining" if status.draining else "ready"})))
+    health.putChild(b"services", Page(lambda: (200, status.services_health(now()))))
+    root.putChild(b"health", health)
+    root.putChild(b"services", Page(lambda: (200, status.services())))
+    return root

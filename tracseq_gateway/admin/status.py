@@ -1,0 +1,137 @@
+"""What one worker knows of the gateway, as the status pages show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tracseq_gateway import __version__
+from tracseq_gateway.config.model import Config
+from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+
+Document = dict[str, Any]
+
+
+def stamp(seconds: float) -> str | None:
+    """Seconds since the epoch as RFC 3339 in UTC; None for 0, which means never."""
+    if not seconds:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Status:
+    """Collects what the supervisor pushes, and describes it."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._health = {
+            (service.name, instance.url): InstanceHealth(service.name, instance.url)
+            for service in config.services.values()
+            for instance in service.instances
+        }
+        self._workers: WorkerHealth | None = None
+        self.draining = False
+
+    def update_instances(self, instances: Iterable[InstanceHealth]) -> None:
+        """Take over the newest states."""
+        for health in instances:
+            if (health.service, health.url) in self._health:
+                self._health[health.service, health.url] = health
+
+    def update_workers(self, workers: WorkerHealth) -> None:
+        """Take over how many workers there are."""
+        self._workers = workers
+
+    def of_service(self, name: str) -> Sequence[InstanceHealth]:
+        """The instances of one service."""
+        return [health for health in self._health.values() if health.service == name]
+
+    def service_state(self, name: str) -> str:
+        """``healthy``, ``degraded`` (some instance is not), ``unhealthy`` (none is) or ``unknown`` (not probed yet)."""
+        states = {health.state for health in self.of_service(name)}
+        if states <= {"unknown"}:
+            return "unknown"
+        if "unhealthy" not in states:
+            return "healthy"
+        return "degraded" if states & {"healthy", "unknown"} else "unhealthy"
+
+    def overall(self) -> str:
+        """``healthy``, ``unhealthy`` when no service can be used, else ``degraded``."""
+        states = {self.service_state(name) for name in self._config.services}
+        if states <= {"healthy", "unknown"}:
+            return "healthy"
+        return "unhealthy" if states == {"unhealthy"} else "degraded"
+
+    def health(self, now: float) -> Document:
+        """``GET /health``."""
+        document: Document = {
+            "status": "draining" if self.draining else "healthy",
+            "service": "tracseq-gateway",
+            "version": __version__,
+            "timestamp": stamp(now),
+            "services": self.overall(),
+        }
+        if self._workers is not None:
+            document["workers"] = {
+                "configured": self._workers.configured,
+                "running": self._workers.running,
+                "restarts": self._workers.restarts,
+            }
+        return document
+
+    def services_health(self, now: float) -> Document:
+        """``GET /health/services``."""
+        return {
+            "status": self.overall(),
+            "timestamp": stamp(now),
+            "services": {
+                name: {
+                    "status": self.service_state(name),
+                    "instances": [_instance(health) for health in self.of_service(name)],
+                }
+                for name in self._config.services
+            },
+        }
+
+    def services(self) -> Document:
+        """``GET /services``."""
+        return {
+            "services": [
+                {
+                    "name": service.name,
+                    "prefix": service.prefix,
+                    "status": self.service_state(service.name),
+                    "instances": len(service.instances),
+                    "balance": service.balance,
+                    "max_body": service.max_body,
+                }
+                for service in self._config.services.values()
+            ]
+        }
+
+    def root(self) -> Document:
+        """``GET /``."""
+        return {
+            "name": "TracSeq Gateway",
+            "version": __version__,
+            "status": "draining" if self.draining else "running",
+            "environment": self._config.gateway.environment,
+            "services": {service.name: service.prefix for service in self._config.services.values()},
+            "links": {
+                "health": "/health",
+                "health_of_services": "/health/services",
+                "services": "/services",
+            },
+        }
+
+
+def _instance(health: InstanceHealth) -> Document:
+    return {
+        "url": health.url,
+        "state": health.state,
+        "since": stamp(health.since),
+        "checked": stamp(health.checked),
+        "latency_ms": None if health.latency is None else round(health.latency * 1000, 2),
+        "error": health.error,
+    }

@@ -1,0 +1,1 @@
+"""A room: the links that every request to a service passes."""

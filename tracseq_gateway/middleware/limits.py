@@ -1,0 +1,48 @@
+"""Links that bound what the gateway takes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tracseq_gateway.errors import BODY_TOO_LARGE, LOOP_DETECTED, OVERLOADED, GatewayError
+from tracseq_gateway.http.forwarding import hops_through
+from tracseq_gateway.interfaces import Request
+from tracseq_gateway.middleware.chain import Link
+
+MOST_HOPS = 5
+"""How often a request may pass this gateway: more is a loop (RFC 9110 section 7.6)."""
+
+
+def concurrency_limit(most: int, active: Callable[[], int]) -> Link:
+    """Refuse with 503 while more than ``most`` requests are active in this worker, this one included."""
+
+    def check(request: Request) -> GatewayError | None:
+        if active() > most:
+            return GatewayError(OVERLOADED, "too many requests at once", retry_after=1)
+        return None
+
+    return check
+
+
+def body_limit(most: int) -> Link:
+    """Refuse with 413 a body of more than ``most`` bytes: at once if it says so, else when it has come so far."""
+
+    def check(request: Request) -> GatewayError | None:
+        request.max_body = most
+        if request.body_exceeds(most):
+            return GatewayError(BODY_TOO_LARGE, f"a request body larger than {most} bytes")
+        return None
+
+    return check
+
+
+def loop_guard(pseudonym: str) -> Link:
+    """Refuse with 508 a request that has come by too often."""
+    name = pseudonym.encode("ascii")
+
+    def check(request: Request) -> GatewayError | None:
+        if hops_through(request.head.fields, name) >= MOST_HOPS:
+            return GatewayError(LOOP_DETECTED, "the request runs in a circle")
+        return None
+
+    return check

@@ -1,0 +1,1 @@
+"""A room: from a path to who answers it."""

@@ -1,0 +1,1 @@
+"""A room: bytes from clients become requests, and answers become bytes again."""

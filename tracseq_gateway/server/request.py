@@ -1,0 +1,216 @@
+"""One request, whatever channel it came by.
+
+The channel (HTTP/1.1 here; HTTP/2 can drive the same class) feeds it a head and a body, and carries out what it asks
+through :class:`Channel`. Rooms behind it see :class:`tracseq_gateway.interfaces.Request`; resources of twisted.web
+see the part of ``IRequest`` in :mod:`tracseq_gateway.server.resource_request`.
+"""
+
+from __future__ import annotations
+
+from random import getrandbits
+from typing import Protocol
+
+from twisted.web.resource import IResource
+
+from tracseq_gateway.errors import BODY_TOO_LARGE, Fields, GatewayError, problem
+from tracseq_gateway.http.forwarding import accepted_request_id
+from tracseq_gateway.http.message import RequestHead
+from tracseq_gateway.interfaces import Answerer
+from tracseq_gateway.server.resource_request import ResourceRequest
+
+
+class Channel(Protocol):
+    """What a request asks of the connection or stream that it came by."""
+
+    via: str
+    root: IResource
+    secure: bool
+    local_port: int
+
+    def date(self) -> bytes:
+        """The time of day, for a Date field."""
+
+    def begin(
+        self,
+        request: GatewayRequest,
+        status: int,
+        reason: bytes,
+        fields: Fields,
+        length: int | None,
+        data: bytes,
+        done: bool,
+    ) -> None:
+        """Send a head and the first body bytes; ``done`` ends the answer."""
+
+    def send(self, data: bytes, done: bool) -> None:
+        """Send more body bytes."""
+
+    def interim(self, status: int, reason: bytes, fields: Fields) -> None:
+        """Send an interim response."""
+
+    def abort(self) -> None:
+        """Cut the answer off."""
+
+    def pause_body(self) -> None:
+        """Stop reading the request body."""
+
+    def resume_body(self) -> None:
+        """Go on reading the request body; sends 100 (Continue) if the client waits for it."""
+
+
+class GatewayRequest(ResourceRequest):
+    """A request and the state of its answer."""
+
+    __slots__ = (
+        "_answerer",
+        "_body",
+        "_body_done",
+        "_received",
+        "_taken",
+        "begun",
+        "channel",
+        "client",
+        "finished",
+        "forwarded",
+        "head",
+        "max_body",
+        "request_id",
+    )
+
+    def __init__(self, channel: Channel, head: RequestHead, client: str, forwarded: bytes) -> None:
+        super().__init__()
+        self.channel = channel
+        self.head = head
+        self.client = client
+        self.forwarded = forwarded
+        self.request_id = accepted_request_id(head.get(b"x-request-id")) or b"%032x" % getrandbits(128)
+        self.max_body = 0
+        self.begun = False
+        self.finished = False
+        self._answerer: Answerer | None = None
+        self._body: list[bytes] = []
+        self._body_done = not head.length
+        self._received = 0
+        self._taken = False
+
+    def process(self) -> None:
+        """Hand the request to the resource tree."""
+        self.render_from(self.channel.root)
+
+    # What the channel tells.
+
+    def body_received(self, data: bytes) -> bool:
+        """More of the body came; return whether somebody takes it, so that reading may go on."""
+        self._received += len(data)
+        if self.max_body and self._received > self.max_body:
+            self.break_off(GatewayError(BODY_TOO_LARGE, f"a request body larger than {self.max_body} bytes"))
+            return True
+        if self._taken and self._answerer is not None:
+            self._answerer.body_received(data)
+            return True
+        self._body.append(data)
+        return False
+
+    def body_ended(self) -> None:
+        """The body is complete."""
+        self._body_done = True
+        if self._taken and self._answerer is not None:
+            self._answerer.body_ended()
+
+    def break_off(self, error: GatewayError) -> None:
+        """The client's body broke a rule: stop who works on the request, and refuse it."""
+        if self.finished:
+            return
+        answerer, self._answerer = self._answerer, None
+        if answerer is not None:
+            answerer.client_gone()
+        self.refuse(error)
+
+    def client_gone(self) -> None:
+        """The connection is lost before the answer was complete."""
+        self.finished = True
+        answerer, self._answerer = self._answerer, None
+        if answerer is not None:
+            answerer.client_gone()
+        self.connection_lost()
+
+    def pause_answer(self) -> None:
+        """The client's side is full."""
+        if self._answerer is not None:
+            self._answerer.pause()
+
+    def resume_answer(self) -> None:
+        """The client's side has room again."""
+        if self._answerer is not None:
+            self._answerer.resume()
+
+    # What the rooms behind ask.
+
+    def attend(self, answerer: Answerer) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        self._answerer = answerer
+
+    def take_body(self) -> tuple[bytes, bool]:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        self._taken = True
+        if self._body_done and not self._body:
+            return b"", True
+        data = b"".join(self._body)
+        self._body.clear()
+        if not self._body_done:
+            self.channel.resume_body()
+        return data, self._body_done
+
+    def body_exceeds(self, limit: int) -> bool:
+        """Whether the body is known to be longer than ``limit`` bytes."""
+        return self.head.length > limit or self._received > limit
+
+    def pause_body(self) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if not self.finished:
+            self.channel.pause_body()
+
+    def resume_body(self) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if not self.finished:
+            self.channel.resume_body()
+
+    def interim(self, status: int, reason: bytes, fields: Fields) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if not self.begun and not self.finished:
+            self.channel.interim(status, reason, fields)
+
+    def begin(self, status: int, reason: bytes, fields: Fields, length: int | None, data: bytes, done: bool) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if self.finished:
+            return
+        self.begun = True
+        self.finished = done
+        for name, _ in fields:
+            if name == b"date":
+                break
+        else:
+            fields.append((b"date", self.channel.date()))
+        fields.append((b"x-request-id", self.request_id))
+        self.channel.begin(self, status, reason, fields, length, data, done)
+
+    def send(self, data: bytes, done: bool) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if self.finished:
+            return
+        self.finished = done
+        self.channel.send(data, done)
+
+    def refuse(self, error: GatewayError) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if self.begun:
+            self.abort()
+            return
+        status, fields, body = problem(error, self.request_id, self.channel.via)
+        self.begin(status, error.kind.reason, fields, len(body), body, True)
+
+    def abort(self) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if not self.finished:
+            self.finished = True
+            self.channel.abort()

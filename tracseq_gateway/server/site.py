@@ -1,0 +1,120 @@
+"""The server of one worker: what its client connections share."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from random import getrandbits
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.web.resource import IResource
+from twisted.web.server import Site
+
+from tracseq_gateway.config.model import Client, Network
+from tracseq_gateway.http.message import HeadLimits
+from tracseq_gateway.net.deadlines import Deadlines
+from tracseq_gateway.server.channel import HTTPChannel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class GatewaySite(Site):
+    """Makes a channel for each connection, counts, and drains."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        root: IResource,
+        reactor: Any,
+        deadlines: Deadlines,
+        limits: Client,
+        trusted: Sequence[Network],
+        via: str,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(root, reactor=reactor)
+        self.deadlines = deadlines
+        self.limits = limits
+        self.trusted = trusted
+        self.via = via
+        self.head_limits = HeadLimits(
+            limits.request_line, limits.head, limits.headers, limits.encoded_slashes == "keep"
+        )
+        self.draining = False
+        self.active = 0
+        self.channels: set[HTTPChannel] = set()
+        self._drained: Deferred[int] | None = None
+        self._clock: IReactorTime = reactor
+        self._wall_clock = wall_clock
+        self._dated = 0
+        self._date = b""
+
+    def startFactory(self) -> None:
+        """Start nothing: the log of twisted.web is not used."""
+
+    def stopFactory(self) -> None:
+        """Nothing was started."""
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Make the channel of a new connection."""
+        return HTTPChannel(self)
+
+    def opened(self, channel: HTTPChannel) -> bool:
+        """Count a connection in; return False if there is no room for it."""
+        self.channels.add(channel)
+        most = self.limits.max_connections
+        return not most or len(self.channels) <= most
+
+    def closed(self, channel: HTTPChannel) -> None:
+        """Count a connection out."""
+        self.channels.discard(channel)
+
+    def request_ended(self) -> None:
+        """Count a request out."""
+        self.active -= 1
+        if not self.active and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.callback(0)
+
+    def new_request_id(self) -> bytes:
+        """Make the id of a request: 32 hex digits, as long as a trace id of W3C Trace Context."""
+        return b"%032x" % getrandbits(128)
+
+    def date(self) -> bytes:
+        """The time of day as a Date field has it."""
+        now = int(self._wall_clock())
+        if now != self._dated:
+            self._dated = now
+            self._date = formatdate(now, usegmt=True).encode("ascii")
+        return self._date
+
+    def drain(self, seconds: float) -> Deferred[int]:
+        """Close what is idle, let requests finish for at most ``seconds``, then cut them.
+
+        Fires with the number of requests that were cut. The caller has stopped accepting connections.
+        """
+        self.draining = True
+        for channel in list(self.channels):
+            channel.drain()
+        if not self.active:
+            return succeed(0)
+        drained: Deferred[int] = Deferred()
+        self._drained = drained
+        deadline = self._clock.callLater(seconds, self._cut)
+
+        def stop(cut: int) -> int:
+            if deadline.active():
+                deadline.cancel()
+            return cut
+
+        return drained.addCallback(stop)
+
+    def _cut(self) -> None:
+        drained, self._drained = self._drained, None
+        cut = sum(channel.cut() for channel in list(self.channels))
+        if drained is not None:
+            drained.callback(cut)

@@ -1,0 +1,241 @@
+"""Active health: each instance of each service is asked now and then whether it is well.
+
+House rules:
+
+1. What an outcome means for an instance's state is decided by :func:`judge`, which is pure; the rest is I/O.
+2. An instance has at most one probe in flight, and every probe ends: in an answer, in an error, or at its timeout.
+3. A probe opens a connection of its own, for whether one can connect is part of the question.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Final, NoReturn
+
+from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.error import ConnectionClosed, ConnectionRefusedError, DNSLookupError, NoRouteError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone, ResponseFailed
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IResponse
+
+from tracseq_gateway.config.model import Health, Service
+from tracseq_gateway.interfaces import InstanceHealth, State
+
+JITTER: Final = 0.1
+"""The share of the interval by which the time between two probes varies, up and down: instances that were first
+probed together drift apart, and so do gateways that were started together."""
+
+LARGEST_BODY: Final = 64 * 1024
+"""Bytes of an answer that are read. What follows is not waited for: the status has been given."""
+
+
+@frozen
+class Outcome:
+    """How one probe ended."""
+
+    seconds: float
+    error: str | None = None
+    """In a few words; None for a success."""
+
+
+@frozen
+class Standing:
+    """What is known of an instance, and what speaks against it."""
+
+    health: InstanceHealth
+    contrary: int = 0
+    """Outcomes in a row that contradict the state."""
+
+
+def judge(standing: Standing, outcome: Outcome, policy: Health, now: float) -> Standing:
+    """What is known after ``outcome``, which came at ``now`` (seconds since the epoch).
+
+    The first outcome decides alone; later ones change the state when as many in a row as ``policy`` asks for
+    contradict it.
+    """
+    health = evolve(standing.health, checked=now, error=outcome.error)
+    if outcome.error is None:
+        health = evolve(health, latency=outcome.seconds)
+    seen: State = "healthy" if outcome.error is None else "unhealthy"
+    if seen == health.state:
+        return Standing(health)
+    contrary = standing.contrary + 1
+    needed = {"unknown": 1, "healthy": policy.unhealthy_after, "unhealthy": policy.healthy_after}[health.state]
+    if contrary < needed:
+        return Standing(health, contrary)
+    return Standing(evolve(health, state=seen, since=now))
+
+
+@frozen
+class Tools:
+    """What the probes work with."""
+
+    reactor: IReactorTime
+    agent: IAgent
+    """Without a persistent pool: see rule 3."""
+    report: Callable[[InstanceHealth], None]
+    """Told after each probe."""
+    random: Random
+    now: Callable[[], float] = time.time
+    """Seconds since the epoch; the reactor's clock need not be that."""
+
+
+class HealthMonitor:
+    """Probes all instances of all services, each at its service's interval."""
+
+    def __init__(self, services: Iterable[Service], tools: Tools) -> None:
+        self._probers = [Prober(service, instance.url, tools) for service in services for instance in service.instances]
+
+    def snapshot(self) -> tuple[InstanceHealth, ...]:
+        """What is known now of every instance, in the order of the configuration."""
+        return tuple(prober.health for prober in self._probers)
+
+    def start(self) -> Deferred[None]:
+        """Probe all instances at once and go on; fires when each that is probed has been probed once."""
+        return gatherResults([prober.start() for prober in self._probers]).addCallback(lambda _: None)
+
+    def stop(self) -> None:
+        """Probe no more; probes in flight are broken off and not reported."""
+        for prober in self._probers:
+            prober.stop()
+
+
+class Prober:
+    """Probes one instance."""
+
+    def __init__(self, service: Service, url: str, tools: Tools) -> None:
+        self._policy = service.health
+        self._target = (url.rstrip("/") + service.health.path).encode()
+        self._tools = tools
+        self._standing = Standing(InstanceHealth(service.name, url))
+        self._loop: LoopingCall | None = None
+        self._round: Deferred[None] | None = None
+        self._stopped = False
+        self._first: Deferred[None] = Deferred()
+
+    @property
+    def health(self) -> InstanceHealth:
+        """What is known now."""
+        return self._standing.health
+
+    def start(self) -> Deferred[None]:
+        """Begin; fires after the first probe, or at once when the interval is 0 and nothing is probed."""
+        if not self._policy.interval:
+            self._first.callback(None)
+            return self._first
+        # A call takes one jittered interval, its pause included, so the loop itself adds none.
+        self._loop = LoopingCall(self._begin_round)
+        self._loop.clock = self._tools.reactor
+        self._loop.start(0).addErrback(self._broken)
+        return self._first
+
+    def stop(self) -> None:
+        """End, in the middle of a probe if need be."""
+        self._stopped = True
+        if self._loop is not None and self._loop.running:
+            self._loop.stop()
+            if self._round is not None:
+                self._round.cancel()
+
+    def _begin_round(self) -> Deferred[None]:
+        self._round = Deferred.fromCoroutine(self._probe_and_pause())
+        return self._round
+
+    async def _probe_and_pause(self) -> None:
+        reactor = self._tools.reactor
+        began = reactor.seconds()
+        error = await self._probe()
+        if self._stopped:
+            return  # the probe was broken off
+        ended = reactor.seconds()
+        self._standing = judge(self._standing, Outcome(ended - began, error), self._policy, self._tools.now())
+        self._tools.report(self.health)
+        if not self._first.called:
+            self._first.callback(None)
+        pause = self._policy.interval * self._tools.random.uniform(1 - JITTER, 1 + JITTER)
+        await deferLater(reactor, max(0.0, began + pause - ended))
+
+    async def _probe(self) -> str | None:
+        """Why the probe failed, in a few words; None if it did not."""
+        timeout = self._policy.timeout
+        asked = Deferred.fromCoroutine(fetch_status(self._tools.agent, self._target))
+        try:
+            status = await asked.addTimeout(timeout, self._tools.reactor, onTimeoutCancel=_late)
+        except Exception as error:
+            return describe(error)
+        return None if 200 <= status < 400 else f"status {status}"
+
+    def _broken(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            Logger().failure("the probes of {url} have ended", failure, url=self.health.url)
+
+
+async def fetch_status(agent: IAgent, url: bytes) -> int:
+    """The status of a GET, once the answer is complete or :data:`LARGEST_BODY` of it has come."""
+    headers = Headers({"User-Agent": ["tracseq-gateway health probe"], "Accept": ["*/*"]})
+    response: IResponse = await agent.request(b"GET", url, headers, None)
+    sink = _Sink()
+    response.deliverBody(sink)
+    await sink.done
+    status: int = response.code
+    return status
+
+
+class _Sink(Protocol):
+    """Reads an answer's body and forgets it."""
+
+    def __init__(self) -> None:
+        self.done: Deferred[None] = Deferred(lambda _: self._hang_up())
+        self._left = LARGEST_BODY
+
+    def dataReceived(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0 and not self.done.called:
+            self.done.callback(None)
+            self._hang_up()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        if not self.done.called:
+            if reason.check(ResponseDone, PotentialDataLoss):
+                self.done.callback(None)
+            else:
+                self.done.errback(reason)
+
+    def _hang_up(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+_WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (DNSLookupError, "host not found"),
+    (ConnectionRefusedError, "connection refused"),
+    (NoRouteError, "no route to host"),
+    (ConnectionClosed, "connection closed before the answer was complete"),
+    (ResponseFailed, "not an HTTP answer"),
+)
+"""The first that fits."""
+
+
+def describe(error: Exception) -> str:
+    """An error of a probe in a few words."""
+    if isinstance(error, TimeoutError):
+        return str(error)
+    if isinstance(error, ResponseFailed) and any(reason.check(ConnectionClosed) for reason in error.reasons):
+        error = ConnectionClosed()
+    for kind, words in _WORDS:
+        if isinstance(error, kind):
+            return words
+    return f"{type(error).__name__}: {error}"
+
+
+def _late(result: object, timeout: float) -> NoReturn:
+    raise TimeoutError(f"timed out after {timeout:g} s")

@@ -1,0 +1,196 @@
+"""The connections of one worker to one instance.
+
+Taking and giving are O(1): the connection that came back last goes out first, so that the others grow old and expire.
+A request that finds none waits in a bounded queue; each waiter that may have one more connection causes one to be
+opened, and the first to be free, new or given back, serves the first in the queue.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionRefusedError,
+    DNSLookupError,
+    TimeoutError,
+    UserError,
+)
+from twisted.internet.interfaces import IAddress, IConnector
+from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
+
+from tracseq_gateway.config.model import Connections, Timeouts
+from tracseq_gateway.errors import (
+    CONNECT_FAILED,
+    CONNECT_REFUSED,
+    CONNECT_TIMEOUT,
+    NAME_ERROR,
+    QUEUE_FULL,
+    QUEUE_TIMEOUT,
+    GatewayError,
+    Kind,
+)
+from tracseq_gateway.net.deadlines import Deadlines, Timer
+from tracseq_gateway.upstream.connection import UpstreamConnection
+
+Connect = Callable[[str, int, ClientFactory, float | None], object]
+"""Opens a TCP connection: host, port, factory, seconds that it may take or None."""
+
+
+class Taker(Protocol):
+    """Who wants a connection."""
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """Here it is; to be used at once."""
+
+    def not_connected(self, error: GatewayError) -> None:
+        """There is none to be had."""
+
+
+class Pool(ClientFactory):
+    """See the module."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        limits: Connections,
+        timeouts: Timeouts,
+        deadlines: Deadlines,
+        connect: Connect,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self._limits = limits
+        self._timeouts = timeouts
+        self._deadlines = deadlines
+        self._connect = connect
+        self._idle: dict[UpstreamConnection, None] = {}
+        self._busy: set[UpstreamConnection] = set()
+        self._opening = 0
+        self._waiting: OrderedDict[Taker, float] = OrderedDict()
+        self._closed = False
+        self._queue_timer = Timer(deadlines, self._queue_expired)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Pool {self.host}:{self.port}: {len(self._busy)} busy, {len(self._idle)} idle, "
+            f"{self._opening} opening, {len(self._waiting)} waiting>"
+        )
+
+    def take(self, taker: Taker, *, fresh: bool = False) -> UpstreamConnection | None:
+        """Return a connection now, or None: then ``taker`` is told later, or has been told already.
+
+        ``fresh`` asks for one that has not served before.
+        """
+        if self._idle and not fresh:
+            connection, _ = self._idle.popitem()
+            self._busy.add(connection)
+            return connection
+        if len(self._waiting) >= self._limits.queue:
+            taker.not_connected(GatewayError(QUEUE_FULL, "too many requests wait for this service", retry_after=1))
+            return None
+        if not self._waiting:
+            self._queue_timer.start(self._limits.queue_seconds)
+        self._waiting[taker] = self._deadlines.now() + self._limits.queue_seconds
+        if len(self._busy) + len(self._idle) + self._opening < self._limits.max:
+            self._open()
+        return None
+
+    def leave(self, taker: Taker) -> None:
+        """Wait no longer."""
+        self._waiting.pop(taker, None)
+
+    def give(self, connection: UpstreamConnection) -> None:
+        """Take back a connection that can serve again."""
+        if self._waiting:
+            taker, _ = self._waiting.popitem(last=False)
+            taker.connected(connection)
+            return
+        self._busy.discard(connection)
+        self._idle[connection] = None
+        connection.expire_after(self._limits.idle_seconds)
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        """Forget a connection that is closed or about to be."""
+        if connection in self._busy:
+            self._busy.discard(connection)
+        elif connection in self._idle:
+            del self._idle[connection]
+        else:
+            return
+        # A waiter that found the pool full may open one now.
+        if len(self._waiting) > self._opening and not self._closed:
+            self._open()
+
+    def _open(self) -> None:
+        self._opening += 1
+        self._connect(self.host, self.port, self, self._timeouts.connect or None)
+
+    def close(self) -> None:
+        """Close the idle connections; busy ones close when they are done."""
+        self._closed = True
+        self._queue_timer.close()
+        for connection in list(self._idle):
+            connection.abort()
+
+    # The reactor calls.
+
+    def buildProtocol(self, addr: IAddress | None) -> UpstreamConnection:
+        """A connection was opened."""
+        return _Opened(self, self._deadlines, self._timeouts)
+
+    def opened(self, connection: UpstreamConnection) -> None:
+        """A new connection is ready."""
+        self._opening -= 1
+        self._busy.add(connection)
+        self.give(connection)
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        """No connection could be opened: the first waiter hears of it."""
+        self._opening -= 1
+        if self._waiting:
+            taker, _ = self._waiting.popitem(last=False)
+            taker.not_connected(_connect_error(reason))
+
+    def _queue_expired(self) -> None:
+        """Turn away those who have waited too long."""
+        now = self._deadlines.now()
+        while self._waiting:
+            taker, until = next(iter(self._waiting.items()))
+            if until > now:
+                self._queue_timer.start(until - now)
+                return
+            del self._waiting[taker]
+            taker.not_connected(
+                GatewayError(QUEUE_TIMEOUT, "no connection to the service came free in time", retry_after=1)
+            )
+
+
+class _Opened(UpstreamConnection):
+    """A connection that tells its pool when it is made."""
+
+    def connectionMade(self) -> None:
+        self.transport.setTcpNoDelay(True)
+        self.pool.opened(self)
+
+
+_CONNECT_KINDS: tuple[tuple[type[Exception], Kind, str], ...] = (
+    (ConnectionRefusedError, CONNECT_REFUSED, "the service refused the connection"),
+    (TimeoutError, CONNECT_TIMEOUT, "the service did not accept the connection in time"),
+    (DNSLookupError, NAME_ERROR, "the service's host name is not known"),
+    (UserError, CONNECT_FAILED, "the attempt to connect was given up"),
+    (ConnectError, CONNECT_FAILED, "no connection to the service"),
+)
+
+
+def _connect_error(reason: Failure) -> GatewayError:
+    for kind_of_failure, kind, detail in _CONNECT_KINDS:
+        if reason.check(kind_of_failure):
+            return GatewayError(kind, detail)
+    return GatewayError(CONNECT_FAILED, "no connection to the service")

@@ -1,0 +1,81 @@
+"""One service as a worker sees it: its instances, which of them may take requests, and who is next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from attrs import define
+
+from tracseq_gateway.config.model import Service
+from tracseq_gateway.interfaces import InstanceHealth, State
+from tracseq_gateway.net.deadlines import Deadlines
+from tracseq_gateway.upstream.balance import POLICIES
+from tracseq_gateway.upstream.pool import Connect, Pool
+
+
+@define(eq=False)
+class Instance:
+    """One server process of a service."""
+
+    url: str
+    weight: int
+    authority: bytes
+    """Host and port, as a Host field has them."""
+    pool: Pool
+    state: State = "unknown"
+    in_flight: int = 0
+    current_weight: int = 0
+
+
+class UpstreamService:
+    """A service's instances and the policy that chooses among them."""
+
+    def __init__(self, settings: Service, deadlines: Deadlines, connect: Connect) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.instances = [
+            _instance(instance.url, instance.weight, settings, deadlines, connect) for instance in settings.instances
+        ]
+        self._policy = POLICIES[settings.balance]()
+        self._eligible = list(self.instances)
+
+    def __repr__(self) -> str:
+        states = ", ".join(f"{instance.url} {instance.state}" for instance in self.instances)
+        return f"<UpstreamService {self.name}: {states}>"
+
+    def choose(self, tried: Iterable[Instance] = ()) -> Instance | None:
+        """Return the instance for a request, none of ``tried``; None when no instance may take one."""
+        candidates = self._eligible
+        if tried:
+            candidates = [instance for instance in candidates if instance not in tried]
+        if len(candidates) > 1:
+            return candidates[self._policy.choose(candidates)]
+        return candidates[0] if candidates else None
+
+    def update(self, health: InstanceHealth) -> None:
+        """Take over what a probe said."""
+        for instance in self.instances:
+            if instance.url == health.url:
+                instance.state = health.state
+        healthy = [instance for instance in self.instances if instance.state != "unhealthy"]
+        if not healthy and self.settings.when_all_unhealthy == "use_all":
+            healthy = list(self.instances)
+        self._eligible = healthy
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds after which a client may find an instance again: the next probe, at least."""
+        return max(1, round(self.settings.health.interval))
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        for instance in self.instances:
+            instance.pool.close()
+
+
+def _instance(url: str, weight: int, settings: Service, deadlines: Deadlines, connect: Connect) -> Instance:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
+    pool = Pool(host, port, settings.connections, settings.timeouts, deadlines, connect)
+    return Instance(url, weight, parts.netloc.encode("ascii"), pool)
