@@ -97,9 +97,9 @@ class GatewayError:
 class RequestRefused(Exception):
     """A request's bytes break a rule; the connection cannot be used further."""
 
-    def __init__(self, kind: Kind, detail: str) -> None:
+    def __init__(self, kind: Kind, detail: str, allow: tuple[str, ...] = ()) -> None:
         super().__init__(detail)
-        self.error = GatewayError(kind, detail)
+        self.error = GatewayError(kind, detail, allow=allow)
 
 
 class AnswerRefused(Exception):
@@ -110,11 +110,8 @@ class AnswerRefused(Exception):
         self.error = GatewayError(kind, detail)
 
 
-Fields = list[tuple[bytes, bytes]]
-
-
-def problem(error: GatewayError, request_id: bytes, via: str) -> tuple[int, Fields, bytes]:
-    """Turn an error into a response: status, fields (without framing) and an RFC 9457 body.
+def problem(error: GatewayError, request_id: bytes, via: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Turn an error into a response: fields (without framing) and an RFC 9457 body.
 
     ``via`` is the gateway's pseudonym, the member of ``Proxy-Status`` (RFC 9209).
     """
@@ -127,11 +124,11 @@ def problem(error: GatewayError, request_id: bytes, via: str) -> tuple[int, Fiel
     if error.detail:
         document["detail"] = error.detail
     document["request_id"] = request_id.decode("ascii")
-    fields: Fields = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
+    fields = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
     if kind.proxy_status is not None:
         fields.append((b"proxy-status", f"{via}; error={kind.proxy_status}".encode("ascii")))
     if error.retry_after is not None:
         fields.append((b"retry-after", b"%d" % error.retry_after))
     if error.allow:
         fields.append((b"allow", ", ".join(error.allow).encode("ascii")))
-    return kind.status, fields, json.dumps(document).encode("utf-8") + b"\n"
+    return fields, json.dumps(document).encode("utf-8") + b"\n"

@@ -9,7 +9,8 @@ from typing import Literal, Protocol
 
 from attrs import frozen
 
-from tracseq_gateway.errors import Fields, GatewayError
+from tracseq_gateway.errors import GatewayError
+from tracseq_gateway.http.fields import FieldBlock
 from tracseq_gateway.http.message import RequestHead
 
 State = Literal["unknown", "healthy", "unhealthy"]
@@ -99,13 +100,15 @@ class Request(Protocol):
     def resume_body(self) -> None:
         """Receive the body again."""
 
-    def interim(self, status: int, reason: bytes, fields: Fields) -> None:
+    def interim(self, status: int, reason: bytes, fields: FieldBlock) -> None:
         """Pass on an interim response (1xx)."""
 
-    def begin(self, status: int, reason: bytes, fields: Fields, length: int | None, data: bytes, done: bool) -> None:
+    def begin(
+        self, status: int, reason: bytes, fields: FieldBlock, length: int | None, data: bytes, done: bool
+    ) -> None:
         """Send a head and the first bytes of the body.
 
-        ``length`` is the body's length if it is known. ``fields`` has lower-case names and says nothing of framing.
+        ``length`` is the body's length if it is known; ``fields`` says nothing of framing.
         """
 
     def send(self, data: bytes, done: bool) -> None:

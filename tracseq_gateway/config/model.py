@@ -9,6 +9,7 @@ House rules:
 2. A key that this version knows but does not act on is declared with ``planned=``: the loader warns by name when a
    file sets it, so that nobody believes in a policy that is not there.
 3. Values are in the units of their types (bytes, seconds); text such as ``"50MiB"`` is the loader's business.
+   So are the bounds ``least`` and ``most``: a tree that is built in code (port 0 in a test) is not held to them.
 4. A room gets its own piece (``Timeouts``, ``Service``), never the tree.
 """
 
@@ -25,6 +26,9 @@ Size = NewType("Size", int)
 Seconds = NewType("Seconds", float)
 """A duration. In a file: a number; 0 means no limit where the key says so."""
 
+MOMENT = 0.001
+"""The least duration where 0 would not mean "no limit" but "at once"."""
+
 Network = IPv4Network | IPv6Network
 
 Balance = Literal["round_robin", "weighted_round_robin", "least_connections", "p2c", "ewma", "consistent_hash"]
@@ -40,13 +44,22 @@ Role = Literal[
 ]
 
 
-def key(default: Any, help: str, *, planned: str | None = None, **rest: Any) -> Any:
+def key(
+    default: Any,
+    help: str,
+    *,
+    planned: str | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    **rest: Any,
+) -> Any:
     """Declare a configuration key.
 
     ``help`` is one or two sentences for the operator. ``planned`` names what would act on the key in a later
-    version: until then a file that sets it gets a warning that names the key.
+    version: until then a file that sets it gets a warning that names the key. ``least`` and ``most`` bound a number
+    (both are allowed values); without them the bounds of its type hold, and no type allows a negative number.
     """
-    return field(default=default, metadata={"help": help, "planned": planned}, **rest)
+    return field(default=default, metadata={"help": help, "planned": planned, "least": least, "most": most}, **rest)
 
 
 def table(kind: type[Any], help: str, *, planned: str | None = None) -> Any:
@@ -59,9 +72,9 @@ class Gateway:
     """The gateway as a whole: where it listens and how many processes serve."""
 
     host: str = key("0.0.0.0", "Address to listen on; ``::`` for IPv6.")
-    port: int = key(8000, "TCP port to listen on.")
+    port: int = key(8000, "TCP port to listen on.", least=1, most=65535)
     workers: int | Literal["auto"] = key(
-        "auto", "Worker processes; ``auto`` is one for each CPU that the process may use."
+        "auto", "Worker processes; ``auto`` is one for each CPU that the process may use.", least=1, most=1024
     )
     environment: Literal["development", "staging", "production"] = key(
         "development", "Shown by ``/``; the sandbox refuses to start in ``production``."
@@ -80,22 +93,33 @@ class Gateway:
 class Client:
     """Limits on what one client connection may send, and how slowly."""
 
-    request_line: Size = key(Size(8192), "Longest request line; beyond it 414.")
-    head: Size = key(Size(65536), "Largest request head (request line and fields); beyond it 431.")
-    headers: int = key(100, "Most header fields in a request; beyond it 431.")
-    head_seconds: Seconds = key(
-        Seconds(10.0), "From the first byte of a request to the end of its head, absolute; beyond it 408."
+    request_line: Size = key(Size(8192), "Longest request line; beyond it 414.", least=128, most=1 << 20)
+    head: Size = key(
+        Size(65536), "Largest request head (request line and fields); beyond it 431.", least=1024, most=1 << 24
     )
-    body_idle_seconds: Seconds = key(Seconds(30.0), "Longest silence within a request body; beyond it 408.")
+    headers: int = key(100, "Most header fields in a request; beyond it 431.", least=1, most=10_000)
+    head_seconds: Seconds = key(
+        Seconds(10.0),
+        "From the first byte of a request to the end of its head, absolute; beyond it 408.",
+        least=MOMENT,
+    )
+    body_idle_seconds: Seconds = key(
+        Seconds(30.0), "Longest silence within a request body; beyond it 408.", least=MOMENT
+    )
     body_rate: Size = key(
         Size(256), "Least bytes a second of a request body, over windows of ``body_idle_seconds``. 0: no limit."
     )
-    idle_seconds: Seconds = key(Seconds(60.0), "How long an idle keep-alive connection stays open.")
+    idle_seconds: Seconds = key(Seconds(60.0), "How long an idle keep-alive connection stays open.", least=MOMENT)
     write_idle_seconds: Seconds = key(
-        Seconds(60.0), "How long a client may take no byte of its response before the connection is cut."
+        Seconds(60.0),
+        "How long a client may take no byte of its response before the connection is cut.",
+        least=MOMENT,
     )
     requests_per_connection: int = key(
         1000, "Requests on one connection before it is closed in an orderly way. 0: no limit."
+    )
+    encoded_slashes: Literal["refuse", "keep"] = key(
+        "refuse", "What becomes of %2F and %5C in a path: 400, or passed on as they are."
     )
     max_connections: int = key(
         12000, "Open client connections in one worker; beyond it new ones are closed at once. 0: no limit."
@@ -120,16 +144,16 @@ class Health:
 
     path: str = key("/api/v1/health", "What is asked with GET; a 2xx or 3xx answer is a success.")
     interval: Seconds = key(Seconds(30.0), "Seconds between two probes of one instance. 0: no probes.")
-    timeout: Seconds = key(Seconds(5.0), "Seconds that a probe may take.")
-    unhealthy_after: int = key(3, "Failures in a row that make a healthy instance unhealthy.")
-    healthy_after: int = key(2, "Successes in a row that make an unhealthy instance healthy.")
+    timeout: Seconds = key(Seconds(5.0), "Seconds that a probe may take.", least=MOMENT)
+    unhealthy_after: int = key(3, "Failures in a row that make a healthy instance unhealthy.", least=1)
+    healthy_after: int = key(2, "Successes in a row that make an unhealthy instance healthy.", least=1)
 
 
 @frozen
 class Connections:
     """The pool of connections that one worker keeps to one instance."""
 
-    max: int = key(256, "Most connections, busy and idle together.")
+    max: int = key(256, "Most connections, busy and idle together.", least=1)
     idle_seconds: Seconds = key(
         Seconds(4.0),
         "How long an unused connection is kept. Below the 5 s after which uvicorn and Node.js close theirs.",
@@ -142,15 +166,15 @@ class Connections:
 class Retries:
     """Repeating requests that failed."""
 
-    attempts: int = key(1, "Most further attempts for one request.", planned="retries")
-    budget: float = key(0.2, "Retries in flight as a share of active requests.", planned="retries")
+    attempts: int = key(1, "Most further attempts for one request.", planned="retries", most=100)
+    budget: float = key(0.2, "Retries in flight as a share of active requests.", planned="retries", most=1)
 
 
 @frozen
 class Breaker:
     """The circuit breaker of a service."""
 
-    failures: int = key(5, "Failures in a row that open it.", planned="circuit breakers")
+    failures: int = key(5, "Failures in a row that open it.", planned="circuit breakers", least=1)
     open_seconds: Seconds = key(Seconds(60.0), "How long it stays open.", planned="circuit breakers")
 
 
@@ -158,16 +182,16 @@ class Breaker:
 class RateLimit:
     """A rate and a burst."""
 
-    requests_per_minute: int = key(100, "Sustained rate for one client.", planned="rate limits")
-    burst: int = key(200, "Requests that may come at once.", planned="rate limits")
+    requests_per_minute: int = key(100, "Sustained rate for one client.", planned="rate limits", least=1)
+    burst: int = key(200, "Requests that may come at once.", planned="rate limits", least=1)
 
 
 @frozen
 class Instance:
     """One server process of a service."""
 
-    url: str = key("", "``http://host:port``, without a path.")
-    weight: int = key(1, "Its share under ``weighted_round_robin``.")
+    url: str = key("", "Required. ``http://host:port``, without a path; without a port it is 80.")
+    weight: int = key(1, "Its share under ``weighted_round_robin``.", least=1, most=65535)
 
 
 @frozen
@@ -175,9 +199,11 @@ class Service:
     """One service behind the gateway. Every key but ``prefix`` and ``instances`` can stand in ``[defaults]``."""
 
     name: str = field(metadata={"help": "From the table's name.", "planned": None})
-    prefix: str = key("", "Public path prefix, matched on whole segments; ``/`` takes what no other prefix matches.")
+    prefix: str = key(
+        "", "Required. Public path prefix, matched on whole segments; ``/`` takes what no other prefix matches."
+    )
     rewrite: str = key("/api/v1", "What stands for the prefix upstream; empty strips it, the prefix itself keeps it.")
-    instances: tuple[Instance, ...] = key((), "URLs, or tables with ``url`` and ``weight``.")
+    instances: tuple[Instance, ...] = key((), "Required. URLs, or tables with ``url`` and ``weight``.")
     balance: Balance = key("round_robin", "How an instance is chosen for a request.")
     host_header: Literal["preserve", "upstream"] = key(
         "preserve", "The Host field sent upstream: the client's, or the instance's own host and port."

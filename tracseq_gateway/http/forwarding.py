@@ -14,9 +14,9 @@ import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from tracseq_gateway.errors import Fields
+from tracseq_gateway.http.fields import FieldBlock
 from tracseq_gateway.http.framing import CHUNKED
-from tracseq_gateway.http.message import RequestHead
+from tracseq_gateway.http.message import AnswerHead, RequestFields, RequestHead
 
 Networks = Sequence[IPv4Network | IPv6Network]
 
@@ -85,44 +85,51 @@ def request_head(
 
     ``target`` is path and query, ``forwarded`` the lines of :class:`ForwardedLines`.
     """
-    if head.connection:
-        named = head.connection
-        lines = [n + b": " + v + b"\r\n" for n, v in head.fields if not rules[n] and n not in named]
-    else:
-        lines = [n + b": " + v + b"\r\n" for n, v in head.fields if not rules[n]]
-    length = head.length
-    if length == CHUNKED:
-        framing = b"transfer-encoding: chunked\r\n"
-    elif length or head.method in _METHODS_WITH_BODY:
-        framing = b"content-length: %d\r\n" % length
-    else:
-        framing = b""
+    fields = head.fields
     return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%bx-request-id: %b\r\n%b\r\n" % (
         head.method,
         target,
         host,
-        b"".join(lines),
+        fields.lines if fields.lines is not None else _forwarded_fields(fields, rules),
         forwarded,
         request_id,
-        framing,
+        _framing(fields.length, head.method),
     )
+
+
+def _forwarded_fields(fields: RequestFields, rules: RequestFieldRules) -> bytes:
+    """Write the fields that go on to a service, once for all requests that repeat them."""
+    named = fields.connection
+    fields.lines = lines = b"".join(
+        [n + b": " + v + b"\r\n" for n, v in fields.pairs if not rules[n] and n not in named]
+    )
+    return lines
+
+
+def _framing(length: int, method: bytes) -> bytes:
+    if length == CHUNKED:
+        return b"transfer-encoding: chunked\r\n"
+    if length or method in _METHODS_WITH_BODY:
+        return b"content-length: %d\r\n" % length
+    return b""
 
 
 # RFC 9110 section 8.6: a Content-Length of 0 is sent where the method expects content.
 _METHODS_WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 
 
-def answer_fields(fields: Fields, connection: frozenset[bytes], minor: int, via: bytes) -> Fields:
-    """Return the fields of an answer that go on to the client, with our Via; framing is the channel's.
+def answer_block(head: AnswerHead, via: bytes) -> FieldBlock:
+    """Return the fields of an answer that go on to the client, with our Via; written once for equal heads.
 
-    ``via`` is the gateway's pseudonym, ``minor`` the version that the service spoke.
+    ``via`` is the gateway's pseudonym.
     """
-    if connection:
-        kept = [f for f in fields if f[0] not in _ANSWER_DROPPED and f[0] not in connection]
-    else:
-        kept = [f for f in fields if f[0] not in _ANSWER_DROPPED]
-    kept.append((b"via", b"1.%d %b" % (minor, via)))
-    return kept
+    block = head.block
+    if block is None:
+        named = head.connection
+        kept = [f for f in head.fields if f[0] not in _ANSWER_DROPPED and f[0] not in named]
+        kept.append((b"via", b"1.%d %b" % (head.minor, via)))
+        head.block = block = FieldBlock(kept, head.dated)
+    return block
 
 
 _ADDRESS_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]+)?").fullmatch
@@ -158,7 +165,17 @@ class ForwardedLines:
     is continued, and the client is the rightmost address that is not itself trusted.
     """
 
-    __slots__ = ("_address", "_cached_host", "_cached_lines", "_port", "_scheme", "_trusted", "_via", "client")
+    __slots__ = (
+        "_address",
+        "_cached_host",
+        "_cached_lines",
+        "_cached_minor",
+        "_port",
+        "_scheme",
+        "_trusted",
+        "_via",
+        "client",
+    )
 
     def __init__(self, address: str, scheme: bytes, port: int, trusted: Networks, pseudonym: bytes) -> None:
         self._address = address
@@ -167,24 +184,25 @@ class ForwardedLines:
         peer = parse_address(address)
         self._trusted: Networks = trusted if peer is not None and is_trusted(peer, trusted) else ()
         self._via = pseudonym
-        self._cached_host: tuple[bytes, int] | None = None
+        self._cached_host: bytes | None = None
+        self._cached_minor = 1
         self._cached_lines = b""
         self.client = address
         """The client's address as last worked out."""
 
     def lines(self, head: RequestHead) -> bytes:
         """Return the lines for one request, each with its CRLF."""
-        if self._trusted and any(name in _ORIGIN for name, _ in head.fields):
+        if self._trusted and any(name in _ORIGIN for name, _ in head.fields.pairs):
             return self._continued(head)
-        if self._cached_host != (head.host, head.minor):
-            self._cached_host = (head.host, head.minor)
+        if head.host != self._cached_host or head.minor != self._cached_minor:
+            self._cached_host, self._cached_minor = head.host, head.minor
             self._cached_lines = self._written(head, [self._address], b"", self._scheme, head.host, self._port)
         self.client = self._address
         return self._cached_lines
 
     def _continued(self, head: RequestHead) -> bytes:
         """Continue what a trusted proxy said."""
-        said = {name: b", ".join(value for key, value in head.fields if key == name) for name in _ORIGIN}
+        said = {name: b", ".join(value for key, value in head.fields.pairs if key == name) for name in _ORIGIN}
         hops = [part.strip() for part in said[b"x-forwarded-for"].decode("latin-1").split(",")][-_MOST_HOPS:]
         known: list[str] = []
         self.client = self._address
@@ -233,16 +251,3 @@ def _node(address: str) -> bytes:
 
 def _quoted(host: bytes) -> bytes:
     return b'"%b"' % host if b":" in host or not host else host
-
-
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
-
-
-def accepted_request_id(value: bytes | None) -> bytes | None:
-    """Return a caller's X-Request-Id if it may be taken over, else None."""
-    return value if value is not None and _REQUEST_ID(value) else None
-
-
-def hops_through(fields: Fields, pseudonym: bytes) -> int:
-    """How often Via already names this gateway: a request that runs in a circle comes by again and again."""
-    return sum(value.count(pseudonym) for name, value in fields if name == b"via")

@@ -8,6 +8,10 @@ out of here has exactly one meaning:
 3. One way to frame the body (see ``framing``).
 4. Sizes and counts are bounded before anything is parsed.
 
+What a head means is a pure function of its bytes, and a client repeats most of its fields with every request on a
+kept connection, as a service does with its answers. So each connection keeps the last block of fields that it read
+beside what it meant, and the same bytes are not read twice.
+
 Names of fields come out in lower case, as HAProxy and Envoy send them and as HTTP/2 requires.
 """
 
@@ -19,7 +23,6 @@ from collections.abc import Callable
 from attrs import define, frozen
 from httptools import (
     HttpParserError,
-    HttpParserInvalidMethodError,
     HttpParserUpgrade,
     HttpRequestParser,
     HttpResponseParser,
@@ -35,9 +38,9 @@ from tracseq_gateway.errors import (
     TARGET_TOO_LONG,
     VERSION_NOT_SUPPORTED,
     AnswerRefused,
-    Fields,
     RequestRefused,
 )
+from tracseq_gateway.http.fields import FieldBlock, Fields
 from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE, BadFraming, body_length
 from tracseq_gateway.http.target import normalise
 
@@ -46,10 +49,19 @@ _OTHER_VERSION = re.compile(rb"[A-Z]+ [\x21-\x7e]+ HTTP/[02-9]\.[0-9]\r\n").matc
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n").match
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'*+=-]+)(?::[0-9]*)?").fullmatch
 _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?@]+)([/?].*)?").fullmatch
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
+
+METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+"""The methods that are forwarded."""
 
 _NO_TOKENS: frozenset[bytes] = frozenset()
-_REQUEST_FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect"})
-_ANSWER_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection", b"upgrade"})
+_REQUEST_SPECIAL = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect", b"x-request-id", b"via"}
+)
+_ANSWER_SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"connection", b"date"})
+
+_LONGEST_KEPT = 4096
+"""Blocks of fields longer than this are not kept beside their meaning."""
 
 
 @frozen
@@ -62,7 +74,29 @@ class HeadLimits:
     keep_separators: bool = False
 
 
-@define
+@define(eq=False)
+class RequestFields:
+    """What the fields of a request head mean; the same for every request that repeats them."""
+
+    pairs: Fields
+    host: bytes | None
+    length: int
+    """Bytes of the body, or ``framing.CHUNKED``."""
+    keep_alive: bool
+    connection: frozenset[bytes]
+    """What Connection names, in lower case, when it names more than ``close`` or ``keep-alive``."""
+    expects_continue: bool
+    upgrade: bytes
+    """What an Upgrade field of HTTP/1.1 asks for, in lower case; empty otherwise."""
+    request_id: bytes | None
+    """The caller's X-Request-Id, if it is one that may be taken over."""
+    via: bytes
+    """All Via values; empty when there is none."""
+    lines: bytes | None = None
+    """What goes on to a service, written once (see ``forwarding``)."""
+
+
+@define(eq=False)
 class RequestHead:
     """A request head with one meaning."""
 
@@ -74,25 +108,17 @@ class RequestHead:
     minor: int
     host: bytes
     """Empty only in HTTP/1.0."""
-    fields: Fields
-    length: int
-    """Bytes of the body, or ``framing.CHUNKED``."""
-    keep_alive: bool
-    connection: frozenset[bytes]
-    """What Connection names, in lower case, when it names more than ``close`` or ``keep-alive``."""
-    expects_continue: bool
-    upgrade: bytes
-    """What an Upgrade field of HTTP/1.1 asks for, in lower case; empty otherwise."""
+    fields: RequestFields
 
     def get(self, name: bytes) -> bytes | None:
-        """Return the first value of a field by its lower-case name."""
-        for key, value in self.fields:
+        """Return the first value of a field by its lower-case name, without white space around it."""
+        for key, value in self.fields.pairs:
             if key == name:
-                return value
+                return value.rstrip(b" \t")
         return None
 
 
-@define
+@define(eq=False)
 class AnswerHead:
     """The head of a service's answer with one meaning."""
 
@@ -106,32 +132,31 @@ class AnswerHead:
     """What Content-Length said, which on HEAD and 304 is not what follows; None where it is missing or void."""
     keep_alive: bool
     connection: frozenset[bytes]
+    dated: bool
+    """Whether it has a Date field."""
+    block: FieldBlock | None = None
+    """What goes on to a client, written once (see ``forwarding``)."""
 
 
 class _Sink:
-    """Takes fields from the parser: all of them, and beside them those that frame the message."""
+    """Takes fields from the parser: all of them, and beside them those that mean something to us."""
 
-    __slots__ = ("fields", "framing", "special")
+    __slots__ = ("fields", "names", "special")
 
-    def __init__(self, special: frozenset[bytes]) -> None:
-        self.special = special
+    def __init__(self, names: frozenset[bytes]) -> None:
+        self.names = names
         self.fields: Fields = []
-        self.framing: Fields = []
+        self.special: Fields = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        field = (name.lower(), value)
-        self.fields.append(field)
-        if field[0] in self.special:
-            self.framing.append(field)
+        name = name.lower()
+        self.fields.append((name, value))
+        if name in self.names:
+            # llhttp leaves white space after the value in place.
+            self.special.append((name, value.rstrip(b" \t")))
 
-    def trim(self) -> None:
-        """Remove white space after values, which llhttp leaves in place."""
-        self.fields = [(name, value.rstrip(b" \t")) for name, value in self.fields]
-        self.framing = [(name, value.rstrip(b" \t")) for name, value in self.framing]
-
-
-def _ends_in_space(raw: bytes) -> bool:
-    return b" \r\n" in raw or b"\t\r\n" in raw
+    def values(self, wanted: bytes) -> list[bytes]:
+        return [value for name, value in self.special if name == wanted]
 
 
 def _tokens(value: bytes) -> frozenset[bytes]:
@@ -139,121 +164,129 @@ def _tokens(value: bytes) -> frozenset[bytes]:
     return frozenset(token for part in value.lower().split(b",") if (token := part.strip(b" \t")))
 
 
-def parse_request(raw: bytes, limits: HeadLimits) -> RequestHead:
-    """Read a request head that ends with its empty line; raises :class:`RequestRefused`."""
-    line = _REQUEST_LINE(raw)
-    if line is None or line.end() - 2 > limits.request_line or len(raw) > limits.head:
-        raise _refuse_size_or_line(raw, limits)
-    method, target, minor_digit = line.groups()
-    minor = 1 if minor_digit == b"1" else 0
-    sink = _Sink(_REQUEST_FRAMING)
-    upgrading = False
+class RequestParser:
+    """Reads the request heads of one connection."""
+
+    __slots__ = ("_block", "_fields", "_limits", "_minor")
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self._limits = limits
+        self._block = b""
+        self._minor = 1
+        self._fields: RequestFields | None = None
+
+    def parse(self, raw: bytes) -> RequestHead:
+        """Read a request head that ends with its empty line; raises :class:`RequestRefused`."""
+        limits = self._limits
+        line = _REQUEST_LINE(raw)
+        if line is None or line.end() - 2 > limits.request_line or len(raw) > limits.head:
+            raise _refuse_size_or_line(raw, limits)
+        method, target, digit = line.groups()
+        if method not in METHODS:
+            raise _refuse_method(method)
+        minor = 1 if digit == b"1" else 0
+        block = raw[line.end() :]
+        fields = self._fields
+        if fields is None or block != self._block or minor != self._minor:
+            fields = _request_fields(raw, minor, limits)
+            if len(block) <= _LONGEST_KEPT:
+                self._block, self._minor, self._fields = block, minor, fields
+        if target[0] == 0x2F:
+            host = fields.host
+            path, mark, query = target.partition(b"?")
+            if mark:
+                query = mark + query
+            path = normalise(path, keep_separators=limits.keep_separators)
+        else:
+            path, query, host = _other_target(method, target, fields.host, limits)
+        if host is None:
+            if minor:
+                raise RequestRefused(BAD_REQUEST, "no Host field")
+            host = b""
+        return RequestHead(method, path, query, minor, host, fields)
+
+
+def _request_fields(raw: bytes, minor: int, limits: HeadLimits) -> RequestFields:
+    """Read the fields of a request head."""
+    sink = _Sink(_REQUEST_SPECIAL)
     try:
         HttpRequestParser(sink).feed_data(raw)
     except HttpParserUpgrade:
-        upgrading = True
-    except HttpParserInvalidMethodError:
-        raise RequestRefused(NOT_IMPLEMENTED, "the method is not known") from None
+        pass
     except HttpParserError as error:
-        # llhttp stops at a transfer coding that it does not know: ours to name it.
-        if not sink.framing or b"transfer-encoding" not in {name for name, _ in sink.framing}:
-            raise RequestRefused(BAD_REQUEST, f"malformed request head: {error}") from None
-        _request_length(sink.framing, minor)
+        # llhttp stops at framing that it does not like: ours is the better name for it.
+        _request_length(sink, minor)
         raise RequestRefused(BAD_REQUEST, f"malformed request head: {error}") from None
     if len(sink.fields) > limits.headers:
         raise RequestRefused(HEAD_TOO_LARGE, f"more than {limits.headers} header fields")
-    if _ends_in_space(raw):
-        sink.trim()
-    return _request_head(method, target, minor, sink, upgrading, limits)
-
-
-def _request_head(
-    method: bytes, target: bytes, minor: int, sink: _Sink, upgrading: bool, limits: HeadLimits
-) -> RequestHead:
-    """Decide what the framing fields mean."""
-    length = 0
-    host: bytes | None = None
-    keep_alive = minor == 1
-    connection = _NO_TOKENS
-    expects_continue = False
-    upgrade = b""
-    framed = False
-    for name, value in sink.framing:
-        if name == b"host":
-            if host is not None:
-                raise RequestRefused(BAD_REQUEST, "more than one Host field")
-            host = value
-        elif name == b"connection":
-            lowered = value.lower()
-            if lowered == b"close":
-                keep_alive = False
-            elif lowered == b"keep-alive":
-                keep_alive = keep_alive if minor else True
-            else:
-                connection = connection | _tokens(lowered)
-        elif name == b"expect":
-            if value.lower() != b"100-continue":
-                raise RequestRefused(EXPECTATION_FAILED, "an expectation other than 100-continue")
-            expects_continue = minor == 1
-        elif name == b"upgrade":
-            upgrade = value.lower()
-        else:
-            framed = True
-    if framed:
-        length = _request_length(sink.framing, minor)
-    if connection:
-        keep_alive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection or keep_alive)
-    if upgrade and (minor == 0 or b"upgrade" not in connection):
-        upgrade = b""
-    if (upgrading or upgrade) and length:
+    host, expects_continue = _host(sink), False
+    for value in sink.values(b"expect"):
+        if value.lower() != b"100-continue":
+            raise RequestRefused(EXPECTATION_FAILED, "an expectation other than 100-continue")
+        expects_continue = minor == 1
+    length = _request_length(sink, minor)
+    keep_alive, connection = _connection(sink.values(b"connection"), minor)
+    upgrade = b", ".join(sink.values(b"upgrade")).lower() if minor and b"upgrade" in connection else b""
+    if upgrade and length:
         raise RequestRefused(BAD_REQUEST, "a body on a request to upgrade the protocol")
-    path, query, host = _target(method, target, minor, host, limits)
-    return RequestHead(
-        method, path, query, minor, host, sink.fields, length, keep_alive, connection, expects_continue, upgrade
+    request_id = sink.values(b"x-request-id")
+    return RequestFields(
+        sink.fields,
+        host,
+        length,
+        keep_alive,
+        connection,
+        expects_continue,
+        upgrade,
+        request_id[0] if len(request_id) == 1 and _REQUEST_ID(request_id[0]) else None,
+        b", ".join(sink.values(b"via")),
     )
 
 
-def _request_length(framing: Fields, minor: int) -> int:
-    lengths = [value for name, value in framing if name == b"content-length"]
-    codings = [value for name, value in framing if name == b"transfer-encoding"]
+def _host(sink: _Sink) -> bytes | None:
+    hosts = sink.values(b"host")
+    if len(hosts) > 1:
+        raise RequestRefused(BAD_REQUEST, "more than one Host field")
+    if not hosts:
+        return None
+    if _HOST(hosts[0]) is None:
+        raise RequestRefused(BAD_REQUEST, "a malformed Host field")
+    return hosts[0]
+
+
+def _connection(values: list[bytes], minor: int) -> tuple[bool, frozenset[bytes]]:
+    """Return whether the connection stays open, and what else Connection names (RFC 9112 section 9.3)."""
+    tokens = _NO_TOKENS.union(*map(_tokens, values)) if values else _NO_TOKENS
+    keep_alive = b"close" not in tokens and (minor == 1 or b"keep-alive" in tokens)
+    return keep_alive, tokens - {b"close", b"keep-alive"}
+
+
+def _request_length(sink: _Sink, minor: int) -> int:
     try:
-        return body_length(lengths, codings, minor) or 0
+        return body_length(sink.values(b"content-length"), sink.values(b"transfer-encoding"), minor) or 0
     except BadFraming as error:
         raise RequestRefused(NOT_IMPLEMENTED if error.unknown_coding else BAD_REQUEST, str(error)) from None
 
 
-def _target(
-    method: bytes, target: bytes, minor: int, host: bytes | None, limits: HeadLimits
-) -> tuple[bytes, bytes, bytes]:
-    """Resolve the target's form into path, query and host (RFC 9112 section 3.2)."""
-    if method in (b"CONNECT", b"TRACE"):
-        raise _refuse_method(method)
-    if host is None:
-        if minor == 1:
-            raise RequestRefused(BAD_REQUEST, "no Host field")
-        host = b""
-    elif _HOST(host) is None:
-        raise RequestRefused(BAD_REQUEST, "a malformed Host field")
-    if target[0] != 0x2F:
-        if target == b"*" and method == b"OPTIONS":
-            return target, b"", host
-        absolute = _ABSOLUTE(target)
-        if absolute is None:
-            raise RequestRefused(BAD_REQUEST, "the request target is neither a path nor an http URL")
-        host = absolute[1]
-        if _HOST(host) is None:
-            raise RequestRefused(BAD_REQUEST, "a malformed host in the request target")
-        target = absolute[2] or b"/"
-        if target[0] == 0x3F:
-            target = b"/" + target
-    path, mark, query = target.partition(b"?")
-    return normalise(path, keep_separators=limits.keep_separators), mark + query, host
+def _other_target(
+    method: bytes, target: bytes, host: bytes | None, limits: HeadLimits
+) -> tuple[bytes, bytes, bytes | None]:
+    """Resolve a target that is no path into path, query and host (RFC 9112 section 3.2)."""
+    if target == b"*" and method == b"OPTIONS":
+        return target, b"", host
+    absolute = _ABSOLUTE(target)
+    if absolute is None:
+        raise RequestRefused(BAD_REQUEST, "the request target is neither a path nor an http URL")
+    if host is None or _HOST(absolute[1]) is None:
+        raise RequestRefused(BAD_REQUEST, "a malformed host in the request target, or no Host field")
+    path, mark, query = (absolute[2] or b"/").partition(b"?")
+    return normalise(path or b"/", keep_separators=limits.keep_separators), mark + query, absolute[1]
 
 
 def _refuse_method(method: bytes) -> RequestRefused:
     if method == b"TRACE":
-        return RequestRefused(METHOD_NOT_ALLOWED, "TRACE is not offered")
-    return RequestRefused(NOT_IMPLEMENTED, "CONNECT is not offered")
+        return RequestRefused(METHOD_NOT_ALLOWED, "TRACE is not offered", tuple(sorted(m.decode() for m in METHODS)))
+    return RequestRefused(NOT_IMPLEMENTED, "the method is not forwarded")
 
 
 def _refuse_size_or_line(raw: bytes, limits: HeadLimits) -> RequestRefused:
@@ -284,8 +317,6 @@ class HeadProbe:
             raise RequestRefused(HEAD_TOO_LARGE, f"a request head larger than {self._limits.head} bytes")
         try:
             self._feed(data)
-        except HttpParserInvalidMethodError:
-            raise RequestRefused(NOT_IMPLEMENTED, "the method is not known") from None
         except (HttpParserError, HttpParserUpgrade) as error:
             raise RequestRefused(BAD_REQUEST, f"malformed request head: {error}") from None
 
@@ -294,14 +325,35 @@ MAX_ANSWER_HEAD = 65536
 MAX_ANSWER_FIELDS = 256
 
 
-def parse_answer(raw: bytes, method: bytes) -> AnswerHead:
-    """Read the head of an answer to ``method``, ending with its empty line; raises :class:`AnswerRefused`."""
+class AnswerParser:
+    """Reads the answer heads of one connection."""
+
+    __slots__ = ("_bodiless", "_head", "_raw")
+
+    def __init__(self) -> None:
+        self._raw = b""
+        self._bodiless = False
+        self._head: AnswerHead | None = None
+
+    def parse(self, raw: bytes, method: bytes) -> AnswerHead:
+        """Read the head of an answer to ``method``, ending with its empty line; raises :class:`AnswerRefused`."""
+        bodiless = method == b"HEAD"
+        head = self._head
+        if head is None or raw != self._raw or bodiless != self._bodiless:
+            head = _answer_head(raw, bodiless)
+            if len(raw) <= _LONGEST_KEPT:
+                self._raw, self._bodiless, self._head = raw, bodiless, head
+        return head
+
+
+def _answer_head(raw: bytes, bodiless: bool) -> AnswerHead:
+    """Read an answer head; what frames its body as RFC 9112 section 6.3 says."""
     line = _STATUS_LINE(raw)
     if line is None:
         raise AnswerRefused("a malformed status line")
     if len(raw) > MAX_ANSWER_HEAD:
         raise AnswerRefused("an answer head that is too large", ANSWER_TOO_LARGE)
-    sink = _Sink(_ANSWER_FRAMING)
+    sink = _Sink(_ANSWER_SPECIAL)
     try:
         HttpResponseParser(sink).feed_data(raw)
     except HttpParserUpgrade:
@@ -310,29 +362,10 @@ def parse_answer(raw: bytes, method: bytes) -> AnswerHead:
         raise AnswerRefused(f"malformed answer head: {error}") from None
     if len(sink.fields) > MAX_ANSWER_FIELDS:
         raise AnswerRefused("an answer head with too many fields", ANSWER_TOO_LARGE)
-    if _ends_in_space(raw):
-        sink.trim()
-    return _answer_head(int(line[2]), line[3] or b"", 1 if line[1] == b"1" else 0, sink, method)
-
-
-def _answer_head(status: int, reason: bytes, minor: int, sink: _Sink, method: bytes) -> AnswerHead:
-    """Decide what the framing fields mean (RFC 9112 section 6.3)."""
-    keep_alive = minor == 1
-    connection = _NO_TOKENS
-    framed = False
-    for name, value in sink.framing:
-        if name == b"connection":
-            if value != b"keep-alive":
-                connection = connection | _tokens(value)
-            elif not minor:
-                keep_alive = True
-        elif name != b"upgrade":
-            framed = True
-    if connection:
-        keep_alive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
-    bare = status < 200 or status == 204
-    declared = _answer_length(sink.framing, minor) if framed and not bare else None
-    if bare or status == 304 or method == b"HEAD":
+    minor, status = 1 if line[1] == b"1" else 0, int(line[2])
+    keep_alive, connection = _connection(sink.values(b"connection"), minor)
+    declared = None if status < 200 or status == 204 else _answer_length(sink, minor)
+    if bodiless or status < 200 or status in (204, 304):
         length = 0
     elif declared is None:
         length = UNTIL_CLOSE
@@ -341,13 +374,12 @@ def _answer_head(status: int, reason: bytes, minor: int, sink: _Sink, method: by
         length = declared
     if declared == CHUNKED:
         declared = None
-    return AnswerHead(status, reason, minor, sink.fields, length, declared, keep_alive, connection)
+    dated = bool(sink.values(b"date"))
+    return AnswerHead(status, line[3] or b"", minor, sink.fields, length, declared, keep_alive, connection, dated)
 
 
-def _answer_length(framing: Fields, minor: int) -> int | None:
-    lengths = [value for name, value in framing if name == b"content-length"]
-    codings = [value for name, value in framing if name == b"transfer-encoding"]
+def _answer_length(sink: _Sink, minor: int) -> int | None:
     try:
-        return body_length(lengths, codings, minor)
+        return body_length(sink.values(b"content-length"), sink.values(b"transfer-encoding"), minor)
     except BadFraming as error:
         raise AnswerRefused(str(error)) from None

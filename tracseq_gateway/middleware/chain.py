@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from tracseq_gateway.errors import INTERNAL, Fields, GatewayError
+from tracseq_gateway.errors import INTERNAL, GatewayError
+from tracseq_gateway.http.fields import FieldBlock
 from tracseq_gateway.interfaces import Request, Stage
 
 
@@ -23,7 +24,7 @@ class Answer:
 
     status: int
     reason: bytes
-    fields: Fields
+    fields: FieldBlock
     body: bytes = b""
 
 
@@ -57,7 +58,7 @@ class Chain:
             request.refuse(verdict)
         elif verdict is not None:
             body = verdict.body
-            request.begin(verdict.status, verdict.reason, list(verdict.fields), len(body), body, True)
+            request.begin(verdict.status, verdict.reason, verdict.fields, len(body), body, True)
 
     def _resume(self, verdict: Verdict, request: Request, following: int) -> None:
         """Go on where a link had to wait."""

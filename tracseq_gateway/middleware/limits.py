@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tracseq_gateway.errors import BODY_TOO_LARGE, LOOP_DETECTED, OVERLOADED, GatewayError
-from tracseq_gateway.http.forwarding import hops_through
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.middleware.chain import Link
 
@@ -41,7 +40,8 @@ def loop_guard(pseudonym: str) -> Link:
     name = pseudonym.encode("ascii")
 
     def check(request: Request) -> GatewayError | None:
-        if hops_through(request.head.fields, name) >= MOST_HOPS:
+        via = request.head.fields.via
+        if via and via.count(name) >= MOST_HOPS:
             return GatewayError(LOOP_DETECTED, "the request runs in a circle")
         return None
 

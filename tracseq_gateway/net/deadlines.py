@@ -57,25 +57,29 @@ class Deadlines:
 class Timer:
     """One deadline; calls ``expired`` when it passes. Starting it again moves it."""
 
-    __slots__ = ("_expired", "_slot", "_wheel", "_when")
+    __slots__ = ("_expired", "_looked_at", "_slot", "_wheel", "_when")
 
     def __init__(self, wheel: Deadlines, expired: Callable[[], None]) -> None:
         self._wheel = wheel
         self._expired: Callable[[], None] | None = expired
         self._when = _NEVER
         self._slot = 0
+        self._looked_at = _NEVER
 
     def start(self, seconds: float) -> None:
         """Set the deadline ``seconds`` from now; 0 means none."""
         if not seconds:
             self._when = _NEVER
             return
+        self._when = when = self._wheel.now() + seconds
+        if when < self._looked_at:
+            self._enter(when)
+
+    def _enter(self, when: float) -> None:
         wheel = self._wheel
-        self._when = when = wheel.now() + seconds
-        slot = int(when / wheel.tick) + 1
-        if not self._slot or slot < self._slot:
-            self._slot = slot
-            wheel.enter(self, slot)
+        self._slot = slot = int(when / wheel.tick) + 1
+        self._looked_at = slot * wheel.tick
+        wheel.enter(self, slot)
 
     def stop(self) -> None:
         """Forget the deadline."""
@@ -95,13 +99,12 @@ class Timer:
         """Called by the wheel when a slot comes due in which this timer was entered."""
         if slot != self._slot:
             return
-        self._slot = 0
+        self._looked_at = _NEVER
         when = self._when
         if when == _NEVER:
             return
         if when > now:
-            self._slot = int(when / self._wheel.tick) + 1
-            self._wheel.enter(self, self._slot)
+            self._enter(when)
             return
         self._when = _NEVER
         if self._expired is not None:

@@ -23,15 +23,15 @@ from zope.interface import implementer
 from tracseq_gateway.errors import (
     BAD_REQUEST,
     REQUEST_TIMEOUT,
-    Fields,
     GatewayError,
     RequestRefused,
     problem,
 )
 from tracseq_gateway.http.chunked import BadChunk, ChunkedDecoder
+from tracseq_gateway.http.fields import FieldBlock
 from tracseq_gateway.http.forwarding import ForwardedLines
 from tracseq_gateway.http.framing import CHUNKED
-from tracseq_gateway.http.message import HeadProbe, RequestHead, parse_request
+from tracseq_gateway.http.message import HeadProbe, RequestHead, RequestParser
 from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.server.request import GatewayRequest
 
@@ -66,11 +66,11 @@ class HTTPChannel(Protocol):
         self.via = site.via
         self.root = site.resource
         self.local_port = 0
-        self.date = site.date
         self._state = _HEAD
         self._request: GatewayRequest | None = None
         self._served = 0
         self._waiting = b""
+        self._parse = RequestParser(site.head_limits).parse
         self._probe: HeadProbe | None = None
         self._probed = 0
         self._skipped = False
@@ -181,7 +181,7 @@ class HTTPChannel(Protocol):
                 self._partial_head(data)
                 return False
             raw = data if end == len(data) else data[:end]
-            head = parse_request(raw, self.site.head_limits)
+            head = self._parse(raw)
         except RequestRefused as refusal:
             self._refuse(refusal.error)
             return False
@@ -213,18 +213,22 @@ class HTTPChannel(Protocol):
         self._probed = len(data)
 
     def _begin_request(self, head: RequestHead) -> None:
-        site = self.site
+        site, fields = self.site, head.fields
         self._timer.stop()
         self._served += 1
-        if not head.keep_alive or site.draining or head.upgrade or self._served == site.limits.requests_per_connection:
+        if (
+            not fields.keep_alive
+            or site.draining
+            or fields.upgrade
+            or self._served == site.limits.requests_per_connection
+        ):
             self._closing = True
         forwarded = self.forwarded.lines(head)
         request = GatewayRequest(self, head, self.forwarded.client, forwarded)
         self._request = request
         site.active += 1
-        length = head.length
-        if length:
-            self._begin_body(length, head.expects_continue)
+        if fields.length:
+            self._begin_body(fields.length, fields.expects_continue)
         else:
             self._state = _ANSWERING
         if not request.finished:
@@ -338,7 +342,7 @@ class HTTPChannel(Protocol):
         request: GatewayRequest,
         status: int,
         reason: bytes,
-        fields: Fields,
+        fields: FieldBlock,
         length: int | None,
         data: bytes,
         done: bool,
@@ -365,9 +369,11 @@ class HTTPChannel(Protocol):
             framing += b"connection: close\r\n"
         elif not head.minor:
             framing += b"connection: keep-alive\r\n"
+        if not fields.dated:
+            framing += b"date: %b\r\n" % self.site.date()
         self.transport.write(
-            b"HTTP/1.1 %d %b\r\n%b%b\r\n%b"
-            % (status, reason, b"".join([n + b": " + v + b"\r\n" for n, v in fields]), framing, data)
+            b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n%b\r\n%b"
+            % (status, reason, fields.lines(), request.request_id, framing, data)
         )
         if done:
             self._answered()
@@ -386,11 +392,10 @@ class HTTPChannel(Protocol):
         if done:
             self._answered()
 
-    def interim(self, status: int, reason: bytes, fields: Fields) -> None:
+    def interim(self, status: int, reason: bytes, fields: FieldBlock) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
         if self._request is not None and self._request.head.minor:
-            lines = b"".join([n + b": " + v + b"\r\n" for n, v in fields])
-            self.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, lines))
+            self.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, fields.lines()))
 
     def abort(self) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
@@ -433,14 +438,15 @@ class HTTPChannel(Protocol):
         self._state = _LINGERING
         self._waiting = b""
         request_id = self.site.new_request_id()
-        status, fields, body = problem(error, request_id, self.via)
-        fields += [(b"x-request-id", request_id), (b"date", self.site.date())]
+        fields, body = problem(error, request_id, self.via)
         self.transport.write(
-            b"HTTP/1.1 %d %b\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            b"HTTP/1.1 %d %b\r\n%bdate: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
             % (
-                status,
+                error.kind.status,
                 error.kind.reason,
-                b"".join([n + b": " + v + b"\r\n" for n, v in fields]),
+                FieldBlock(fields).lines(),
+                self.site.date(),
+                request_id,
                 len(body),
                 body,
             )

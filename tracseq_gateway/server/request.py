@@ -12,8 +12,8 @@ from typing import Protocol
 
 from twisted.web.resource import IResource
 
-from tracseq_gateway.errors import BODY_TOO_LARGE, Fields, GatewayError, problem
-from tracseq_gateway.http.forwarding import accepted_request_id
+from tracseq_gateway.errors import BODY_TOO_LARGE, GatewayError, problem
+from tracseq_gateway.http.fields import FieldBlock
 from tracseq_gateway.http.message import RequestHead
 from tracseq_gateway.interfaces import Answerer
 from tracseq_gateway.server.resource_request import ResourceRequest
@@ -27,15 +27,12 @@ class Channel(Protocol):
     secure: bool
     local_port: int
 
-    def date(self) -> bytes:
-        """The time of day, for a Date field."""
-
     def begin(
         self,
         request: GatewayRequest,
         status: int,
         reason: bytes,
-        fields: Fields,
+        fields: FieldBlock,
         length: int | None,
         data: bytes,
         done: bool,
@@ -45,7 +42,7 @@ class Channel(Protocol):
     def send(self, data: bytes, done: bool) -> None:
         """Send more body bytes."""
 
-    def interim(self, status: int, reason: bytes, fields: Fields) -> None:
+    def interim(self, status: int, reason: bytes, fields: FieldBlock) -> None:
         """Send an interim response."""
 
     def abort(self) -> None:
@@ -83,13 +80,13 @@ class GatewayRequest(ResourceRequest):
         self.head = head
         self.client = client
         self.forwarded = forwarded
-        self.request_id = accepted_request_id(head.get(b"x-request-id")) or b"%032x" % getrandbits(128)
+        self.request_id = head.fields.request_id or b"%032x" % getrandbits(128)
         self.max_body = 0
         self.begun = False
         self.finished = False
         self._answerer: Answerer | None = None
         self._body: list[bytes] = []
-        self._body_done = not head.length
+        self._body_done = not head.fields.length
         self._received = 0
         self._taken = False
 
@@ -163,7 +160,7 @@ class GatewayRequest(ResourceRequest):
 
     def body_exceeds(self, limit: int) -> bool:
         """Whether the body is known to be longer than ``limit`` bytes."""
-        return self.head.length > limit or self._received > limit
+        return self.head.fields.length > limit or self._received > limit
 
     def pause_body(self) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""
@@ -175,23 +172,21 @@ class GatewayRequest(ResourceRequest):
         if not self.finished:
             self.channel.resume_body()
 
-    def interim(self, status: int, reason: bytes, fields: Fields) -> None:
+    def interim(self, status: int, reason: bytes, fields: FieldBlock) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""
         if not self.begun and not self.finished:
             self.channel.interim(status, reason, fields)
 
-    def begin(self, status: int, reason: bytes, fields: Fields, length: int | None, data: bytes, done: bool) -> None:
+    def begin(
+        self, status: int, reason: bytes, fields: FieldBlock, length: int | None, data: bytes, done: bool
+    ) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""
         if self.finished:
             return
         self.begun = True
         self.finished = done
-        for name, _ in fields:
-            if name == b"date":
-                break
-        else:
-            fields.append((b"date", self.channel.date()))
-        fields.append((b"x-request-id", self.request_id))
+        if done:
+            self._answerer = None
         self.channel.begin(self, status, reason, fields, length, data, done)
 
     def send(self, data: bytes, done: bool) -> None:
@@ -199,6 +194,8 @@ class GatewayRequest(ResourceRequest):
         if self.finished:
             return
         self.finished = done
+        if done:
+            self._answerer = None
         self.channel.send(data, done)
 
     def refuse(self, error: GatewayError) -> None:
@@ -206,8 +203,8 @@ class GatewayRequest(ResourceRequest):
         if self.begun:
             self.abort()
             return
-        status, fields, body = problem(error, self.request_id, self.channel.via)
-        self.begin(status, error.kind.reason, fields, len(body), body, True)
+        fields, body = problem(error, self.request_id, self.channel.via)
+        self.begin(error.kind.status, error.kind.reason, FieldBlock(fields), len(body), body, True)
 
     def abort(self) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""

@@ -20,7 +20,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
-from tracseq_gateway.errors import INTERNAL, METHOD_NOT_ALLOWED, Fields, GatewayError
+from tracseq_gateway.errors import INTERNAL, METHOD_NOT_ALLOWED, GatewayError
+from tracseq_gateway.http.fields import FieldBlock, Fields
 
 if TYPE_CHECKING:
     from tracseq_gateway.http.message import RequestHead
@@ -35,7 +36,7 @@ class _State:
         self.prepath: list[bytes] = []
         self.postpath = [unquote_to_bytes(segment) for segment in head.path[1:].split(b"/")]
         self.requestHeaders = Headers()
-        for name, value in head.fields:
+        for name, value in head.fields.pairs:
             self.requestHeaders.addRawHeader(name, value)
         self.responseHeaders = Headers()
         self.code = 200
@@ -54,7 +55,7 @@ class ResourceRequest:
     finished: bool
     client: str
     channel: Any
-    begin: Callable[[int, bytes, Fields, int | None, bytes, bool], None]
+    begin: Callable[[int, bytes, FieldBlock, int | None, bytes, bool], None]
     send: Callable[[bytes, bool], None]
     refuse: Callable[[GatewayError], None]
 
@@ -202,4 +203,5 @@ class ResourceRequest:
         ]
         fields = [field for field in fields if field[0] not in (b"content-length", b"transfer-encoding", b"connection")]
         reason = state.message if state.message is not None else RESPONSES.get(state.code, b"")
-        self.begin(state.code, reason, fields, length, data, done)
+        dated = any(name == b"date" for name, _ in fields)
+        self.begin(state.code, reason, FieldBlock(fields, dated), length, data, done)

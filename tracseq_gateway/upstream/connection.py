@@ -29,7 +29,7 @@ from tracseq_gateway.errors import (
 )
 from tracseq_gateway.http.chunked import BadChunk, ChunkedDecoder
 from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE
-from tracseq_gateway.http.message import MAX_ANSWER_HEAD, AnswerHead, parse_answer
+from tracseq_gateway.http.message import MAX_ANSWER_HEAD, AnswerHead, AnswerParser
 from tracseq_gateway.net.deadlines import Deadlines, Timer
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class UpstreamConnection(TwistedProtocol):
         self._timer = Timer(deadlines, self._expired)
         self._state = _IDLE
         self._exchange: Receiver | None = None
+        self._parse = AnswerParser().parse
         self._partial = b""
         self._interims = 0
         self._left = 0
@@ -200,7 +201,7 @@ class UpstreamConnection(TwistedProtocol):
         if exchange is None:
             self._close()
             return
-        head = parse_answer(data if end == len(data) else data[:end], exchange.method)
+        head = self._parse(data if end == len(data) else data[:end], exchange.method)
         self._partial = b""
         rest = data[end:]
         if head.status < 200:

@@ -16,16 +16,18 @@ from typing import Final, NoReturn
 
 from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectionClosed, ConnectionRefusedError, DNSLookupError, NoRouteError
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone, ResponseFailed
+from twisted.web.client import URI, Agent, ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IResponse
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
+from zope.interface import implementer
 
 from tracseq_gateway.config.model import Health, Service
 from tracseq_gateway.interfaces import InstanceHealth, State
@@ -161,6 +163,8 @@ class Prober:
         self._tools.report(self.health)
         if not self._first.called:
             self._first.callback(None)
+        if self._stopped:
+            return  # by one of those who were told
         pause = self._policy.interval * self._tools.random.uniform(1 - JITTER, 1 + JITTER)
         await deferLater(reactor, max(0.0, began + pause - ended))
 
@@ -177,6 +181,36 @@ class Prober:
     def _broken(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
             Logger().failure("the probes of {url} have ended", failure, url=self.health.url)
+
+
+def probing_agent(reactor: IReactorTime) -> IAgent:
+    """An agent as the probes need it: a connection for each request, and no lines in the log about it."""
+    agent: IAgent = Agent.usingEndpointFactory(reactor, _QuietEndpoints(reactor))
+    return agent
+
+
+@implementer(IAgentEndpointFactory)
+class _QuietEndpoints:
+    """Endpoints of services, which speak plain HTTP."""
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        return _QuietEndpoint(HostnameEndpoint(self._reactor, uri.host, uri.port))
+
+
+@implementer(IStreamClientEndpoint)
+class _QuietEndpoint:
+    """An endpoint whose connections are not logged: with a probe every few seconds that would be most of the log."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        if isinstance(protocolFactory, Factory):
+            protocolFactory.noisy = False
+        return self._endpoint.connect(protocolFactory)
 
 
 async def fetch_status(agent: IAgent, url: bytes) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tracseq_gateway.errors import NO_INSTANCE, TOTAL_TIMEOUT, GatewayError
-from tracseq_gateway.http.forwarding import RequestFieldRules, answer_fields, request_head
+from tracseq_gateway.http.forwarding import RequestFieldRules, answer_block, request_head
 from tracseq_gateway.http.framing import CHUNKED
 from tracseq_gateway.http.message import AnswerHead
 from tracseq_gateway.interfaces import Request
@@ -123,7 +123,7 @@ class Exchange:
             request.forwarded,
             request.request_id,
         )
-        if head.length:
+        if head.fields.length:
             sent += self._framed(self._body, self._whole)
         connection.send(self, sent, self._whole)
         if not self._whole:
@@ -185,7 +185,7 @@ class Exchange:
 
     def _framed(self, data: bytes, last: bool) -> bytes:
         """Frame a piece of the body as the head announced it."""
-        if self._request.head.length != CHUNKED:
+        if self._request.head.fields.length != CHUNKED:
             return data
         framed = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         return framed + b"0\r\n\r\n" if last else framed
@@ -218,15 +218,14 @@ class Exchange:
     def interim(self, head: AnswerHead) -> None:
         """Pass an interim answer on; 100 is ours to give and not passed on."""
         if head.status != 100:
-            fields = answer_fields(head.fields, head.connection, head.minor, self._proxy.via)
-            self._request.interim(head.status, head.reason, fields)
+            self._request.interim(head.status, head.reason, answer_block(head, self._proxy.via))
 
     def answer(self, head: AnswerHead, data: bytes, done: bool) -> None:
         """Pass the head of the answer on, and the first of its body."""
         if done:
             self._end()
-        fields = answer_fields(head.fields, head.connection, head.minor, self._proxy.via)
-        self._request.begin(head.status, head.reason, fields, head.declared, data, done)
+        block = head.block or answer_block(head, self._proxy.via)
+        self._request.begin(head.status, head.reason, block, head.declared, data, done)
 
     def answer_data(self, data: bytes, done: bool) -> None:
         """Pass more of the body on."""

@@ -1,0 +1,25 @@
+"""CPU for one request: 64 keep-alive clients, a browser's request, 1 KB of JSON, one worker on one core."""
+
+from __future__ import annotations
+
+from benchmarks.contestants import contest
+from benchmarks.measure import Say, cost, turns
+from benchmarks.processes import Cores
+from benchmarks.samples import CpuSample
+from benchmarks.settings import Settings
+from benchmarks.wrk import wrk
+
+
+def measure(settings: Settings, cores: Cores, say: Say) -> list[CpuSample]:
+    """Take a sample of each contestant in each round."""
+    samples = []
+    for number, name in turns(settings.rounds, settings.contestants):
+        with contest(name, cores) as proxy:
+            wrk(proxy.port, cores.load, clients=settings.clients, seconds=settings.warmup)
+            spent = cost(proxy, cores.load, clients=settings.clients, seconds=settings.cpu_seconds)
+        sample = CpuSample(name, number, spent.load.requests, spent.load.seconds, spent.workers, spent.overseers)
+        say(
+            f"cpu {number} {name}: {sample.microseconds:.1f} us a request, {sample.requests_per_second:,.0f} requests/s"
+        )
+        samples.append(sample)
+    return samples

@@ -1,0 +1,52 @@
+"""How long, how often and how much."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+PROXIES = ("nginx", "caddy", "treq", "gateway")
+
+
+@frozen
+class Settings:
+    """What a run does. The defaults are those of the published figures."""
+
+    contestants: tuple[str, ...] = PROXIES
+    rounds: int = 5
+    warmup: int = 1
+    """Seconds of load before each measurement; its requests are not counted."""
+
+    clients: int = 64
+    cpu_seconds: int = 8
+
+    latency_rate: float = 500.0
+    """Requests a second, sent when they are due whether or not earlier ones are answered."""
+    latency_connections: int = 32
+    latency_seconds: int = 10
+
+    idle_connections: int = 10_000
+    idle_rounds: int = 3
+
+    transfer_bytes: int = 1_000_000_000
+    transfer_rounds: int = 3
+
+    growth_seconds: int = 5
+    """Long enough that the requests in flight when the load ends, which are not counted, weigh little."""
+    growth_rounds: int = 3
+    growth_clients: tuple[int, ...] = (1, 16, 64, 256, 1024)
+    growth_routes: tuple[int, ...] = (1, 10, 100, 1000)
+
+
+QUICK = Settings(
+    rounds=1,
+    warmup=1,
+    cpu_seconds=1,
+    latency_seconds=2,
+    idle_connections=2000,
+    idle_rounds=1,
+    transfer_bytes=100_000_000,
+    transfer_rounds=1,
+    growth_seconds=1,
+    growth_rounds=1,
+)
+"""Shows in half a minute or so that everything works; its figures mean little."""

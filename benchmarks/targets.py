@@ -1,0 +1,110 @@
+"""The figures that the gateway is to reach, and whether the results say so."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from benchmarks.samples import Results, Spread
+
+NGINX_RATIO = 2.6
+CADDY_RATIO = 0.5
+ADDED_P99 = 0.005
+IDLE_CONNECTIONS = 10_000
+IDLE_BYTES = 20_000
+BASE_BYTES = 200_000_000
+TRANSFER_SIZE = 1_000_000_000
+TRANSFER_BYTES = 20_000_000
+
+
+@frozen
+class Verdict:
+    """One target: what is wanted, what was measured, and whether that reaches it. ``met`` is None when that was
+    not measured, or not at full size."""
+
+    target: str
+    wanted: str
+    measured: str
+    met: bool | None
+
+
+def _unmeasured(target: str, wanted: str) -> Verdict:
+    return Verdict(target, wanted, "not measured", None)
+
+
+def cpu_ratio(results: Results, other: str) -> Spread | None:
+    """The gateway's CPU for one request over that of ``other``, in the rounds in which both were measured."""
+    costs = {(sample.contestant, sample.round): sample.microseconds for sample in results.cpu}
+    ratios = [cost / costs[other, r] for (name, r), cost in costs.items() if name == "gateway" and (other, r) in costs]
+    return Spread.of(ratios) if ratios else None
+
+
+def added_p99(results: Results, contestant: str) -> Spread | None:
+    """Seconds that ``contestant`` adds to the service's own p99, in the rounds in which both were measured."""
+    p99 = {(sample.contestant, sample.round): sample.p99 for sample in results.latency}
+    added = [took - p99["direct", r] for (name, r), took in p99.items() if name == contestant and ("direct", r) in p99]
+    return Spread.of(added) if added else None
+
+
+def _cpu(results: Results, other: str, label: str, most: float) -> Verdict:
+    target, wanted = f"CPU per request, times {label}'s", f"at most {most}"
+    ratio = cpu_ratio(results, other)
+    if ratio is None:
+        return _unmeasured(target, wanted)
+    return Verdict(target, wanted, ratio.text(".2f"), ratio.median <= most)
+
+
+def _latency(results: Results) -> Verdict:
+    target, wanted = "Added p99 at 500 requests/s", "under 5 ms"
+    added = added_p99(results, "gateway")
+    if added is None:
+        return _unmeasured(target, wanted)
+    return Verdict(target, wanted, added.times(1e3).text(".2f") + " ms", added.median < ADDED_P99)
+
+
+def _idle(results: Results) -> Verdict:
+    target, wanted = "Memory (RSS) of an idle connection, of 10,000 on one worker", "at most 20 KB, all served"
+    samples = [sample for sample in results.idle if sample.contestant == "gateway"]
+    if not samples:
+        return _unmeasured(target, wanted)
+    each = Spread.of(sample.each.resident for sample in samples)
+    kept = all(sample.alive == sample.connections for sample in samples)
+    measured = each.times(1e-3).text(".1f") + " KB" + ("" if kept else ", some were closed")
+    fewest = min(sample.connections for sample in samples)
+    if fewest < IDLE_CONNECTIONS:
+        return Verdict(target, wanted, f"{measured}, with only {fewest:,}", None)
+    return Verdict(target, wanted, measured, each.high <= IDLE_BYTES and kept)
+
+
+def _base(results: Results) -> Verdict:
+    target, wanted = "Base memory (PSS) of supervisor and two workers", "at most 200 MB"
+    if not results.base:
+        return _unmeasured(target, wanted)
+    taken = Spread.of(sample.memory.proportional for sample in results.base)
+    return Verdict(target, wanted, taken.times(1e-6).text(".1f") + " MB", taken.high <= BASE_BYTES)
+
+
+def _transfer(results: Results, direction: str) -> Verdict:
+    target, wanted = f"Memory growth over a slow 1 GB {direction}", "under 20 MB, byte-exact"
+    samples = [sample for sample in results.transfer if sample.direction == direction]
+    if not samples:
+        return _unmeasured(target, wanted)
+    growth = Spread.of(sample.growth for sample in samples)
+    exact = all(sample.exact for sample in samples)
+    measured = growth.times(1e-6).text(".1f") + (" MB, byte-exact" if exact else " MB, NOT byte-exact")
+    least = min(sample.size for sample in samples)
+    if least < TRANSFER_SIZE:
+        return Verdict(target, wanted, f"{measured}, with only {least / 1e6:.0f} MB", None)
+    return Verdict(target, wanted, measured, growth.high < TRANSFER_BYTES and exact)
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """All targets. CPU and latency are judged by their medians, memory by the worst round."""
+    return [
+        _cpu(results, "nginx", "nginx", NGINX_RATIO),
+        _cpu(results, "caddy", "Caddy", CADDY_RATIO),
+        _latency(results),
+        _idle(results),
+        _base(results),
+        _transfer(results, "upload"),
+        _transfer(results, "download"),
+    ]

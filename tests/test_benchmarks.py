@@ -1,0 +1,210 @@
+"""The benchmarks' own promises: what they start, what they count, what they report. Nothing is timed here."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks import proc, record, report
+from benchmarks.__main__ import PARTS, options, settings_of
+from benchmarks.contestants import Stage, answer_body, gateway_configuration, render
+from benchmarks.errors import BenchmarkError
+from benchmarks.http_client import NotAnswered, answer_length, browser_request
+from benchmarks.payload import CHUNK, SlowPace, payload
+from benchmarks.proc import Memory
+from benchmarks.samples import (
+    BaseSample,
+    CpuSample,
+    GrowthSample,
+    IdleSample,
+    LatencySample,
+    Results,
+    Run,
+    Spread,
+    TransferSample,
+    percentile,
+)
+from benchmarks.settings import Settings
+from benchmarks.targets import cpu_ratio, verdicts
+from benchmarks.wrk import Load, summary
+from tracseq_gateway.config import load
+
+RUN = Run("2026-01-02T03:04:05+00:00", False, 0.1, {"CPU": "of the test"})
+
+
+def cpu(contestant: str, number: int, microseconds: float) -> CpuSample:
+    return CpuSample(contestant, number, 100_000, 10.0, microseconds / 10, 0.01)
+
+
+def transfer(size: int, received_sha256: str) -> TransferSample:
+    history = ((0.05, 40_000_000), (0.1, 41_000_000))
+    return TransferSample("upload", 1, size, size, 20.0, "aa", received_sha256, 40_000_000, 45_000_000, history)
+
+
+RECORDED = Results(
+    runs=dict.fromkeys(PARTS, RUN),
+    cpu=(
+        cpu("nginx", 1, 30.0),
+        cpu("caddy", 1, 200.0),
+        cpu("gateway", 1, 75.0),
+        cpu("nginx", 2, 60.0),
+        cpu("caddy", 2, 400.0),
+        cpu("gateway", 2, 160.0),
+    ),
+    latency=(
+        LatencySample("direct", 1, 5000, 0.0002, 0.0003, 0.001, 0.002),
+        LatencySample("gateway", 1, 5000, 0.0005, 0.0007, 0.002, 0.004),
+    ),
+    idle=(IdleSample("gateway", 1, 10_000, Memory(10, 10, 10), Memory(80_000_010, 1, 1), 10_000, 200, 0.1, 200, 0.1),),
+    base=(BaseSample(1, 2, 3, Memory(150_000_000, 120_000_000, 100_000_000)),),
+    transfer=(transfer(1_000_000_000, "aa"),),
+    growth=(
+        GrowthSample("gateway", "clients", 1, 1, 1000, 1.0, 0.5),
+        GrowthSample("gateway", "clients", 1024, 1, 1000, 1.0, 0.25),
+        GrowthSample("gateway", "routes", 1, 1, 1000, 1.0, 0.125),
+    ),
+)
+
+
+class ConfigurationTests(SynchronousTestCase):
+    stage = Stage(Path("/scratch"), port=8001, upstream=8002, workers=2, routes=3)
+
+    def test_gateway(self) -> None:
+        """The gateway's file is accepted without a remark: a service for each route, all on the one upstream."""
+        file = Path(self.mktemp())
+        file.write_text(gateway_configuration(self.stage))
+        loaded = load(str(file), {}, {})
+        self.assertEqual(loaded.problems, ())
+        assert loaded.config is not None
+        self.assertEqual((loaded.config.gateway.port, loaded.config.gateway.workers), (8001, 2))
+        services = list(loaded.config.services.values())
+        self.assertEqual([service.prefix for service in services], ["/route0", "/route1", "/route2"])
+        for service in services:
+            self.assertEqual([instance.url for instance in service.instances], ["http://127.0.0.1:8002"])
+
+    def test_others(self) -> None:
+        """The other files have their ports and keep nginx's own variables."""
+        proxy = render("nginx_proxy.conf", scratch="/scratch", port=8001, upstream=8002)
+        self.assertIn("server 127.0.0.1:8002;", proxy)
+        self.assertIn("$proxy_add_x_forwarded_for", proxy)
+        self.assertIn("reverse_proxy 127.0.0.1:8002", render("Caddyfile", port=8001, upstream=8002))
+        self.assertRaises(KeyError, render, "Caddyfile", port=8001)
+
+    def test_answer(self) -> None:
+        """The service answers 1,024 bytes that can stand between single quotes in nginx's configuration."""
+        self.assertEqual(len(answer_body()), 1024)
+        self.assertFalse(set("'$\\") & set(answer_body()))
+
+    def test_browser(self) -> None:
+        """The request has a browser's ten header fields, among them a 600-byte bearer token."""
+        fields = browser_request(8001).decode().strip().split("\r\n")[1:]
+        self.assertEqual(len(fields), 10)
+        (authorization,) = (field for field in fields if field.startswith("Authorization: Bearer "))
+        self.assertEqual(len(authorization.removeprefix("Authorization: Bearer ")), 600)
+
+
+class LoadTests(SynchronousTestCase):
+    def test_wrk(self) -> None:
+        """Of what wrk prints the last line counts; an error in it is an error of the run."""
+        line = '{{"requests": 9, "seconds": 2.0, "connect": 0, "read": {}, "write": 0, "status": 0, "timeout": 0}}\n'
+        self.assertEqual(summary("Running 2s test\n" + line.format(0)), Load(9, 2.0))
+        self.assertRaisesRegex(BenchmarkError, "'read': 4", summary, line.format(4))
+
+    def test_answer_length(self) -> None:
+        """An answer is whole when head and Content-Length say so; other statuses than 200 are no answer."""
+        head = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
+        self.assertIsNone(answer_length(head[:-1]))
+        self.assertEqual(answer_length(head + b"hel"), len(head) + 5)
+        self.assertRaises(NotAnswered, answer_length, b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n")
+        self.assertRaises(NotAnswered, answer_length, b"HTTP/1.1 200 OK\r\n\r\n")
+
+    def test_payload(self) -> None:
+        """A large body has the size that was asked for, and no two chunks alike."""
+        chunks = list(payload(2 * CHUNK + 10, bytes(CHUNK)))
+        self.assertEqual(sum(map(len, chunks)), 2 * CHUNK + 10)
+        self.assertEqual(len(set(chunks)), 3)
+
+    def test_pace(self) -> None:
+        """A slow reader takes no more than its rate, and rests when it has taken enough."""
+        slept: list[float] = []
+        pace = SlowPace(rate=100, rest_every=1000, rest_seconds=5, sleep=slept.append, now=lambda: 0.02)
+        pace.took(200)
+        self.assertAlmostEqual(slept[-1], 2.0 - 0.02)
+        pace.took(800)
+        self.assertAlmostEqual(slept[-1], 10.0 + 5.0 - 0.02)
+
+    def test_options(self) -> None:
+        """``--rounds`` holds for every part, and the default is the published form of all of them."""
+        self.assertEqual(settings_of(options([])), Settings())
+        chosen = settings_of(options(["cpu", "--rounds", "7", "--contestants", "nginx,gateway"]))
+        self.assertEqual((chosen.rounds, chosen.growth_rounds), (7, 7))
+        self.assertEqual(chosen.contestants, ("nginx", "gateway"))
+
+
+class ProcTests(SynchronousTestCase):
+    def test_memory(self) -> None:
+        """Memory that was taken and given back shows in the peak, and is seen while it is held."""
+        own = os.getpid()
+        proc.forget_peak(own)
+        before = proc.memory(own)
+        held = b"x" * 30_000_000
+        grown = proc.memory(own) - before
+        del held
+        for size in (grown.resident, grown.proportional, grown.unique):
+            self.assertGreater(size, 29_000_000)
+        self.assertGreater(proc.peak_resident(own) - before.resident, 29_000_000)
+
+    def test_children(self) -> None:
+        """The processes below one are found, and their CPU time can be read."""
+        child = subprocess.Popen(["sleep", "60"])
+        try:
+            self.assertIn(child.pid, proc.children(os.getpid()))
+            self.assertLess(proc.cpu_seconds(child.pid), 1.0)
+        finally:
+            child.kill()
+            child.wait()
+        self.assertNotIn(child.pid, proc.children(os.getpid()))
+
+
+class ReportTests(SynchronousTestCase):
+    def test_recorded(self) -> None:
+        """What was recorded is read back unchanged."""
+        self.assertEqual(record.parse(record.dump(RECORDED)), RECORDED)
+
+    def test_ratio(self) -> None:
+        """Costs are compared within a round, so that a slow round of the machine cancels out."""
+        self.assertEqual(cpu_ratio(RECORDED, "caddy"), Spread((0.375 + 0.4) / 2, 0.375, 0.4))
+        self.assertIsNone(cpu_ratio(RECORDED, "treq"))
+
+    def test_verdicts(self) -> None:
+        """Every target is met, missed or not measured, as the samples say."""
+        self.assertEqual([verdict.met for verdict in verdicts(RECORDED)], [True, True, True, True, True, True, None])
+        self.assertEqual([verdict.met for verdict in verdicts(Results())], [None] * 7)
+        worse = evolve(RECORDED, cpu=(cpu("nginx", 1, 30.0), cpu("gateway", 1, 79.0)))
+        self.assertIs(verdicts(worse)[0].met, False)
+        wrong = evolve(RECORDED, transfer=(transfer(1_000_000_000, "bb"),))
+        self.assertIs(verdicts(wrong)[5].met, False)
+        self.assertIn("NOT byte-exact", verdicts(wrong)[5].measured)
+
+    def test_markdown(self) -> None:
+        """The report has the targets, each part's table and pictures, and the machine."""
+        text = report.markdown(RECORDED, {"cpu": ["cpu.png"]})
+        self.assertIn("| CPU per request, times nginx's | at most 2.6 | 2.58 (2.50 to 2.67) | yes |", text)
+        self.assertIn("![CPU for one request](cpu.png)", text)
+        self.assertIn("| 1,024 | 4,000 |", text)
+        self.assertIn("of the test", text)
+        self.assertNotIn("| **no** |", text)
+
+    def test_parts(self) -> None:
+        """A part that was not measured is not in the report."""
+        text = report.markdown(Results(runs={"cpu": RUN}, cpu=RECORDED.cpu), {})
+        self.assertIn("## CPU for one request", text)
+        self.assertNotIn("## Latency", text)
+
+    def test_percentile(self) -> None:
+        """A percentile is a value that was measured, by the nearest rank."""
+        values = [float(value) for value in range(100, 0, -1)]
+        self.assertEqual((percentile(values, 0.5), percentile(values, 0.99)), (50.0, 99.0))
+        self.assertEqual(percentile([3.0], 0.99), 3.0)

@@ -1,0 +1,185 @@
+"""The control connection: what goes over it, and what a worker does with it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.protocols.amp import Command
+from twisted.test.iosim import FakeTransport, IOPump, connect
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.process_kit import FakeReactor
+from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.process.attendant import Attendant
+from tracseq_gateway.process.control import (
+    Conversation,
+    Drain,
+    InstancesChanged,
+    Leaving,
+    Serve,
+    WorkersChanged,
+    packInstances,
+    packWorkers,
+    unpackInstances,
+    unpackWorkers,
+)
+
+
+class PackTests(SynchronousTestCase):
+    """Values on the wire."""
+
+    def test_instances(self) -> None:
+        """Instances come out as they went in, every field of them."""
+        instances = [
+            InstanceHealth("samples", "http://127.0.0.1:8081"),
+            InstanceHealth("rag", "http://[::1]:8086", "unhealthy", 1.5, 2.5, 0.25, "status 503: überlastet"),
+        ]
+        (piece,) = packInstances(instances)
+        self.assertEqual(instances, unpackInstances(piece))
+
+    def test_split(self) -> None:
+        """A long list goes in several pieces, each within the limit of one AMP value."""
+        instances = [InstanceHealth("s", f"http://host-{number}:80", error="x" * 200) for number in range(1000)]
+        pieces = list(packInstances(instances))
+        self.assertGreater(len(pieces), 1)
+        self.assertLess(max(map(len, pieces)), 65536)
+        self.assertEqual(instances, [instance for piece in pieces for instance in unpackInstances(piece)])
+
+    def test_nothing(self) -> None:
+        """No instances are no message."""
+        self.assertEqual([], list(packInstances([])))
+
+    def test_workers(self) -> None:
+        """The workers' health comes out as it went in."""
+        self.assertEqual(WorkerHealth(4, 3, 7), unpackWorkers(packWorkers(WorkerHealth(4, 3, 7))))
+
+
+class FakeGateway:
+    """Records what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+        self.drained: Deferred[int] = Deferred()
+
+    def listen(self, sock: socket.socket) -> None:
+        self.told.append(sock)
+
+    def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
+        self.told.extend(instances)
+
+    def update_workers(self, workers: WorkerHealth) -> None:
+        self.told.append(workers)
+
+    def drain(self, seconds: float) -> Deferred[int]:
+        self.told.append(seconds)
+        return self.drained
+
+
+class SupervisorEnd(Conversation):
+    """Remembers what the worker says of itself."""
+
+    leaving = 0
+
+    @Leaving.responder
+    def heardLeaving(self) -> dict[str, object]:
+        self.leaving += 1
+        return {}
+
+
+class AttendantTests(SynchronousTestCase):
+    """A worker's end, joined in memory to a supervisor's end."""
+
+    def setUp(self) -> None:
+        self.reactor = FakeReactor()
+        self.gateway = FakeGateway()
+        self.abandoned = 0
+        self.listener = socket.socket()
+        self.addCleanup(self.listener.close)
+        self.attendant = Attendant(self.reactor.typed, self.gateway, self.listener, 30.0, self.abandon)
+        self.supervisor = SupervisorEnd()
+        self.pump: IOPump = connect(
+            self.attendant,
+            FakeTransport(self.attendant, isServer=False),
+            self.supervisor,
+            FakeTransport(self.supervisor, isServer=True),
+        )
+
+    def abandon(self) -> None:
+        self.abandoned += 1
+
+    def say(self, command: type[Command], **arguments: object) -> Deferred[dict[str, int]] | None:
+        answer: Deferred[dict[str, int]] | None = self.supervisor.callRemote(command, **arguments)
+        self.pump.flush()
+        return answer
+
+    def lose(self) -> None:
+        assert self.supervisor.transport is not None
+        self.supervisor.transport.loseConnection()
+        self.pump.flush()
+
+    def test_news(self) -> None:
+        """News of instances and workers reach the gateway before it listens, and the answer says that it listens."""
+        instance, workers = InstanceHealth("rag", "http://127.0.0.1:8086"), WorkerHealth(2, 1)
+        for piece in packInstances([instance]):
+            self.say(InstancesChanged, instances=piece)
+        self.say(WorkersChanged, workers=packWorkers(workers))
+        answer = self.say(Serve)
+        assert answer is not None
+        self.successResultOf(answer)
+        self.assertEqual([instance, workers, self.listener], self.gateway.told)
+
+    def test_drain(self) -> None:
+        """The answer to Drain is the number of requests that were cut, and then the worker ends."""
+        answer = self.say(Drain, seconds=7.0)
+        assert answer is not None
+        self.assertEqual([7.0], self.gateway.told)
+        self.assertNoResult(answer)
+        self.gateway.drained.callback(3)
+        self.pump.flush()
+        self.assertEqual({"cut": 3}, self.successResultOf(answer))
+        self.assertEqual(1, self.reactor.stops)
+
+    def test_drainTwice(self) -> None:
+        """A second Drain is answered with the first."""
+        answers = [self.say(Drain, seconds=7.0), self.say(Drain, seconds=1.0)]
+        self.gateway.drained.callback(3)
+        self.pump.flush()
+        self.assertEqual([{"cut": 3}] * 2, [self.successResultOf(answer) for answer in answers if answer])
+        self.assertEqual([7.0], self.gateway.told)
+
+    def test_leave(self) -> None:
+        """A signal lets the worker say so, drain for the configured time and end; Drain is then answered too."""
+        self.attendant.leave()
+        self.pump.flush()
+        self.assertEqual((1, [30.0]), (self.supervisor.leaving, self.gateway.told))
+        answer = self.say(Drain, seconds=7.0)
+        self.gateway.drained.callback(1)
+        self.pump.flush()
+        assert answer is not None
+        self.assertEqual({"cut": 1}, self.successResultOf(answer))
+        self.assertEqual(1, self.reactor.stops)
+
+    def test_orphan(self) -> None:
+        """A worker that loses its supervisor drains for five seconds at most, and ends as soon as that is done."""
+        self.lose()
+        self.assertEqual(([5.0], 1, 0), (self.gateway.told, self.abandoned, self.reactor.stops))
+        self.gateway.drained.callback(0)
+        self.assertEqual(1, self.reactor.stops)
+
+    def test_orphanInDrain(self) -> None:
+        """A worker that loses its supervisor while it drains ends within five seconds all the same."""
+        self.say(Drain, seconds=30.0)
+        self.lose()
+        self.reactor.advance(4.9)
+        self.assertEqual(0, self.reactor.stops)
+        self.reactor.advance(0.1)
+        self.assertEqual(1, self.reactor.stops)
+
+    def test_failedDrain(self) -> None:
+        """A drain that fails is logged, and the worker ends."""
+        self.say(Drain, seconds=7.0)
+        self.gateway.drained.errback(RuntimeError("no drain"))
+        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+        self.assertEqual(1, self.reactor.stops)

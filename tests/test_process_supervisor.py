@@ -1,0 +1,241 @@
+"""The supervisor with real processes and sockets, and a stand-in for the worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.protocol import connectionDone
+from twisted.internet.task import deferLater
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from tests.process_kit import STAND_IN
+from tracseq_gateway.config import Config, Instance, Seconds, Service
+from tracseq_gateway.interfaces import InstanceHealth
+from tracseq_gateway.process.reactor import IReactor
+from tracseq_gateway.process.sockets import openListeners
+from tracseq_gateway.process.supervisor import Supervisor
+from tracseq_gateway.upstream.health import probing_agent
+
+ROOT = str(Path(__file__).parent.parent)
+
+
+class Client(LineReceiver):
+    """A client of the stand-in: each line is answered by a line."""
+
+    delimiter = b"\n"
+
+    def __init__(self) -> None:
+        self.gone: Deferred[None] = Deferred()
+        self._answer: Deferred[str] | None = None
+
+    def ask(self, line: str) -> Deferred[str]:
+        """Send a line and wait for the answer."""
+        answer = self._answer = Deferred()
+        self.sendLine(line.encode())
+        return answer
+
+    def lineReceived(self, line: bytes) -> None:
+        answer, self._answer = self._answer, None
+        assert answer is not None
+        answer.callback(line.decode())
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.gone.callback(None)
+        if self._answer is not None:
+            self._answer.errback(reason)
+
+
+class SupervisorTests(TestCase):
+    """Each test has a supervisor of its own; :meth:`start` starts it."""
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        self.patch(os, "environ", {**os.environ, "PYTHONPATH": ROOT})
+        self.events: list[LogEvent] = []
+        globalLogPublisher.addObserver(self.events.append)  # type: ignore[arg-type]
+        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)  # type: ignore[arg-type]
+
+    async def start(self, workers: int = 1, drain: float = 10.0, config: Config | None = None) -> None:
+        """Start a supervisor with stand-in workers, and wait until all of them serve."""
+        announced = self.launch(workers, drain, config or Config())
+        await announced
+        await self.until(lambda: self.supervisor.workers.running == workers)
+
+    def launch(self, workers: int, drain: float, config: Config) -> Deferred[Sequence[InstanceHealth]]:
+        """Start a supervisor; fires with its announcement."""
+        config = evolve(config, gateway=evolve(config.gateway, drain_seconds=Seconds(drain)))
+        listeners = openListeners("127.0.0.1", 0, workers)
+        self.port = listeners[0].getsockname()[1]
+        announced: Deferred[Sequence[InstanceHealth]] = Deferred()
+        self.supervisor = Supervisor(
+            cast(IReactor, self.reactor),
+            config,
+            listeners,
+            probing_agent(self.reactor),
+            announce=announced.callback,
+            command=STAND_IN,
+        )
+        self.supervisor.startService()
+        self.addCleanup(self.stop)
+        return announced
+
+    async def stop(self) -> None:
+        if self.supervisor.running:
+            self.supervisor.hurry()
+            await self.supervisor.stopService()
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 15.0) -> None:
+        """Wait for something that no event tells us."""
+        deadline = self.reactor.seconds() + seconds
+        while not condition():
+            self.assertLess(self.reactor.seconds(), deadline, "waited in vain")
+            await deferLater(self.reactor, 0.01)
+
+    async def connect(self) -> Client:
+        client: Client = await connectProtocol(TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.port, 5), Client())
+        self.addCleanup(client.transport.abortConnection)  # type: ignore[union-attr]
+        return client
+
+    async def who(self) -> int:
+        """The process id of a worker that answers on a new connection."""
+        client = await self.connect()
+        pid = int(await client.ask("who"))
+        assert client.transport is not None
+        client.transport.loseConnection()
+        return pid
+
+    async def all(self, count: int) -> set[int]:
+        """The process ids of ``count`` workers that serve."""
+        pids: set[int] = set()
+        while len(pids) < count:
+            pids.add(await self.who())
+        return pids
+
+    def log(self) -> list[str]:
+        return [formatEvent(event) for event in self.events]
+
+    async def test_killed(self) -> None:
+        """A killed worker is replaced within a second; who connects meanwhile is served by its successor."""
+        await self.start()
+        old = await self.who()
+        os.kill(old, signal.SIGKILL)
+        killed = self.reactor.seconds()
+        await self.until(lambda: any("was killed by SIGKILL" in line for line in self.log()))
+        self.assertEqual(0, self.supervisor.workers.running)
+        waiting = await self.connect()
+        new = int(await waiting.ask("who"))
+        self.assertNotEqual(old, new)
+        self.assertLess(self.reactor.seconds() - killed, 3.0)  # generous, for a busy machine
+        self.assertEqual(1, self.supervisor.workers.restarts)
+
+    async def test_othersServeOn(self) -> None:
+        """All workers share the port, and the death of one is not noticed on a connection to another."""
+        await self.start(workers=2)
+        pids = await self.all(2)
+        client = await self.connect()
+        survivor = int(await client.ask("who"))
+        (victim,) = pids - {survivor}
+        os.kill(victim, signal.SIGKILL)
+        await self.until(lambda: self.supervisor.workers.restarts == 1 and self.supervisor.workers.running == 2)
+        self.assertEqual(survivor, int(await client.ask("who")))
+        self.assertEqual(2, len(await self.all(2) - {victim}))
+
+    async def test_drain(self) -> None:
+        """A stop refuses new connections at once, lets open requests finish, and then no process is left."""
+        await self.start(workers=2)
+        pids = await self.all(2)
+        client = await self.connect()
+        self.assertEqual("held", await client.ask("hold"))
+        stopped = self.supervisor.stopService()
+        begun = self.reactor.seconds()
+        while True:
+            try:
+                await self.connect()
+            except ConnectionRefusedError:
+                break
+            self.assertLess(self.reactor.seconds() - begun, 5.0, "still accepted")
+        self.assertNoResult(stopped)
+        self.assertEqual("done", await client.ask("done"))
+        await stopped
+        self.assertIn("stopped: 0 requests were cut", self.log())
+        for pid in pids:
+            self.assertRaises(ProcessLookupError, os.kill, pid, 0)
+
+    async def test_cut(self) -> None:
+        """Requests that are open at the end of the drain are cut, and the log says how many."""
+        await self.start(drain=0.2)
+        client = await self.connect()
+        await client.ask("hold")
+        await self.supervisor.stopService()
+        await client.gone
+        self.assertIn("stopped: 1 requests were cut", self.log())
+
+    async def test_stuck(self) -> None:
+        """A worker that does not even drain is killed a second after its time, and the log says so."""
+        await self.start(drain=0.1)
+        os.kill(await self.who(), signal.SIGSTOP)
+        await self.supervisor.stopService()
+        self.assertIn("stopped: 0 requests were cut, and those of 1 workers that had to be killed", self.log())
+
+    async def test_kill(self) -> None:
+        """A supervisor that is told not to wait has no process left at once."""
+        await self.start(drain=20.0)
+        client = await self.connect()
+        await client.ask("hold")
+        stopped = self.supervisor.stopService()
+        self.supervisor.kill()
+        await stopped
+        await client.gone
+
+    async def test_terminatedWorker(self) -> None:
+        """A worker that gets SIGTERM finishes what is open while its successor already serves."""
+        await self.start()
+        client = await self.connect()
+        old = int(await client.ask("who"))
+        await client.ask("hold")
+        os.kill(old, signal.SIGTERM)
+        await self.until(lambda: self.supervisor.workers.restarts == 1 and self.supervisor.workers.running == 1)
+        self.assertNotEqual(old, await self.who())
+        self.assertEqual("done", await client.ask("done"))
+
+    async def test_cannotStart(self) -> None:
+        """What a worker that cannot start says is in the supervisor's log, with its number and how it ended."""
+        os.environ["STAND_IN"] = "crash"
+        self.launch(1, 10.0, Config())
+        await self.until(lambda: len(self.deaths()) == 2)
+        self.assertIn("cannot start", self.log())
+        self.assertEqual("worker 0 exited with status 1 before it served; starting another", self.deaths()[0])
+        self.assertIn("crash 2 in a row, next start in 1 s", self.deaths()[1])
+        del os.environ["STAND_IN"]
+        await self.until(lambda: self.supervisor.workers.running == 1)
+
+    def deaths(self) -> list[str]:
+        return [line for line in self.log() if "exited with status" in line]
+
+    async def test_health(self) -> None:
+        """What the probes find reaches the workers, also one that is started later."""
+        refused = openListeners("127.0.0.1", 0, 1)[0]
+        address = f"http://127.0.0.1:{refused.getsockname()[1]}"
+        refused.close()
+        service = Service("samples", instances=(Instance(address),))
+        await self.start(config=Config(services={"samples": service}))
+        client = await self.connect()
+        self.assertEqual("samples unhealthy connection refused", await client.ask("news"))
+        os.kill(int(await client.ask("who")), signal.SIGKILL)
+        await self.until(lambda: self.supervisor.workers.restarts == 1 and self.supervisor.workers.running == 1)
+        self.assertEqual("samples unhealthy connection refused", await (await self.connect()).ask("news"))

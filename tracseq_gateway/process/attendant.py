@@ -1,0 +1,143 @@
+"""The supervisor's voice in a worker: what the control connection says is done to the gateway here."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.process.control import (
+    Conversation,
+    Drain,
+    InstancesChanged,
+    Leaving,
+    Serve,
+    WorkersChanged,
+    unpackInstances,
+    unpackWorkers,
+)
+from tracseq_gateway.process.reactor import IReactor
+
+ORPHAN_SECONDS: Final = 5.0
+"""How long a worker without a supervisor goes on at most."""
+
+
+class Serves(Protocol):
+    """What a worker serves with: ``tracseq_gateway.service.Gateway``."""
+
+    def listen(self, sock: socket.socket) -> None:
+        """Accept connections from ``sock``, which now belongs to it."""
+
+    def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
+        """Take news of these instances."""
+
+    def update_workers(self, workers: WorkerHealth) -> None:
+        """Take news of the workers."""
+
+    def drain(self, seconds: float) -> Deferred[int]:
+        """Stop accepting, finish within ``seconds``; fires with the number of requests that were cut."""
+
+
+class Attendant(Conversation):
+    """A worker's end of the control connection. It ends the reactor when the worker has nothing more to do.
+
+    ``abandoned`` is called when the supervisor is gone: nobody reads our log from then on.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactor,
+        gateway: Serves,
+        listener: socket.socket,
+        drain_seconds: float,
+        abandoned: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._gateway = gateway
+        self._listener = listener
+        self._drain_seconds = drain_seconds
+        self._abandoned = abandoned
+        self._connected = True
+        self._draining = False
+        self._stopped = False
+        self._cut: int | None = None
+        self._askers: list[Deferred[dict[str, int]]] = []
+        self._log = Logger()
+
+    @Serve.responder
+    def serve(self) -> dict[str, Any]:
+        """Accept connections."""
+        self._gateway.listen(self._listener)
+        return {}
+
+    @InstancesChanged.responder
+    def instancesChanged(self, instances: bytes) -> dict[str, Any]:
+        """Pass the news on."""
+        self._gateway.update_instances(unpackInstances(instances))
+        return {}
+
+    @WorkersChanged.responder
+    def workersChanged(self, workers: bytes) -> dict[str, Any]:
+        """Pass the news on."""
+        self._gateway.update_workers(unpackWorkers(workers))
+        return {}
+
+    @Drain.responder
+    def drain(self, seconds: float) -> Deferred[dict[str, int]]:
+        """Drain, and answer with the number of requests that were cut. Asked again, it is the same drain."""
+        answer: Deferred[dict[str, int]] = Deferred()
+        self._askers.append(answer)
+        self._drainWithin(seconds)
+        return answer
+
+    def leave(self) -> None:
+        """A signal tells this worker to go: say so, and drain."""
+        if self._connected and not self._draining:
+            self.callRemote(Leaving)
+        self._drainWithin(self._drain_seconds)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The supervisor is gone, or has heard our last word: finish soon."""
+        super().connectionLost(reason)
+        self._connected = False
+        self._abandoned()
+        if self._cut is None:
+            limit = min(self._drain_seconds, ORPHAN_SECONDS)
+            self._log.warn("the supervisor is gone: leaving within {limit:g} s", limit=limit)
+            self._reactor.callLater(limit, self._stop)
+            self._drainWithin(limit)
+        else:
+            self._stop()
+
+    def _drainWithin(self, seconds: float) -> None:
+        if not self._draining:
+            self._draining = True
+            self._gateway.drain(seconds).addCallbacks(self._drained, self._failed)
+
+    def _drained(self, cut: int) -> None:
+        self._cut = cut
+        if cut:
+            self._log.warn("{cut} requests were cut", cut=cut)
+        for asker in self._askers:
+            asker.callback({"cut": cut})
+        if self._connected:
+            assert self.transport is not None
+            self.transport.loseConnection()  # after the answers are written
+        else:
+            self._stop()
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("the drain failed; leaving without it", failure)
+        self._stop()
+
+    def _stop(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self._reactor.stop()

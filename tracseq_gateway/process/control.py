@@ -1,0 +1,125 @@
+"""What supervisor and worker say to each other, in AMP over a socket pair.
+
+In order: the supervisor sends what it knows (``InstancesChanged``, ``WorkersChanged``), then ``Serve``; the worker's
+answer to that says that it accepts connections. News follow as they come. ``Drain`` is the end: its answer is the last
+thing that a worker says. A worker that was told by somebody else to leave says ``Leaving``.
+
+The connection is also a lifeline: a side that loses it acts as if the other were gone.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar, Final
+
+from attrs import asdict
+from twisted.internet.interfaces import IAddress, IReactorSocket, ITransport
+from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+
+from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+
+CONTROL_FD: Final = 3
+"""The worker's end of the socket pair."""
+LISTEN_FD: Final = 4
+"""The worker's listening socket."""
+CONFIG_FD: Final = 5
+"""A file with the whole configuration. Several workers share its offset: read it by position."""
+
+PIECE: Final = 32 * 1024
+"""Bytes of one list on the wire, well under the 65535 of an AMP value."""
+
+
+class Serve(amp.Command):
+    """Begin to accept connections. The answer says that they are accepted."""
+
+
+class Drain(amp.Command):
+    """Stop accepting, finish what is open within ``seconds``, answer how many requests were cut, and exit."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"seconds", amp.Float())]
+    response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"cut", amp.Integer())]
+
+
+class InstancesChanged(amp.Command):
+    """News of some instances; those that are not named are as before."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"instances", amp.String())]
+    requiresAnswer = False
+
+
+class WorkersChanged(amp.Command):
+    """News of the workers."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"workers", amp.String())]
+    requiresAnswer = False
+
+
+class Leaving(amp.Command):
+    """From a worker: a signal told it to leave; it finishes what is open and wants no successor to wait for that."""
+
+    requiresAnswer = False
+
+
+class Conversation(amp.AMP):
+    """Either end, without the two lines that AMP logs for each connection."""
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """See ``IProtocol``."""
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See ``IProtocol``."""
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+
+
+class _Only(ServerFactory):
+    """Builds the one protocol of an adopted connection."""
+
+    def __init__(self, end: Conversation) -> None:
+        self._end = end
+
+    def buildProtocol(self, addr: IAddress | None) -> Conversation:
+        return self._end
+
+
+def adopt(reactor: IReactorSocket, descriptor: int, end: Conversation) -> None:
+    """Let ``end`` speak over one end of the socket pair. The reactor works on a copy: close the descriptor yourself."""
+    reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, _Only(end))
+
+
+def packInstances(instances: Iterable[InstanceHealth]) -> Iterator[bytes]:
+    """The instances as JSON lists, each short enough for one message."""
+    piece: list[str] = []
+    size = 0
+    for instance in instances:
+        text = json.dumps(asdict(instance))
+        if piece and size + len(text) > PIECE:
+            yield _asList(piece)
+            piece, size = [], 0
+        piece.append(text)
+        size += len(text) + 1
+    if piece:
+        yield _asList(piece)
+
+
+def unpackInstances(data: bytes) -> Sequence[InstanceHealth]:
+    """The instances of one piece."""
+    return [InstanceHealth(**item) for item in json.loads(data)]
+
+
+def packWorkers(workers: WorkerHealth) -> bytes:
+    """The workers' health as JSON."""
+    return json.dumps(asdict(workers)).encode()
+
+
+def unpackWorkers(data: bytes) -> WorkerHealth:
+    """The workers' health from JSON."""
+    return WorkerHealth(**json.loads(data))
+
+
+def _asList(texts: list[str]) -> bytes:
+    return b"[" + ",".join(texts).encode() + b"]"

@@ -1,0 +1,91 @@
+"""A worker's working life: take over the descriptors, build the gateway, run."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+from twisted.logger import Logger, globalLogBeginner
+
+from tracseq_gateway.config import Config, loads
+from tracseq_gateway.process.attendant import Attendant, Serves
+from tracseq_gateway.process.control import CONFIG_FD, CONTROL_FD, LISTEN_FD, adopt
+from tracseq_gateway.process.lines import lineObserver
+from tracseq_gateway.process.reactor import IReactor
+
+log = Logger()
+
+SPARE_DESCRIPTORS: Final = 64
+"""For the log, the control connection, the reactor, and files."""
+
+
+def serve(reactor: IReactor, build: Callable[[Config, IReactor], Serves]) -> None:
+    """Run the worker whose descriptors were passed to this process, with the gateway that ``build`` makes.
+
+    Returns when it has drained.
+    """
+    faulthandler.enable()
+    globalLogBeginner.beginLoggingTo([lineObserver(sys.stderr)], redirectStandardIO=False)
+    config = loads(readWhole(CONFIG_FD))
+    raiseDescriptorLimit(config)
+    attendant = Attendant(
+        reactor,
+        build(config, reactor),
+        adoptListener(LISTEN_FD),
+        config.gateway.drain_seconds,
+        discardStandardError,
+    )
+    adopt(reactor, CONTROL_FD, attendant)
+    os.close(CONTROL_FD)
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        reactor.callFromThread(attendant.leave)
+
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, terminate)
+    reactor.run()
+
+
+def readWhole(descriptor: int) -> bytes:
+    """Read a file from its start, whatever the offset that others share, and close it."""
+    size = os.fstat(descriptor).st_size
+    data = b""
+    while len(data) < size:
+        data += os.pread(descriptor, size - len(data), len(data))
+    os.close(descriptor)
+    return data
+
+
+def adoptListener(descriptor: int) -> socket.socket:
+    """The socket of an inherited descriptor, which children of this process do not inherit in turn."""
+    listener = socket.socket(fileno=descriptor)
+    listener.setblocking(False)
+    listener.set_inheritable(False)
+    return listener
+
+
+def raiseDescriptorLimit(config: Config) -> None:
+    """Allow as many open files as the system lets us, and warn when that is too few for ``max_connections``."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    wanted = config.client.max_connections + SPARE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        log.warn(
+            "only {hard} open files are allowed, fewer than client.max_connections = {wanted} needs: raise ulimit -n",
+            hard=hard,
+            wanted=config.client.max_connections,
+        )
+
+
+def discardStandardError() -> None:
+    """Let what is still logged go nowhere: the supervisor that read it is gone, and a write would fail."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stderr.fileno())
+    os.close(nothing)

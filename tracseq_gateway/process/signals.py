@@ -1,0 +1,64 @@
+"""What signals mean to the supervisor.
+
+SIGTERM drains. SIGINT, which a Ctrl-C sends to the whole foreground process group, drains for a moment only; the
+second one kills. Twisted's own handlers would end the process by the same signal, and a stop that was asked for ends
+with status 0.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Protocol
+
+from twisted.application.service import Service
+from twisted.logger import Logger
+
+from tracseq_gateway.process.reactor import IReactor
+
+
+class Stops(Protocol):
+    """What can be stopped in a hurry. The supervisor."""
+
+    def hurry(self) -> None:
+        """Stop within two seconds, now or when the stop comes."""
+
+    def kill(self) -> None:
+        """Do not wait any longer."""
+
+
+class StopSignals(Service):
+    """Stops the reactor, and with it all services, when a signal says so."""
+
+    def __init__(self, reactor: IReactor, target: Stops) -> None:
+        self._reactor = reactor
+        self._target = target
+        self._stopping = False
+        self._interrupted = False
+        self._log = Logger()
+
+    def startService(self) -> None:
+        """Take over the signals once the reactor has set its own handlers."""
+        super().startService()
+        self._reactor.callWhenRunning(self._install)
+
+    def _install(self) -> None:
+        signal.signal(signal.SIGTERM, self._handler)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a shell's background job
+            signal.signal(signal.SIGINT, self._handler)
+
+    def _handler(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self.received, signal.Signals(number))
+
+    def received(self, received: signal.Signals) -> None:
+        """Act on a signal."""
+        self._log.info("{name}: stopping", name=received.name)
+        if received is signal.SIGINT:
+            if self._interrupted:
+                self._target.kill()
+            else:
+                self._interrupted = True
+                self._target.hurry()
+        if not self._stopping:
+            self._stopping = True
+            self._reactor.stop()

@@ -1,0 +1,122 @@
+"""One place in the workforce: a listening socket, and the workers that follow one another on it."""
+
+from __future__ import annotations
+
+import socket
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from tracseq_gateway.process.backoff import Backoff
+from tracseq_gateway.process.worker_process import Ending, Launch, WorkerProcess
+
+
+class Employer(Protocol):
+    """Whom a slot tells about its workers. The workforce."""
+
+    def brief(self, worker: WorkerProcess) -> None:
+        """``worker`` has started: tell it all it must know before it serves."""
+
+    def changed(self) -> None:
+        """A worker serves, leaves or is gone."""
+
+    def ended(self, worker: WorkerProcess, ending: Ending) -> None:
+        """``worker`` is gone."""
+
+
+class Slot:
+    """Keeps one worker alive on one socket until it is closed.
+
+    The socket stays open here, so what connects while no worker is alive waits for the next one.
+    """
+
+    def __init__(self, launch: Launch, index: int, listener: socket.socket, employer: Employer) -> None:
+        self.restarts = 0
+        self.workers: set[WorkerProcess] = set()
+        """All living processes: the current one and those that finish what they had."""
+        self._launch = launch
+        self._index = index
+        self._listener = listener
+        self._employer = employer
+        self._current: WorkerProcess | None = None
+        self._backoff = Backoff()
+        self._pause: IDelayedCall | None = None
+        self._closed = False
+        self._log = Logger()
+
+    def __repr__(self) -> str:
+        return f"<slot {self._index}: {', '.join(map(repr, self.workers)) or 'empty'}>"
+
+    @property
+    def serving(self) -> bool:
+        """Whether a worker accepts connections here."""
+        return self._current is not None and self._current.state == "serving"
+
+    def fill(self) -> None:
+        """Start a worker."""
+        self._pause = None
+        worker = self._current = WorkerProcess(self._launch, self._index, self)
+        self.workers.add(worker)
+        try:
+            worker.start(self._listener)
+        except OSError as error:
+            self.workerGone(worker, Ending(f"could not be started: {error}", False, None, None))
+
+    def close(self) -> None:
+        """Start no more workers, and give up the socket: once the worker has closed its own, the port refuses."""
+        self._closed = True
+        self._listener.close()
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+
+    def workerStarted(self, worker: WorkerProcess) -> None:
+        """See ``Owner``."""
+        self._employer.brief(worker)
+
+    def workerServes(self, worker: WorkerProcess) -> None:
+        """See ``Owner``."""
+        self._log.info("worker {index} serves (pid {pid})", index=self._index, pid=worker.pid)
+        self._employer.changed()
+
+    def workerLeaves(self, worker: WorkerProcess) -> None:
+        """See ``Owner``: another takes the place while this one finishes."""
+        if worker is self._current and not self._closed:
+            self._log.info("worker {index} was told to leave; starting another", index=self._index)
+            self._refill(0.0)
+        self._employer.changed()
+
+    def workerGone(self, worker: WorkerProcess, ending: Ending) -> None:
+        """See ``Owner``: when nobody wanted it to go, another is started at once or after a pause."""
+        self.workers.discard(worker)
+        if worker is self._current and not self._closed:
+            pause = self._backoff.died(ending.served)
+            self._reportDeath(ending, pause)
+            self._refill(pause)
+        self._employer.ended(worker, ending)
+        self._employer.changed()
+
+    def _refill(self, pause: float) -> None:
+        self._current = None
+        self.restarts += 1
+        self._pause = self._launch.reactor.callLater(pause, self.fill)
+
+    def _reportDeath(self, ending: Ending, pause: float) -> None:
+        lived = "before it served" if ending.served is None else f"after serving for {ending.served:.1f} s"
+        if pause == 0.0:
+            self._log.error(
+                "worker {index} {reason} {lived}; starting another",
+                index=self._index,
+                reason=ending.reason,
+                lived=lived,
+            )
+        else:
+            self._log.error(
+                "worker {index} {reason} {lived}: crash {count} in a row, next start in {pause:g} s",
+                index=self._index,
+                reason=ending.reason,
+                lived=lived,
+                count=self._backoff.crashes,
+                pause=pause,
+            )

@@ -1,0 +1,247 @@
+"""One worker process as the supervisor sees it: spawned, told things, asked to leave, buried."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from attrs import frozen
+from twisted.internet.error import ConnectionClosed, ProcessDone, ProcessTerminated
+from twisted.internet.interfaces import IDelayedCall, IProcessTransport
+from twisted.internet.protocol import ProcessProtocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.amp import Command
+from twisted.python.failure import Failure
+
+from tracseq_gateway.process import life
+from tracseq_gateway.process.control import (
+    CONFIG_FD,
+    CONTROL_FD,
+    LISTEN_FD,
+    Conversation,
+    Drain,
+    Leaving,
+    Serve,
+    adopt,
+)
+from tracseq_gateway.process.lines import LineLogger
+from tracseq_gateway.process.reactor import IReactor
+
+START_SECONDS: Final = 10.0
+"""A worker that does not serve after this many seconds is killed."""
+GRACE_SECONDS: Final = 1.0
+"""What a worker gets beyond its time to drain before it is killed."""
+
+
+@frozen
+class Launch:
+    """How workers are started."""
+
+    reactor: IReactor
+    command: Sequence[str]
+    """Program and arguments; ``--worker N`` is appended."""
+    config: int
+    """Descriptor of the file with the configuration."""
+    drain_seconds: float
+    """How long a worker that leaves of itself may take."""
+
+
+@frozen
+class Ending:
+    """How a worker's life ended."""
+
+    reason: str
+    """For the log, for example ``was killed by SIGKILL``."""
+    clean: bool
+    """Whether it went of itself, with status 0."""
+    served: float | None
+    """Seconds between being ready and the end; None when it never was ready."""
+    cut: int | None
+    """Requests that were cut by its drain; None when it did not say."""
+
+
+class Owner(Protocol):
+    """Whom a worker tells about itself."""
+
+    def workerStarted(self, worker: WorkerProcess) -> None:
+        """The process exists and reads what it is told; it does not serve yet."""
+
+    def workerServes(self, worker: WorkerProcess) -> None:
+        """It accepts connections."""
+
+    def workerLeaves(self, worker: WorkerProcess) -> None:
+        """It leaves of itself: it accepts no more, and its place is free while it finishes."""
+
+    def workerGone(self, worker: WorkerProcess, ending: Ending) -> None:
+        """The process is gone."""
+
+
+class WorkerProcess(ProcessProtocol):
+    """One process, from its start to its end. It follows ``life.TABLE``; what the table says is done here."""
+
+    def __init__(self, launch: Launch, index: int, owner: Owner) -> None:
+        self.index = index
+        self.pid: int | None = None
+        """The process id, also after the end; None before the start."""
+        self.state: life.State = "starting"
+        self._launch = launch
+        self._owner = owner
+        self._log = Logger(namespace=f"worker {index}")
+        self._lines = LineLogger(self._log)
+        self._control = _SupervisorEnd(self._hear)
+        self._process: IProcessTransport | None = None
+        self._deadline: IDelayedCall | None = None
+        self._patience = (launch.drain_seconds, GRACE_SECONDS)
+        self._serving_since: float | None = None
+        self._cut: int | None = None
+        self._reason = ""
+        self._clean = False
+        self._actions: dict[life.Action, Callable[[], None]] = {
+            "nothing": lambda: None,
+            "announce": self._announce,
+            "ask": self._ask,
+            "await": self._expectEnd,
+            "succeed": self._succeed,
+            "kill": self._kill,
+            "bury": self._bury,
+        }
+
+    def __repr__(self) -> str:
+        return f"<worker {self.index} pid {self.pid} {self.state}>"
+
+    def start(self, listener: socket.socket) -> None:
+        """Spawn the process with ``listener`` as its socket. Raises OSError when the system has no room for it."""
+        reactor = self._launch.reactor
+        ours, theirs = socket.socketpair()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        try:
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            command = [*self._launch.command, "--worker", str(self.index)]
+            files: dict[int, int | str] = {0: nothing, 1: 1, 2: "r"}
+            files |= {CONTROL_FD: theirs.fileno(), LISTEN_FD: listener.fileno(), CONFIG_FD: self._launch.config}
+            self._process = reactor.spawnProcess(self, command[0], command, env=dict(os.environ), childFDs=files)
+            self.pid = self._process.pid
+            adopt(reactor, ours.fileno(), self._control)
+        finally:
+            ours.close()
+            theirs.close()
+            os.close(nothing)
+        self._expectWithin(START_SECONDS)
+        self._owner.workerStarted(self)
+        self._control.callRemote(Serve).addCallbacks(lambda _: self._hear("ready"), self._refused)
+
+    def tell(self, command: type[Command], **arguments: object) -> None:
+        """Send a command that needs no answer; nothing happens when the worker is gone."""
+        self._control.callRemote(command, **arguments)
+
+    def drain(self, seconds: float, grace: float = GRACE_SECONDS) -> None:
+        """Let it finish what is open within ``seconds``; ``grace`` seconds later it is killed."""
+        self._patience = (seconds, grace)
+        self._hear("drain")
+
+    def condemn(self) -> None:
+        """Kill it now."""
+        self._hear("condemned")
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """It has written log lines."""
+        self._lines.feed(data)
+
+    def childConnectionLost(self, childFD: int) -> None:
+        """It has closed its standard error, at the latest by its end."""
+        self._lines.finish()
+
+    def processExited(self, reason: Failure) -> None:
+        """The kernel reports the end; not :meth:`processEnded`, which also waits for the pipe."""
+        self._clean = reason.check(ProcessDone) is not None
+        self._reason = describeEnd(reason)
+        self._hear("exited")
+
+    def _hear(self, event: life.Event) -> None:
+        self.state, action = life.step(self.state, event)
+        self._actions[action]()
+
+    def _announce(self) -> None:
+        self._serving_since = self._launch.reactor.seconds()
+        self._forgetDeadline()
+        self._owner.workerServes(self)
+
+    def _refused(self, failure: Failure) -> None:
+        if failure.check(ConnectionClosed) is None:  # else the connection's end is told by itself
+            self._log.error("does not serve: {error}", error=failure.getErrorMessage())
+            self._hear("condemned")
+
+    def _ask(self) -> None:
+        self._expectEnd()
+        seconds, _ = self._patience
+        self._control.callRemote(Drain, seconds=seconds).addCallbacks(self._drained, self._unanswered)
+
+    def _drained(self, answer: dict[str, int]) -> None:
+        self._cut = answer["cut"]
+
+    def _unanswered(self, failure: Failure) -> None:
+        if failure.check(ConnectionClosed) is None:  # else it went before it could answer; how, the kernel will tell
+            self._log.error("does not drain: {error}", error=failure.getErrorMessage())
+
+    def _succeed(self) -> None:
+        self._expectEnd()
+        self._owner.workerLeaves(self)
+
+    def _kill(self) -> None:
+        self._forgetDeadline()
+        assert self._process is not None, "a worker without a process is gone"
+        self._process.signalProcess("KILL")
+
+    def _bury(self) -> None:
+        self._forgetDeadline()
+        since = self._serving_since
+        served = None if since is None else self._launch.reactor.seconds() - since
+        self._owner.workerGone(self, Ending(self._reason, self._clean, served, self._cut))
+
+    def _expectEnd(self) -> None:
+        self._expectWithin(sum(self._patience))
+
+    def _expectWithin(self, seconds: float) -> None:
+        self._forgetDeadline()
+        self._deadline = self._launch.reactor.callLater(seconds, self._overdue)
+
+    def _overdue(self) -> None:
+        self._deadline = None
+        self._log.error("killed: still {state} at its deadline", state=self.state)
+        self._hear("condemned")
+
+    def _forgetDeadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class _SupervisorEnd(Conversation):
+    """The supervisor's end of the control connection."""
+
+    def __init__(self, hear: Callable[[life.Event], None]) -> None:
+        super().__init__()
+        self._hear = hear
+
+    @Leaving.responder
+    def leaving(self) -> dict[str, Any]:
+        self._hear("farewell")
+        return {}
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self._hear("detached")
+
+
+def describeEnd(reason: Failure) -> str:
+    """How a process ended, from what ``processExited`` gets: ``exited with status 1``, ``was killed by SIGKILL``."""
+    ended = reason.value
+    if not isinstance(ended, ProcessTerminated):
+        return "exited with status 0"
+    if ended.signal is not None:
+        return f"was killed by {signal.Signals(ended.signal).name}"
+    return f"exited with status {ended.exitCode}"

@@ -1,0 +1,121 @@
+"""All workers of one gateway, addressed as one."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Sequence
+
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred
+
+from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.process.control import InstancesChanged, WorkersChanged, packInstances, packWorkers
+from tracseq_gateway.process.slot import Slot
+from tracseq_gateway.process.worker_process import GRACE_SECONDS, Ending, Launch, WorkerProcess
+
+
+@frozen
+class Farewell:
+    """What a drain of all workers came to."""
+
+    cut: int = 0
+    """Requests that were cut, as the workers counted."""
+    crashed: int = 0
+    """Workers that were killed or failed; what they still had was cut too, and nobody counted it."""
+
+
+class Workforce:
+    """One slot for each listening socket. Every worker knows the last word on each instance and on the workers."""
+
+    def __init__(self, launch: Launch, listeners: Sequence[socket.socket]) -> None:
+        self._slots = [Slot(launch, index, listener, self) for index, listener in enumerate(listeners)]
+        self._instances: dict[tuple[str, str], InstanceHealth] = {}
+        self._told: WorkerHealth | None = None
+        self._complete: Deferred[None] = Deferred()
+        self._farewell = Farewell()
+        self._gone: Deferred[Farewell] | None = None
+
+    def __repr__(self) -> str:
+        return f"<workforce {self._slots!r}>"
+
+    @property
+    def health(self) -> WorkerHealth:
+        """How many workers there should be, how many serve, and how many were replaced."""
+        return WorkerHealth(
+            configured=len(self._slots),
+            running=sum(slot.serving for slot in self._slots),
+            restarts=sum(slot.restarts for slot in self._slots),
+        )
+
+    def start(self) -> Deferred[None]:
+        """Fill all slots; fires when for the first time all of them serve."""
+        for slot in self._slots:
+            slot.fill()
+        return self._complete
+
+    def publish(self, instances: Iterable[InstanceHealth]) -> None:
+        """Tell all workers, also those to come, about these instances."""
+        news = {(instance.service, instance.url): instance for instance in instances}
+        self._instances |= news
+        for worker in self._living():
+            self._tellInstances(worker, news.values())
+
+    def drain(self, seconds: float, grace: float = GRACE_SECONDS) -> Deferred[Farewell]:
+        """Close the sockets and let all workers finish within ``seconds``; what is left ``grace`` later is killed.
+
+        Fires when no process is left. To be called once; :meth:`hasten` moves the deadline.
+        """
+        assert self._gone is None, "a workforce is drained once"
+        gone = self._gone = Deferred()
+        for slot in self._slots:
+            slot.close()
+        self.hasten(seconds, grace)
+        self._dismiss()
+        return gone
+
+    def hasten(self, seconds: float, grace: float) -> None:
+        """Give all living workers a new deadline."""
+        for worker in self._living():
+            worker.drain(seconds, grace)
+
+    def condemn(self) -> None:
+        """Kill all workers now."""
+        for worker in self._living():
+            worker.condemn()
+
+    def brief(self, worker: WorkerProcess) -> None:
+        """See ``Employer``: all that is known, before it is asked to serve."""
+        self._tellInstances(worker, self._instances.values())
+        worker.tell(WorkersChanged, workers=packWorkers(self.health))
+
+    def changed(self) -> None:
+        """See ``Employer``: tell all workers how many they are."""
+        health = self.health
+        if health != self._told:
+            self._told = health
+            news = packWorkers(health)
+            for worker in self._living():
+                worker.tell(WorkersChanged, workers=news)
+        if health.running == health.configured and not self._complete.called:
+            self._complete.callback(None)
+
+    def ended(self, worker: WorkerProcess, ending: Ending) -> None:
+        """See ``Employer``: once the last has gone, a drain is over."""
+        if self._gone is None:
+            return
+        farewell = self._farewell
+        self._farewell = evolve(
+            farewell, cut=farewell.cut + (ending.cut or 0), crashed=farewell.crashed + (not ending.clean)
+        )
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        if self._gone is not None and not self._living():
+            self._gone.callback(self._farewell)
+
+    def _living(self) -> list[WorkerProcess]:
+        return [worker for slot in self._slots for worker in slot.workers]
+
+    def _tellInstances(self, worker: WorkerProcess, instances: Iterable[InstanceHealth]) -> None:
+        for piece in packInstances(instances):
+            worker.tell(InstancesChanged, instances=piece)

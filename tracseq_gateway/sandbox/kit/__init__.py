@@ -1,0 +1,1 @@
+"""What the seven services have in common: routes, schemas, errors, stored records and the OpenAPI document."""
