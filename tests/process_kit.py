@@ -47,6 +47,8 @@ class FakeProcess:
         self.end: Any = None
         """The supervisor's end of the control connection."""
 
+        protocol.makeConnection(cast(Any, self))
+
     def signalProcess(self, name: str) -> None:
         self.signals.append(name)
 

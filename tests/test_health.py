@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError, DNSLookupError
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -257,21 +257,19 @@ class AgentTests(TestCase):
 
     timeout = 20
 
-    def server(self, words: bytes, close: bool = False) -> bytes:
-        """Listen, say ``words`` to whoever asks, and return the URL."""
+    def setUp(self) -> None:
         from twisted.internet import reactor
 
         self.reactor: Any = reactor
+
+    def server(self, words: bytes, close: bool = False) -> bytes:
+        """Listen, say ``words`` to whoever asks, and return the URL."""
         self.said = Said(words, close)
-        factory = Factory()
+        factory = Factory.forProtocol(lambda: self.said)
         factory.noisy = False
-        factory.buildProtocol = self.build  # type: ignore[method-assign]
         port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         return b"http://127.0.0.1:%d/health" % port.getHost().port
-
-    def build(self, address: IAddress | None) -> Protocol:
-        return self.said
 
     async def fetch(self, url: bytes) -> int:
         return await fetch_status(probing_agent(self.reactor), url)

@@ -18,7 +18,6 @@ Names of fields come out in lower case, as HAProxy and Envoy send them and as HT
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from attrs import define, frozen
 from httptools import (
@@ -141,10 +140,11 @@ class AnswerHead:
 class _Sink:
     """Takes fields from the parser: all of them, and beside them those that mean something to us."""
 
-    __slots__ = ("fields", "names", "special")
+    __slots__ = ("complete", "fields", "names", "special")
 
     def __init__(self, names: frozenset[bytes]) -> None:
         self.names = names
+        self.complete = False
         self.fields: Fields = []
         self.special: Fields = []
 
@@ -154,6 +154,9 @@ class _Sink:
         if name in self.names:
             # llhttp leaves white space after the value in place.
             self.special.append((name, value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
 
     def values(self, wanted: bytes) -> list[bytes]:
         return [value for name, value in self.special if name == wanted]
@@ -214,8 +217,9 @@ def _request_fields(raw: bytes, minor: int, limits: HeadLimits) -> RequestFields
     except HttpParserUpgrade:
         pass
     except HttpParserError as error:
-        # llhttp stops at framing that it does not like: ours is the better name for it.
-        _request_length(sink, minor)
+        if sink.complete:
+            # llhttp stops behind the head at a transfer coding that it does not know: ours to name it.
+            _request_length(sink, minor)
         raise RequestRefused(BAD_REQUEST, f"malformed request head: {error}") from None
     if len(sink.fields) > limits.headers:
         raise RequestRefused(HEAD_TOO_LARGE, f"more than {limits.headers} header fields")
@@ -300,25 +304,47 @@ def _refuse_size_or_line(raw: bytes, limits: HeadLimits) -> RequestRefused:
     return RequestRefused(BAD_REQUEST, "a malformed request line")
 
 
-class HeadProbe:
-    """Watches a request head that arrives in pieces, so that what can never be good is refused at once."""
+# What a request line may look like before its end has come.
+_LINE_SO_FAR = re.compile(rb"[A-Z][A-Z_-]*(?: (?:[\x21\x22\x24-\x7e]+(?: [HTP/0-9.]{0,8}\r?)?)?)?").fullmatch
 
-    __slots__ = ("_feed", "_limits")
+
+class HeadProbe:
+    """Watches a request head that arrives in pieces, so that what can never be good is refused at once.
+
+    Its verdicts are those of :class:`RequestParser` on the whole, only earlier.
+    """
+
+    __slots__ = ("_fed", "_limits", "_parser")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
-        self._feed: Callable[[bytes], None] = HttpRequestParser(self).feed_data
+        self._parser: HttpRequestParser | None = None
+        self._fed = 0
 
-    def feed(self, data: bytes, raw: bytes | bytearray) -> None:
-        """Take the newest piece, ``raw`` being all so far; raises :class:`RequestRefused`."""
-        if len(raw) > self._limits.request_line and raw.find(b"\r\n", 0, self._limits.request_line + 2) < 0:
-            raise RequestRefused(TARGET_TOO_LONG, f"a request line longer than {self._limits.request_line} bytes")
-        if len(raw) > self._limits.head:
-            raise RequestRefused(HEAD_TOO_LARGE, f"a request head larger than {self._limits.head} bytes")
+    def look(self, raw: bytes) -> None:
+        """Look at all that has come of the head; raises :class:`RequestRefused`."""
+        limits = self._limits
+        if self._parser is None:
+            end = raw.find(b"\r\n")
+            if end > limits.request_line or (end < 0 and len(raw) > limits.request_line + 1):
+                raise RequestRefused(TARGET_TOO_LONG, f"a request line longer than {limits.request_line} bytes")
+            if end < 0:
+                if _LINE_SO_FAR(raw) is None:
+                    raise RequestRefused(BAD_REQUEST, "a malformed request line")
+                return
+            line = _REQUEST_LINE(raw)
+            if line is None:
+                raise _refuse_size_or_line(raw, limits)
+            if line[1] not in METHODS:
+                raise _refuse_method(line[1])
+            self._parser = HttpRequestParser(self)
+        if len(raw) > limits.head:
+            raise RequestRefused(HEAD_TOO_LARGE, f"a request head larger than {limits.head} bytes")
         try:
-            self._feed(data)
+            self._parser.feed_data(raw[self._fed :])
         except (HttpParserError, HttpParserUpgrade) as error:
             raise RequestRefused(BAD_REQUEST, f"malformed request head: {error}") from None
+        self._fed = len(raw)
 
 
 MAX_ANSWER_HEAD = 65536

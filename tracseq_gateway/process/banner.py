@@ -15,9 +15,7 @@ _EXTRACT = """python3 -c 'import json,sys; print(json.load(sys.stdin)["data"]["a
 def banner(address: str, data: str, ports: Mapping[str, int], health: Sequence[InstanceHealth]) -> str:
     """The text for the gateway at ``address`` (a URL without a path) with the sandbox's services on ``ports``."""
     email = dict(demo_users())[_SHOWN_ROLE]
-    states = {
-        instance.service: "starting" if instance.state == "unknown" else instance.state for instance in health
-    }
+    states = {instance.service: "starting" if instance.state == "unknown" else instance.state for instance in health}
     lines = [
         "",
         f"TracSeq Gateway with the SANDBOX: {address}",

@@ -70,8 +70,11 @@ class SandboxProcess:
         self._command = [*command, "--data", data]
         self._log = Logger(namespace="sandbox")
         self._backoff = Backoff()
+        self._started = 0.0
+        self._lifetime: int | None = None
         self._child: _Child | None = None
         self._pause: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
         self._gone: Deferred[None] | None = None
 
     def start(self) -> None:
@@ -102,7 +105,7 @@ class SandboxProcess:
         if self._child is None:
             gone.callback(None)
         else:
-            os.close(self._lifetime)
+            self._endLifetime()
             self._deadline = self._reactor.callLater(STOP_SECONDS, self.kill)
         return gone
 
@@ -114,15 +117,20 @@ class SandboxProcess:
     def childGone(self, reason: str) -> None:
         """The child has ended, as was asked for or not."""
         self._child = None
+        self._endLifetime()
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
         if self._gone is not None:
-            if self._deadline.active():
-                self._deadline.cancel()
             self._gone.callback(None)
             return
-        os.close(self._lifetime)
         pause = self._backoff.died(self._reactor.seconds() - self._started)
         self._log.error("the sandbox {reason}; starting another in {pause:g} s", reason=reason, pause=pause)
         self._pause = self._reactor.callLater(pause, self.start)
+
+    def _endLifetime(self) -> None:
+        if self._lifetime is not None:
+            os.close(self._lifetime)
+            self._lifetime = None
 
 
 class _Child(ProcessProtocol):

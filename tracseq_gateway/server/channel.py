@@ -72,7 +72,6 @@ class HTTPChannel(Protocol):
         self._waiting = b""
         self._parse = RequestParser(site.head_limits).parse
         self._probe: HeadProbe | None = None
-        self._probed = 0
         self._skipped = False
         self._closing = False
         self._chunked = False
@@ -208,9 +207,7 @@ class HTTPChannel(Protocol):
                 # On a kept connection the time begins with the first byte; on a new one it has begun already.
                 self._timer.start(self.site.limits.head_seconds)
             self._probe = HeadProbe(self.site.head_limits)
-            self._probed = 0
-        self._probe.feed(data[self._probed :], data)
-        self._probed = len(data)
+        self._probe.look(data)
 
     def _begin_request(self, head: RequestHead) -> None:
         site, fields = self.site, head.fields
@@ -244,8 +241,10 @@ class HTTPChannel(Protocol):
             self._decoder = ChunkedDecoder()
         else:
             self._left = length
-        if not expects_continue:
-            self._restart_body_time()
+        self._restart_body_time()
+        if expects_continue:
+            # The client's time begins when it is told to go on.
+            self._timer.stop()
         if self._waiting:
             data, self._waiting = self._waiting, b""
             self._body_data(data)

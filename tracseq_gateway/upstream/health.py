@@ -119,9 +119,10 @@ class Prober:
         self._target = (url.rstrip("/") + service.health.path).encode()
         self._tools = tools
         self._standing = Standing(InstanceHealth(service.name, url))
-        self._loop: LoopingCall | None = None
+        # A call takes one jittered interval, its pause included, so the loop itself adds none.
+        self._loop = LoopingCall(self._begin_round)
+        self._loop.clock = tools.reactor
         self._round: Deferred[None] | None = None
-        self._stopped = False
         self._first: Deferred[None] = Deferred()
 
     @property
@@ -131,22 +132,21 @@ class Prober:
 
     def start(self) -> Deferred[None]:
         """Begin; fires after the first probe, or at once when the interval is 0 and nothing is probed."""
-        if not self._policy.interval:
+        if self._policy.interval:
+            self._loop.start(0).addErrback(self._broken)
+        else:
             self._first.callback(None)
-            return self._first
-        # A call takes one jittered interval, its pause included, so the loop itself adds none.
-        self._loop = LoopingCall(self._begin_round)
-        self._loop.clock = self._tools.reactor
-        self._loop.start(0).addErrback(self._broken)
         return self._first
 
     def stop(self) -> None:
         """End, in the middle of a probe if need be."""
-        self._stopped = True
-        if self._loop is not None and self._loop.running:
+        if self._loop.running:
             self._loop.stop()
             if self._round is not None:
                 self._round.cancel()
+
+    def _stopped(self) -> bool:
+        return not self._loop.running
 
     def _begin_round(self) -> Deferred[None]:
         self._round = Deferred.fromCoroutine(self._probe_and_pause())
@@ -156,14 +156,14 @@ class Prober:
         reactor = self._tools.reactor
         began = reactor.seconds()
         error = await self._probe()
-        if self._stopped:
-            return  # the probe was broken off
+        if self._stopped():
+            return  # and the probe was broken off
         ended = reactor.seconds()
         self._standing = judge(self._standing, Outcome(ended - began, error), self._policy, self._tools.now())
         self._tools.report(self.health)
         if not self._first.called:
             self._first.callback(None)
-        if self._stopped:
+        if self._stopped():
             return  # by one of those who were told
         pause = self._policy.interval * self._tools.random.uniform(1 - JITTER, 1 + JITTER)
         await deferLater(reactor, max(0.0, began + pause - ended))

@@ -1,0 +1,154 @@
+"""``twistd tracseq-gateway`` up to the point where it would start: options, refusals, sockets."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from twisted.application.service import IServiceMaker, MultiService
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.plugin import getPlugins
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from tracseq_gateway import __version__, tap
+from tracseq_gateway.process.supervisor import Supervisor
+
+ROOT = Path(__file__).parent.parent
+
+
+class OptionsTests(SynchronousTestCase):
+    """``Options``."""
+
+    def test_defaults(self) -> None:
+        """Without options nothing overrides the file, and there is no sandbox."""
+        options = tap.Options()
+        options.parseOptions([])
+        self.assertEqual([None] * 4, [options[name] for name in ("config", "host", "port", "workers")])
+        self.assertFalse(options["sandbox"])
+        self.assertEqual(".tracseq-sandbox", options["sandbox-data"])
+
+    def test_given(self) -> None:
+        """Options have short names where the contract says so, and numbers are numbers."""
+        options = tap.Options()
+        options.parseOptions(["-c", "file.toml", "-p", "9000", "-w", "3", "--host", "::1", "--sandbox"])
+        self.assertEqual(
+            ["file.toml", 9000, 3, "::1", 1],
+            [options[name] for name in ("config", "port", "workers", "host", "sandbox")],
+        )
+
+    def test_auto(self) -> None:
+        """The number of workers may be auto."""
+        options = tap.Options()
+        options.parseOptions(["--workers", "auto"])
+        self.assertEqual("auto", options["workers"])
+
+    def test_noNumber(self) -> None:
+        """A port that is no number is a usage error."""
+        self.assertRaises(UsageError, tap.Options().parseOptions, ["--port", "http"])
+
+    def test_version(self) -> None:
+        """``--version`` prints the gateway's version and ends."""
+        with redirect_stdout(io.StringIO()) as printed:
+            ended = self.assertRaises(SystemExit, tap.Options().parseOptions, ["--version"])
+        self.assertEqual((f"tracseq-gateway {__version__}\n", 0), (printed.getvalue(), ended.code))
+
+
+class MakeServiceTests(SynchronousTestCase):
+    """``makeService``."""
+
+    def setUp(self) -> None:
+        self.patch(os, "environ", {"PATH": os.environ["PATH"]})
+        self.warnings: list[str] = []
+        globalLogPublisher.addObserver(self.observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self.observe)
+
+    def observe(self, event: LogEvent) -> None:
+        if event["log_level"].name == "warn":
+            self.warnings.append(formatEvent(event))
+
+    def file(self, text: str) -> str:
+        path = Path(self.mktemp())
+        path.write_text(text)
+        return str(path)
+
+    def make(self, *arguments: str) -> Supervisor:
+        options = tap.Options()
+        options.parseOptions(["--host", "127.0.0.1", *arguments])
+        service = tap.makeService(options)
+        assert isinstance(service, MultiService)
+        (supervisor,) = (child for child in service if isinstance(child, Supervisor))
+        self.addCleanup(supervisor.discard)
+        return supervisor
+
+    def refusal(self, *arguments: str) -> str:
+        """What is written to standard error; the status is 1 then."""
+        code = self.assertRaises(SystemExit, self.make, *arguments).code
+        assert isinstance(code, str)  # printed, with status 1, by the interpreter
+        return code
+
+    def test_wrong(self) -> None:
+        """Each error of the configuration is a line that says where it is."""
+        file = self.file('[gateway]\nport = "x"\nworkerz = 2\n')
+        lines = self.refusal("--config", file).splitlines()
+        self.assertEqual([f"{file}:2: gateway.port", f"{file}:3: gateway.workerz"], [":".join(line.split(":")[:2]) + ":" + line.split(":")[2] for line in lines])
+
+    def test_missing(self) -> None:
+        """A file that cannot be read is named."""
+        self.assertIn("nowhere.toml", self.refusal("--config", "nowhere.toml"))
+
+    def test_warned(self) -> None:
+        """A key that is not yet acted on is named in the log, and the gateway starts."""
+        self.make("--port", "0", "--config", self.file("[cors]\nenabled = true\n"))
+        self.assertTrue(any("cors.enabled" in warning for warning in self.warnings), self.warnings)
+
+    def test_taken(self) -> None:
+        """A port that is taken is named in one line."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            self.assertEqual(
+                f"tracseq-gateway: cannot listen on 127.0.0.1 port {port}: the port is taken by another program",
+                self.refusal("--port", str(port)),
+            )
+
+    def test_workers(self) -> None:
+        """There is a worker for each that was asked for; auto is one for each CPU that we may use."""
+        self.assertEqual(3, self.make("--port", "0", "--workers", "3").workers.configured)
+        usable = len(os.sched_getaffinity(0))
+        self.assertEqual(usable, self.make("--port", "0", "--workers", "auto").workers.configured)
+
+    def test_productionHasNoSandbox(self) -> None:
+        """A production configuration cannot start the sandbox, wherever it says that it is one."""
+        file = self.file('[gateway]\nenvironment = "production"\n')
+        refused = "tracseq-gateway: --sandbox is refused, for gateway.environment is production"
+        self.assertEqual(refused, self.refusal("--sandbox", "--port", "0", "--config", file))
+        os.environ["ENVIRONMENT"] = "production"
+        self.assertEqual(refused, self.refusal("--sandbox", "--port", "0"))
+
+    def test_sandboxNeeds(self) -> None:
+        """Without the packages of the sandbox, one is told how to get them."""
+        self.patch(tap, "SANDBOX_NEEDS", ("klein", "no_such_package"))
+        self.assertEqual(
+            "tracseq-gateway: --sandbox needs no_such_package: pip install 'tracseq-gateway[sandbox]'",
+            self.refusal("--sandbox", "--port", "0"),
+        )
+
+    def test_onlyTheOption(self) -> None:
+        """No variable of the environment starts the sandbox."""
+        os.environ |= {"SANDBOX": "1", "GATEWAY__SANDBOX": "true", "TRACSEQ_SANDBOX": "1"}
+        self.assertFalse(self.make("--port", "0").hasSandbox)
+
+
+class PluginTests(SynchronousTestCase):
+    """How twistd finds the gateway."""
+
+    def test_found(self) -> None:
+        """The plugin is found by its name, with a line of description, and leads to the options and the service."""
+        (maker,) = (one for one in getPlugins(IServiceMaker) if one.tapname == "tracseq-gateway")
+        self.assertIn("API gateway", maker.description)
+        self.assertIs(tap.Options, maker.options)
+        self.assertIs(tap.makeService, maker.makeService)
