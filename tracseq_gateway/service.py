@@ -16,7 +16,7 @@ from twisted.internet.protocol import ClientFactory
 from tracseq_gateway.admin.pages import pages
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config, Service
-from tracseq_gateway.http.forwarding import RequestFieldRules
+from tracseq_gateway.http.forwarding import known_answer_lines
 from tracseq_gateway.interfaces import InstanceHealth, Stage, WorkerHealth
 from tracseq_gateway.middleware.chain import Chain, Link
 from tracseq_gateway.middleware.limits import body_limit, concurrency_limit, loop_guard
@@ -40,10 +40,11 @@ class Gateway:
         self.status = Status(config)
         self._ports: list[EagerPort] = []
         self._config = config
-        self._rules = RequestFieldRules()
+        known = known_answer_lines()
         connect = connect or self._connect_tcp
         self.services = {
-            name: UpstreamService(settings, self.deadlines, connect) for name, settings in config.services.items()
+            name: UpstreamService(settings, self.deadlines, connect, known)
+            for name, settings in config.services.items()
         }
         table = RouteTable([self._route(settings) for settings in config.services.values()])
         self.site = GatewaySite(
@@ -61,9 +62,7 @@ class Gateway:
         rewrite = settings.rewrite.rstrip("/").encode("ascii")
         via = self._config.gateway.via
         path: Route[None] = Route(prefix, rewrite, None)
-        proxy = Proxy(
-            self.services[settings.name], path.upstream_path, self.deadlines, self._rules, via.encode("ascii")
-        )
+        proxy = Proxy(self.services[settings.name], path.upstream_path, self.deadlines, via.encode("ascii"))
         links: list[Link] = [loop_guard(via)]
         if self._config.gateway.max_concurrent_requests:
             links.append(concurrency_limit(self._config.gateway.max_concurrent_requests, lambda: self.site.active))

@@ -1,9 +1,64 @@
-"""Header fields as an answer carries them to a client."""
+"""Header fields: lines that were read, and blocks that are sent.
+
+Most lines of a head were seen before, on this connection or another. :class:`KnownLines` keeps what a line means and
+how it is passed on, so that a line which comes again costs one look-up. It is given only lines that llhttp has found
+good.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 Fields = list[tuple[bytes, bytes]]
 """Names in lower case, values without white space around them, in the order of the wire."""
+
+
+class FieldLine(NamedTuple):
+    """One line of a head."""
+
+    name: bytes
+    """In lower case."""
+    value: bytes
+    special: bool
+    """Whether the gateway itself reads this field."""
+    passed_on: bytes
+    """The line as it goes on, with its CRLF; empty for a field that goes no further."""
+
+
+_MOST_KNOWN = 4096
+_LONGEST_KNOWN = 160
+_SECRET = frozenset({b"authorization", b"cookie", b"x-api-key", b"proxy-authorization", b"set-cookie"})
+"""Fields that are forgotten with their request."""
+
+
+class KnownLines(dict[bytes, FieldLine]):
+    """From a line, without its CRLF, to what it means. Shared by all connections of one direction.
+
+    Bounded: long lines and secrets are not kept, and when it is full it starts anew.
+    """
+
+    def __init__(self, special: frozenset[bytes], dropped: Callable[[bytes], bool]) -> None:
+        """``special``: names that the gateway reads; ``dropped``: whether a field goes no further, by its name."""
+        super().__init__()
+        self._special = special
+        self._dropped = dropped
+
+    def __missing__(self, line: bytes) -> FieldLine:
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        value = value.strip(b" \t")
+        passed_on = b"" if self._dropped(name) else name + b": " + value + b"\r\n"
+        known = FieldLine(name, value, name in self._special, passed_on)
+        if len(line) <= _LONGEST_KNOWN and name not in _SECRET:
+            if len(self) >= _MOST_KNOWN:
+                self.clear()
+            self[line] = known
+        return known
+
+    def read(self, block: bytes) -> list[FieldLine]:
+        """Read the lines of a block that ends with its empty line."""
+        return [self[line] for line in block[:-4].split(b"\r\n")] if len(block) > 2 else []
 
 
 class FieldBlock:
@@ -15,10 +70,10 @@ class FieldBlock:
 
     __slots__ = ("_lines", "dated", "pairs")
 
-    def __init__(self, pairs: Fields, dated: bool = False) -> None:
+    def __init__(self, pairs: Fields, dated: bool = False, lines: bytes | None = None) -> None:
         self.pairs = pairs
         self.dated = dated
-        self._lines: bytes | None = None
+        self._lines = lines
 
     def lines(self) -> bytes:
         """The fields as lines, each with its CRLF."""

@@ -14,9 +14,9 @@ import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from tracseq_gateway.http.fields import FieldBlock
+from tracseq_gateway.http.fields import FieldBlock, KnownLines
 from tracseq_gateway.http.framing import CHUNKED
-from tracseq_gateway.http.message import AnswerHead, RequestFields, RequestHead
+from tracseq_gateway.http.message import ANSWER_SPECIAL, REQUEST_SPECIAL, AnswerHead, RequestHead
 
 Networks = Sequence[IPv4Network | IPv6Network]
 
@@ -51,36 +51,29 @@ _RESERVED = frozenset(
 )
 _RESERVED_PREFIXES = (b"x-forwarded-", b"x-user-", b"x-consumer-", b"x-client-cert", b"x-ssl-client")
 
-_MOST_CACHED_NAMES = 1024
+
+def drops_from_request(name: bytes) -> bool:
+    """Whether a field, by its lower-case name, is left out of the request to a service."""
+    dashed = name.replace(b"_", b"-")
+    return dashed in _ONE_HOP or dashed in _REWRITTEN or dashed in _RESERVED or dashed.startswith(_RESERVED_PREFIXES)
 
 
-class RequestFieldRules(dict[bytes, bool]):
-    """For a lower-case field name: whether it is left out of the request to a service.
-
-    A dict that fills itself, so that the usual name costs one look-up; bounded, since clients choose names.
-    """
-
-    def __missing__(self, name: bytes) -> bool:
-        dashed = name.replace(b"_", b"-")
-        dropped = (
-            name in _ONE_HOP or name in _REWRITTEN or dashed in _RESERVED or dashed.startswith(_RESERVED_PREFIXES)
-        ) or (dashed != name and (dashed in _REWRITTEN or dashed in _ONE_HOP))
-        if len(self) < _MOST_CACHED_NAMES:
-            self[name] = dropped
-        return dropped
+def drops_from_answer(name: bytes) -> bool:
+    """Whether a field, by its lower-case name, is left out of the answer to a client."""
+    return name in _ONE_HOP or name in (b"content-length", b"x-request-id")
 
 
-_ANSWER_DROPPED = _ONE_HOP | {b"content-length", b"x-request-id"}
+def known_request_lines() -> KnownLines:
+    """What the request heads of one gateway have in common."""
+    return KnownLines(REQUEST_SPECIAL, drops_from_request)
 
 
-def request_head(
-    head: RequestHead,
-    target: bytes,
-    host: bytes,
-    rules: RequestFieldRules,
-    forwarded: bytes,
-    request_id: bytes,
-) -> bytes:
+def known_answer_lines() -> KnownLines:
+    """What the answer heads of one gateway's services have in common."""
+    return KnownLines(ANSWER_SPECIAL, drops_from_answer)
+
+
+def request_head(head: RequestHead, target: bytes, host: bytes, forwarded: bytes, request_id: bytes) -> bytes:
     """Write the head of the request to a service.
 
     ``target`` is path and query, ``forwarded`` the lines of :class:`ForwardedLines`.
@@ -90,20 +83,11 @@ def request_head(
         head.method,
         target,
         host,
-        fields.lines if fields.lines is not None else _forwarded_fields(fields, rules),
+        fields.passed_on,
         forwarded,
         request_id,
         _framing(fields.length, head.method),
     )
-
-
-def _forwarded_fields(fields: RequestFields, rules: RequestFieldRules) -> bytes:
-    """Write the fields that go on to a service, once for all requests that repeat them."""
-    named = fields.connection
-    fields.lines = lines = b"".join(
-        [n + b": " + v + b"\r\n" for n, v in fields.pairs if not rules[n] and n not in named]
-    )
-    return lines
 
 
 def _framing(length: int, method: bytes) -> bytes:
@@ -126,9 +110,11 @@ def answer_block(head: AnswerHead, via: bytes) -> FieldBlock:
     block = head.block
     if block is None:
         named = head.connection
-        kept = [f for f in head.fields if f[0] not in _ANSWER_DROPPED and f[0] not in named]
-        kept.append((b"via", b"1.%d %b" % (head.minor, via)))
-        head.block = block = FieldBlock(kept, head.dated)
+        kept = [line for line in head.received if line.passed_on and line.name not in named]
+        ours = b"1.%d %b" % (head.minor, via)
+        lines = b"".join([line.passed_on for line in kept]) + b"via: %b\r\n" % ours
+        pairs = [(line.name, line.value) for line in kept]
+        head.block = block = FieldBlock([*pairs, (b"via", ours)], head.dated, lines)
     return block
 
 

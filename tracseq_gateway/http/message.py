@@ -8,9 +8,9 @@ out of here has exactly one meaning:
 3. One way to frame the body (see ``framing``).
 4. Sizes and counts are bounded before anything is parsed.
 
-What a head means is a pure function of its bytes, and a client repeats most of its fields with every request on a
-kept connection, as a service does with its answers. So each connection keeps the last block of fields that it read
-beside what it meant, and the same bytes are not read twice.
+What a head means is a pure function of its bytes, and a client repeats its fields with every request on a kept
+connection, as a service does with its answers. So each connection keeps the last block of fields that it read beside
+what it meant, and the same bytes are not read twice; what single lines mean is kept in :class:`KnownLines`.
 
 Names of fields come out in lower case, as HAProxy and Envoy send them and as HTTP/2 requires.
 """
@@ -18,6 +18,7 @@ Names of fields come out in lower case, as HAProxy and Envoy send them and as HT
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from attrs import define, frozen
 from httptools import (
@@ -39,7 +40,7 @@ from tracseq_gateway.errors import (
     AnswerRefused,
     RequestRefused,
 )
-from tracseq_gateway.http.fields import FieldBlock, Fields
+from tracseq_gateway.http.fields import FieldBlock, FieldLine, Fields, KnownLines
 from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE, BadFraming, body_length
 from tracseq_gateway.http.target import normalise
 
@@ -54,10 +55,11 @@ METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OP
 """The methods that are forwarded."""
 
 _NO_TOKENS: frozenset[bytes] = frozenset()
-_REQUEST_SPECIAL = frozenset(
+_USUAL_CONNECTION = [b"keep-alive"]
+REQUEST_SPECIAL = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect", b"x-request-id", b"via"}
 )
-_ANSWER_SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"connection", b"date"})
+ANSWER_SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"connection", b"date"})
 
 _LONGEST_KEPT = 4096
 """Blocks of fields longer than this are not kept beside their meaning."""
@@ -77,7 +79,7 @@ class HeadLimits:
 class RequestFields:
     """What the fields of a request head mean; the same for every request that repeats them."""
 
-    pairs: Fields
+    received: list[FieldLine]
     host: bytes | None
     length: int
     """Bytes of the body, or ``framing.CHUNKED``."""
@@ -91,8 +93,13 @@ class RequestFields:
     """The caller's X-Request-Id, if it is one that may be taken over."""
     via: bytes
     """All Via values; empty when there is none."""
-    lines: bytes | None = None
-    """What goes on to a service, written once (see ``forwarding``)."""
+    passed_on: bytes
+    """The lines that go on to a service."""
+
+    @property
+    def pairs(self) -> Fields:
+        """Names and values of all fields."""
+        return [(line.name, line.value) for line in self.received]
 
 
 @define(eq=False)
@@ -110,10 +117,10 @@ class RequestHead:
     fields: RequestFields
 
     def get(self, name: bytes) -> bytes | None:
-        """Return the first value of a field by its lower-case name, without white space around it."""
-        for key, value in self.fields.pairs:
-            if key == name:
-                return value.rstrip(b" \t")
+        """Return the first value of a field by its lower-case name."""
+        for line in self.fields.received:
+            if line.name == name:
+                return line.value
         return None
 
 
@@ -124,7 +131,7 @@ class AnswerHead:
     status: int
     reason: bytes
     minor: int
-    fields: Fields
+    received: list[FieldLine]
     length: int
     """Bytes of the body that follows, ``framing.CHUNKED`` or ``framing.UNTIL_CLOSE``."""
     declared: int | None
@@ -137,29 +144,20 @@ class AnswerHead:
     """What goes on to a client, written once (see ``forwarding``)."""
 
 
-class _Sink:
-    """Takes fields from the parser: all of them, and beside them those that mean something to us."""
+class _Nothing:
+    """Takes nothing from the parser: it only says whether a head is good."""
 
-    __slots__ = ("complete", "fields", "names", "special")
 
-    def __init__(self, names: frozenset[bytes]) -> None:
-        self.names = names
-        self.complete = False
-        self.fields: Fields = []
-        self.special: Fields = []
+class _Completeness:
+    """Takes from the parser that it came to the end of the head."""
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        self.fields.append((name, value))
-        if name in self.names:
-            # llhttp leaves white space after the value in place.
-            self.special.append((name, value.rstrip(b" \t")))
+    complete = False
 
     def on_headers_complete(self) -> None:
         self.complete = True
 
-    def values(self, wanted: bytes) -> list[bytes]:
-        return [value for name, value in self.special if name == wanted]
+
+_NOTHING = _Nothing()
 
 
 def _tokens(value: bytes) -> frozenset[bytes]:
@@ -170,10 +168,11 @@ def _tokens(value: bytes) -> frozenset[bytes]:
 class RequestParser:
     """Reads the request heads of one connection."""
 
-    __slots__ = ("_block", "_fields", "_limits", "_minor")
+    __slots__ = ("_block", "_fields", "_known", "_limits", "_minor")
 
-    def __init__(self, limits: HeadLimits) -> None:
+    def __init__(self, limits: HeadLimits, known: KnownLines) -> None:
         self._limits = limits
+        self._known = known
         self._block = b""
         self._minor = 1
         self._fields: RequestFields | None = None
@@ -191,7 +190,7 @@ class RequestParser:
         block = raw[line.end() :]
         fields = self._fields
         if fields is None or block != self._block or minor != self._minor:
-            fields = _request_fields(raw, minor, limits)
+            fields = _request_fields(raw, block, minor, limits, self._known)
             if len(block) <= _LONGEST_KEPT:
                 self._block, self._minor, self._fields = block, minor, fields
         if target[0] == 0x2F:
@@ -209,46 +208,101 @@ class RequestParser:
         return RequestHead(method, path, query, minor, host, fields)
 
 
-def _request_fields(raw: bytes, minor: int, limits: HeadLimits) -> RequestFields:
-    """Read the fields of a request head."""
-    sink = _Sink(_REQUEST_SPECIAL)
+def _request_fields(raw: bytes, block: bytes, minor: int, limits: HeadLimits, known: KnownLines) -> RequestFields:
+    """Read the fields of a request head, ``block`` being ``raw`` without its request line."""
     try:
-        HttpRequestParser(sink).feed_data(raw)
+        HttpRequestParser(_NOTHING).feed_data(raw)
     except HttpParserUpgrade:
         pass
     except HttpParserError as error:
-        if sink.complete:
-            # llhttp stops behind the head at a transfer coding that it does not know: ours to name it.
-            _request_length(sink, minor)
-        raise RequestRefused(BAD_REQUEST, f"malformed request head: {error}") from None
-    if len(sink.fields) > limits.headers:
+        raise _refuse_head(raw, block, minor, known, error) from None
+    received = known.read(block)
+    if len(received) > limits.headers:
         raise RequestRefused(HEAD_TOO_LARGE, f"more than {limits.headers} header fields")
-    host, expects_continue = _host(sink), False
-    for value in sink.values(b"expect"):
-        if value.lower() != b"100-continue":
-            raise RequestRefused(EXPECTATION_FAILED, "an expectation other than 100-continue")
-        expects_continue = minor == 1
-    length = _request_length(sink, minor)
-    keep_alive, connection = _connection(sink.values(b"connection"), minor)
-    upgrade = b", ".join(sink.values(b"upgrade")).lower() if minor and b"upgrade" in connection else b""
+    special = _Special(received)
+    expects_continue = False
+    if special.other:
+        for value in special.values(b"expect"):
+            if value.lower() != b"100-continue":
+                raise RequestRefused(EXPECTATION_FAILED, "an expectation other than 100-continue")
+            expects_continue = minor == 1
+    length = _request_length(special, minor)
+    keep_alive, connection = _connection(special.connection, minor)
+    upgrade = b", ".join(special.values(b"upgrade")).lower() if minor and b"upgrade" in connection else b""
     if upgrade and length:
         raise RequestRefused(BAD_REQUEST, "a body on a request to upgrade the protocol")
-    request_id = sink.values(b"x-request-id")
     return RequestFields(
-        sink.fields,
-        host,
+        received,
+        _host(special.host),
         length,
         keep_alive,
         connection,
         expects_continue,
         upgrade,
-        request_id[0] if len(request_id) == 1 and _REQUEST_ID(request_id[0]) else None,
-        b", ".join(sink.values(b"via")),
+        _request_id(special),
+        b", ".join(special.values(b"via")) if special.other else b"",
+        _passed_on(received, connection),
     )
 
 
-def _host(sink: _Sink) -> bytes | None:
-    hosts = sink.values(b"host")
+class _Special:
+    """The values of the fields that the gateway reads: those of nearly every head apart, the others by name."""
+
+    __slots__ = ("codings", "connection", "host", "lengths", "other")
+
+    def __init__(self, received: list[FieldLine]) -> None:
+        self.host: list[bytes] = []
+        self.connection: list[bytes] = []
+        self.lengths: list[bytes] = []
+        self.codings: list[bytes] = []
+        self.other: Fields = []
+        for name, value, special, _ in received:
+            if special:
+                if name == b"host":
+                    self.host.append(value)
+                elif name == b"connection":
+                    self.connection.append(value)
+                elif name == b"content-length":
+                    self.lengths.append(value)
+                elif name == b"transfer-encoding":
+                    self.codings.append(value)
+                else:
+                    self.other.append((name, value))
+
+    def values(self, wanted: bytes) -> list[bytes]:
+        """The values of one of the other fields."""
+        return [value for name, value in self.other if name == wanted] if self.other else []
+
+    def body_length(self, minor: int) -> int | None:
+        """What the framing fields say; raises :class:`BadFraming`."""
+        if not self.lengths and not self.codings:
+            return None
+        return body_length(self.lengths, self.codings, minor)
+
+
+def _refuse_head(raw: bytes, block: bytes, minor: int, known: KnownLines, error: Exception) -> RequestRefused:
+    """Say why llhttp refused a head. Behind a whole one it stops at a transfer coding that it does not know."""
+    sink = _Completeness()
+    with suppress(HttpParserError, HttpParserUpgrade):
+        HttpRequestParser(sink).feed_data(raw)
+    if sink.complete:
+        _request_length(_Special(known.read(block)), minor)
+    return RequestRefused(BAD_REQUEST, f"malformed request head: {error}")
+
+
+def _passed_on(received: list[FieldLine], connection: frozenset[bytes]) -> bytes:
+    """The lines that go on: all but those of one hop, which Connection may add to."""
+    if connection:
+        return b"".join([line.passed_on for line in received if line.name not in connection])
+    return b"".join([passed_on for _, _, _, passed_on in received])
+
+
+def _request_id(special: _Special) -> bytes | None:
+    given = special.values(b"x-request-id")
+    return given[0] if len(given) == 1 and _REQUEST_ID(given[0]) else None
+
+
+def _host(hosts: list[bytes]) -> bytes | None:
     if len(hosts) > 1:
         raise RequestRefused(BAD_REQUEST, "more than one Host field")
     if not hosts:
@@ -258,16 +312,18 @@ def _host(sink: _Sink) -> bytes | None:
     return hosts[0]
 
 
-def _connection(values: list[bytes], minor: int) -> tuple[bool, frozenset[bytes]]:
+def _connection(options: list[bytes], minor: int) -> tuple[bool, frozenset[bytes]]:
     """Return whether the connection stays open, and what else Connection names (RFC 9112 section 9.3)."""
-    tokens = _NO_TOKENS.union(*map(_tokens, values)) if values else _NO_TOKENS
+    if not options or (minor and options == _USUAL_CONNECTION):
+        return minor == 1, _NO_TOKENS
+    tokens = _NO_TOKENS.union(*map(_tokens, options))
     keep_alive = b"close" not in tokens and (minor == 1 or b"keep-alive" in tokens)
     return keep_alive, tokens - {b"close", b"keep-alive"}
 
 
-def _request_length(sink: _Sink, minor: int) -> int:
+def _request_length(special: _Special, minor: int) -> int:
     try:
-        return body_length(sink.values(b"content-length"), sink.values(b"transfer-encoding"), minor) or 0
+        return special.body_length(minor) or 0
     except BadFraming as error:
         raise RequestRefused(NOT_IMPLEMENTED if error.unknown_coding else BAD_REQUEST, str(error)) from None
 
@@ -354,9 +410,10 @@ MAX_ANSWER_FIELDS = 256
 class AnswerParser:
     """Reads the answer heads of one connection."""
 
-    __slots__ = ("_bodiless", "_head", "_raw")
+    __slots__ = ("_bodiless", "_head", "_known", "_raw")
 
-    def __init__(self) -> None:
+    def __init__(self, known: KnownLines) -> None:
+        self._known = known
         self._raw = b""
         self._bodiless = False
         self._head: AnswerHead | None = None
@@ -366,31 +423,32 @@ class AnswerParser:
         bodiless = method == b"HEAD"
         head = self._head
         if head is None or raw != self._raw or bodiless != self._bodiless:
-            head = _answer_head(raw, bodiless)
+            head = _answer_head(raw, bodiless, self._known)
             if len(raw) <= _LONGEST_KEPT:
                 self._raw, self._bodiless, self._head = raw, bodiless, head
         return head
 
 
-def _answer_head(raw: bytes, bodiless: bool) -> AnswerHead:
+def _answer_head(raw: bytes, bodiless: bool, known: KnownLines) -> AnswerHead:
     """Read an answer head; what frames its body as RFC 9112 section 6.3 says."""
     line = _STATUS_LINE(raw)
     if line is None:
         raise AnswerRefused("a malformed status line")
     if len(raw) > MAX_ANSWER_HEAD:
         raise AnswerRefused("an answer head that is too large", ANSWER_TOO_LARGE)
-    sink = _Sink(_ANSWER_SPECIAL)
     try:
-        HttpResponseParser(sink).feed_data(raw)
+        HttpResponseParser(_NOTHING).feed_data(raw)
     except HttpParserUpgrade:
         pass
     except HttpParserError as error:
         raise AnswerRefused(f"malformed answer head: {error}") from None
-    if len(sink.fields) > MAX_ANSWER_FIELDS:
+    received = known.read(raw[line.end() :])
+    if len(received) > MAX_ANSWER_FIELDS:
         raise AnswerRefused("an answer head with too many fields", ANSWER_TOO_LARGE)
+    special = _Special(received)
     minor, status = 1 if line[1] == b"1" else 0, int(line[2])
-    keep_alive, connection = _connection(sink.values(b"connection"), minor)
-    declared = None if status < 200 or status == 204 else _answer_length(sink, minor)
+    keep_alive, connection = _connection(special.connection, minor)
+    declared = None if status < 200 or status == 204 else _answer_length(special, minor)
     if bodiless or status < 200 or status in (204, 304):
         length = 0
     elif declared is None:
@@ -400,12 +458,12 @@ def _answer_head(raw: bytes, bodiless: bool) -> AnswerHead:
         length = declared
     if declared == CHUNKED:
         declared = None
-    dated = bool(sink.values(b"date"))
-    return AnswerHead(status, line[3] or b"", minor, sink.fields, length, declared, keep_alive, connection, dated)
+    dated = bool(special.values(b"date"))
+    return AnswerHead(status, line[3] or b"", minor, received, length, declared, keep_alive, connection, dated)
 
 
-def _answer_length(sink: _Sink, minor: int) -> int | None:
+def _answer_length(special: _Special, minor: int) -> int | None:
     try:
-        return body_length(sink.values(b"content-length"), sink.values(b"transfer-encoding"), minor)
+        return special.body_length(minor)
     except BadFraming as error:
         raise AnswerRefused(str(error)) from None

@@ -70,7 +70,7 @@ class HTTPChannel(Protocol):
         self._request: GatewayRequest | None = None
         self._served = 0
         self._waiting = b""
-        self._parse = RequestParser(site.head_limits).parse
+        self._parse = RequestParser(site.head_limits, site.known).parse
         self._probe: HeadProbe | None = None
         self._skipped = False
         self._closing = False

@@ -13,6 +13,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from tracseq_gateway.config.model import Client, Network
+from tracseq_gateway.http.forwarding import known_request_lines
 from tracseq_gateway.http.message import HeadLimits
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.server.channel import HTTPChannel
@@ -44,6 +45,7 @@ class GatewaySite(Site):
         self.head_limits = HeadLimits(
             limits.request_line, limits.head, limits.headers, limits.encoded_slashes == "keep"
         )
+        self.known = known_request_lines()
         self.draining = False
         self.active = 0
         self.channels: set[HTTPChannel] = set()

@@ -80,7 +80,7 @@ class UpstreamConnection(TwistedProtocol):
         self._timer = Timer(deadlines, self._expired)
         self._state = _IDLE
         self._exchange: Receiver | None = None
-        self._parse = AnswerParser().parse
+        self._parse = AnswerParser(pool.known).parse
         self._partial = b""
         self._interims = 0
         self._left = 0

@@ -33,6 +33,7 @@ from tracseq_gateway.errors import (
     GatewayError,
     Kind,
 )
+from tracseq_gateway.http.fields import KnownLines
 from tracseq_gateway.net.deadlines import Deadlines, Timer
 from tracseq_gateway.upstream.connection import UpstreamConnection
 
@@ -63,6 +64,7 @@ class Pool(ClientFactory):
         timeouts: Timeouts,
         deadlines: Deadlines,
         connect: Connect,
+        known: KnownLines,
     ) -> None:
         self.host = host
         self.port = port
@@ -70,6 +72,8 @@ class Pool(ClientFactory):
         self._timeouts = timeouts
         self._deadlines = deadlines
         self._connect = connect
+        self.known = known
+        """What the answers of all services have in common."""
         self._idle: dict[UpstreamConnection, None] = {}
         self._busy: set[UpstreamConnection] = set()
         self._opening = 0

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tracseq_gateway.errors import NO_INSTANCE, TOTAL_TIMEOUT, GatewayError
-from tracseq_gateway.http.forwarding import RequestFieldRules, answer_block, request_head
+from tracseq_gateway.http.forwarding import answer_block, request_head
 from tracseq_gateway.http.framing import CHUNKED
 from tracseq_gateway.http.message import AnswerHead
 from tracseq_gateway.interfaces import Request
@@ -34,13 +34,11 @@ class Proxy:
         service: UpstreamService,
         upstream_path: Callable[[bytes], bytes],
         deadlines: Deadlines,
-        rules: RequestFieldRules,
         via: bytes,
     ) -> None:
         self.service = service
         self.upstream_path = upstream_path
         self.deadlines = deadlines
-        self.rules = rules
         self.via = via
         self.preserve_host = service.settings.host_header == "preserve"
         self.total = service.settings.timeouts.total
@@ -119,7 +117,6 @@ class Exchange:
             head,
             proxy.upstream_path(head.path) + head.query,
             head.host if proxy.preserve_host and head.host else authority,
-            proxy.rules,
             request.forwarded,
             request.request_id,
         )

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from attrs import define
 
 from tracseq_gateway.config.model import Service
+from tracseq_gateway.http.fields import KnownLines
 from tracseq_gateway.interfaces import InstanceHealth, State
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.upstream.balance import POLICIES
@@ -31,12 +32,22 @@ class Instance:
 class UpstreamService:
     """A service's instances and the policy that chooses among them."""
 
-    def __init__(self, settings: Service, deadlines: Deadlines, connect: Connect) -> None:
+    def __init__(self, settings: Service, deadlines: Deadlines, connect: Connect, known: KnownLines) -> None:
         self.settings = settings
         self.name = settings.name
-        self.instances = [
-            _instance(instance.url, instance.weight, settings, deadlines, connect) for instance in settings.instances
-        ]
+        self.instances: list[Instance] = []
+        for instance in settings.instances:
+            parts = urlsplit(instance.url)
+            pool = Pool(
+                parts.hostname or "",
+                parts.port or 80,
+                settings.connections,
+                settings.timeouts,
+                deadlines,
+                connect,
+                known,
+            )
+            self.instances.append(Instance(instance.url, instance.weight, parts.netloc.encode("ascii"), pool))
         self._policy = POLICIES[settings.balance]()
         self._eligible = list(self.instances)
 
@@ -72,10 +83,3 @@ class UpstreamService:
         """Close the idle connections."""
         for instance in self.instances:
             instance.pool.close()
-
-
-def _instance(url: str, weight: int, settings: Service, deadlines: Deadlines, connect: Connect) -> Instance:
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 80
-    pool = Pool(host, port, settings.connections, settings.timeouts, deadlines, connect)
-    return Instance(url, weight, parts.netloc.encode("ascii"), pool)
