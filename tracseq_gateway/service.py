@@ -17,9 +17,10 @@ from tracseq_gateway.admin.pages import pages
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.http.forwarding import known_answer_lines
+from tracseq_gateway.http.message import METHODS
 from tracseq_gateway.interfaces import InstanceHealth, Stage, WorkerHealth
 from tracseq_gateway.middleware.chain import Chain, Link
-from tracseq_gateway.middleware.limits import body_limit, concurrency_limit, loop_guard
+from tracseq_gateway.middleware.limits import body_limit, concurrency_limit, last_hop, loop_guard
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.transport import EagerConnector, EagerPort
 from tracseq_gateway.routing.resource import GatewayResource
@@ -63,7 +64,7 @@ class Gateway:
         via = self._config.gateway.via
         path: Route[None] = Route(prefix, rewrite, None)
         proxy = Proxy(self.services[settings.name], path.upstream_path, self.deadlines, via.encode("ascii"))
-        links: list[Link] = [loop_guard(via)]
+        links: list[Link] = [loop_guard(via), last_hop(sorted(METHODS))]
         if self._config.gateway.max_concurrent_requests:
             links.append(concurrency_limit(self._config.gateway.max_concurrent_requests, lambda: self.site.active))
         if settings.max_body:

@@ -31,6 +31,9 @@ MOMENT = 0.001
 
 Network = IPv4Network | IPv6Network
 
+OWN_PATHS = ("/health", "/services", "/metrics", "/docs", "/openapi.json", "/dashboard")
+"""What the gateway answers itself, beside ``/``; no service may have such a prefix."""
+
 Balance = Literal["round_robin", "weighted_round_robin", "least_connections", "p2c", "ewma", "consistent_hash"]
 ACTIVE_BALANCES = frozenset({"round_robin", "weighted_round_robin", "least_connections"})
 

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from tracseq_gateway.config.model import OWN_PATHS
 from tracseq_gateway.config.problem import KeyPath, Problem, Wrong, dotted, show
 from tracseq_gateway.config.sources import Sources
 from tracseq_gateway.config.texts import path
-
-OWN = ("/health", "/services", "/metrics", "/docs", "/openapi.json", "/dashboard")
-"""The gateway's own resources."""
 
 
 def check_services(services: object, sources: Sources) -> list[Problem]:
@@ -48,9 +46,9 @@ def _prefixes(tables: Mapping[str, Mapping[str, object]]) -> Iterator[tuple[str,
 
 def _clashes(name: str, prefix: str, prefixes: Mapping[str, str], sources: Sources) -> Iterator[Problem]:
     here: KeyPath = ("services", name, "prefix")
-    if any(_within(prefix, own) for own in OWN):
+    if any(_within(prefix, own) for own in OWN_PATHS):
         yield sources.problem(
-            here, f"{show(prefix)} is the gateway's own", f"a prefix outside {', '.join(OWN)} would be right"
+            here, f"{show(prefix)} is the gateway's own", f"a prefix outside {', '.join(OWN_PATHS)} would be right"
         )
     for other, its_prefix in prefixes.items():
         if other == name:

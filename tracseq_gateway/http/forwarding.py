@@ -34,7 +34,9 @@ _ONE_HOP = frozenset(
         b"http2-settings",
     }
 )
-_REWRITTEN = frozenset({b"host", b"content-length", b"expect", b"x-request-id", b"forwarded", b"x-real-ip"})
+_REWRITTEN = frozenset(
+    {b"host", b"content-length", b"expect", b"x-request-id", b"forwarded", b"x-real-ip", b"max-forwards"}
+)
 # Names by which services learn who calls, or by which frameworks let a caller change method or path.
 _RESERVED = frozenset(
     {
@@ -86,8 +88,15 @@ def request_head(head: RequestHead, target: bytes, host: bytes, forwarded: bytes
         fields.passed_on,
         forwarded,
         request_id,
-        _framing(fields.length, head.method),
+        _framing(fields.length, head.method) if fields.max_forwards is None else _framing_and_hops(head),
     )
+
+
+def _framing_and_hops(head: RequestHead) -> bytes:
+    """Framing, and for OPTIONS one hop less (RFC 9110 section 7.6.2)."""
+    framing = _framing(head.fields.length, head.method)
+    hops = head.fields.max_forwards
+    return framing if hops is None or head.method != b"OPTIONS" else framing + b"max-forwards: %d\r\n" % (hops - 1)
 
 
 def _framing(length: int, method: bytes) -> bytes:

@@ -57,7 +57,17 @@ METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OP
 _NO_TOKENS: frozenset[bytes] = frozenset()
 _USUAL_CONNECTION = [b"keep-alive"]
 REQUEST_SPECIAL = frozenset(
-    {b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect", b"x-request-id", b"via"}
+    {
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"connection",
+        b"upgrade",
+        b"expect",
+        b"x-request-id",
+        b"via",
+        b"max-forwards",
+    }
 )
 ANSWER_SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"connection", b"date"})
 
@@ -95,6 +105,8 @@ class RequestFields:
     """All Via values; empty when there is none."""
     passed_on: bytes
     """The lines that go on to a service."""
+    max_forwards: int | None = None
+    """How often an OPTIONS request may still be passed on (RFC 9110 section 7.6.2)."""
 
     @property
     def pairs(self) -> Fields:
@@ -242,6 +254,7 @@ def _request_fields(raw: bytes, block: bytes, minor: int, limits: HeadLimits, kn
         _request_id(special),
         b", ".join(special.values(b"via")) if special.other else b"",
         _passed_on(received, connection),
+        _max_forwards(special),
     )
 
 
@@ -300,6 +313,11 @@ def _passed_on(received: list[FieldLine], connection: frozenset[bytes]) -> bytes
 def _request_id(special: _Special) -> bytes | None:
     given = special.values(b"x-request-id")
     return given[0] if len(given) == 1 and _REQUEST_ID(given[0]) else None
+
+
+def _max_forwards(special: _Special) -> int | None:
+    given = special.values(b"max-forwards")
+    return int(given[0]) if len(given) == 1 and given[0].isdigit() and len(given[0]) < 10 else None
 
 
 def _host(hosts: list[bytes]) -> bytes | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tracseq_gateway.errors import BODY_TOO_LARGE, LOOP_DETECTED, OVERLOADED, GatewayError
+from tracseq_gateway.http.fields import FieldBlock
 from tracseq_gateway.interfaces import Request
-from tracseq_gateway.middleware.chain import Link
+from tracseq_gateway.middleware.chain import Answer, Link
 
 MOST_HOPS = 5
 """How often a request may pass this gateway: more is a loop (RFC 9110 section 7.6)."""
@@ -30,6 +31,19 @@ def body_limit(most: int) -> Link:
         request.max_body = most
         if request.body_exceeds(most):
             return GatewayError(BODY_TOO_LARGE, f"a request body larger than {most} bytes")
+        return None
+
+    return check
+
+
+def last_hop(allowed: Sequence[bytes]) -> Link:
+    """Answer an OPTIONS request that may go no further (RFC 9110 section 7.6.2)."""
+    fields = FieldBlock([(b"allow", b", ".join(allowed))])
+
+    def check(request: Request) -> Answer | None:
+        head = request.head
+        if head.fields.max_forwards == 0 and head.method == b"OPTIONS":
+            return Answer(204, b"No Content", fields)
         return None
 
     return check

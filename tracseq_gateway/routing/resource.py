@@ -9,14 +9,13 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from tracseq_gateway.config.model import OWN_PATHS
 from tracseq_gateway.errors import NOT_FOUND, GatewayError
+from tracseq_gateway.http.message import METHODS
 from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.routing.table import RouteTable
 
-OWN = (b"/health", b"/services", b"/metrics", b"/docs", b"/openapi.json", b"/dashboard")
-"""What the gateway answers itself, beside ``/``; no service may have such a prefix."""
-
-METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
+OWN = tuple(path.encode("ascii") for path in OWN_PATHS)
 
 
 @implementer(IResource)
@@ -46,7 +45,7 @@ class GatewayResource:
     def _render_rest(self, request: Any, path: bytes, stage: Callable[[Request], None] | None) -> Any:
         """The gateway's own pages, and paths that merely begin like one."""
         if path == b"*":
-            request.setHeader(b"allow", b", ".join(METHODS))
+            request.setHeader(b"allow", b", ".join(sorted(METHODS)))
             request.setResponseCode(204)
             return b""
         if any(path == own or path.startswith(own + b"/") for own in OWN) or (path == b"/" and self._root_is_ours):
