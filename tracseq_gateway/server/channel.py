@@ -132,10 +132,7 @@ class HTTPChannel(Protocol):
     def pauseProducing(self) -> None:
         """The transport holds more than it should: the client reads slower than it is answered."""
         self._writing_paused = True
-        if self._write_timer is None:
-            self._write_timer = Timer(self.site.deadlines, self._write_expired)
-        self._unsent = self.transport.unsent()
-        self._write_timer.start(self.site.limits.write_idle_seconds)
+        self._watch_writing()
         if self._request is not None:
             self._request.pause_answer()
 
@@ -398,13 +395,13 @@ class HTTPChannel(Protocol):
 
     def abort(self) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
-        framed = self._chunked or (self._request is not None and self._request.head.minor)
+        framed = self._request is not None and self._request.head.minor
         self._end_request()
-        self._state = _LINGERING
         if framed:
             # What was sent may arrive: the missing end tells that it is not whole.
-            self.transport.loseConnection()
+            self._close()
         else:
+            self._state = _LINGERING
             self.transport.abortConnection()
 
     def _answered(self) -> None:
@@ -416,8 +413,7 @@ class HTTPChannel(Protocol):
             if unread:
                 self._linger()
             else:
-                self._state = _LINGERING
-                self.transport.loseConnection()
+                self._close()
             return
         self._state = _HEAD
         self._timer.start(self.site.limits.idle_seconds)
@@ -452,12 +448,26 @@ class HTTPChannel(Protocol):
         )
         self._linger()
 
+    def _close(self) -> None:
+        """Close once everything is sent."""
+        self._state = _LINGERING
+        self._waiting = b""
+        self._timer.stop()
+        # A producer that is paused would keep the transport open: there is nothing left to produce.
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        if self.transport.unsent():
+            self._watch_writing()
+
     def _linger(self) -> None:
         """Close in a way that lets the answer arrive although the client still sends."""
         self._state = _LINGERING
         self._waiting = b""
         self._resume_reading(_FOR_BODY | _FOR_AHEAD)
+        self.transport.unregisterProducer()
         self.transport.loseWriteConnection()
+        if self.transport.unsent():
+            self._watch_writing()
         self._timer.start(LINGER_SECONDS)
 
     # Deadlines.
@@ -468,12 +478,22 @@ class HTTPChannel(Protocol):
             if self._waiting:
                 self._refuse(GatewayError(REQUEST_TIMEOUT, "the request head did not arrive in time"))
             else:
-                self._state = _LINGERING
-                self.transport.loseConnection()
+                self._close()
         elif self._state == _BODY:
             self._break_off(GatewayError(REQUEST_TIMEOUT, "the request body did not arrive in time"))
         elif self._state == _LINGERING:
-            self.transport.abortConnection()
+            if self.transport.unsent():
+                # The answer is still on its way: what watches the writing decides.
+                self._timer.start(LINGER_SECONDS)
+            else:
+                self.transport.abortConnection()
+
+    def _watch_writing(self) -> None:
+        """From now on the client must take something of its answer from time to time."""
+        if self._write_timer is None:
+            self._write_timer = Timer(self.site.deadlines, self._write_expired)
+        self._unsent = self.transport.unsent()
+        self._write_timer.start(self.site.limits.write_idle_seconds)
 
     def _write_expired(self) -> None:
         """Cut off a client that takes nothing of its answer; one that takes some may go on."""
@@ -489,9 +509,7 @@ class HTTPChannel(Protocol):
     def drain(self) -> None:
         """Close now if idle, else after the answer that is under way."""
         if self._state == _HEAD and not self._waiting:
-            self._state = _LINGERING
-            self._timer.stop()
-            self.transport.loseConnection()
+            self._close()
 
     def cut(self) -> bool:
         """Close whatever is under way; return whether a request was cut."""

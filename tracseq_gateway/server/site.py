@@ -74,13 +74,13 @@ class GatewaySite(Site):
     def closed(self, channel: HTTPChannel) -> None:
         """Count a connection out."""
         self.channels.discard(channel)
+        if not self.channels and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.callback(0)
 
     def request_ended(self) -> None:
         """Count a request out."""
         self.active -= 1
-        if not self.active and self._drained is not None:
-            drained, self._drained = self._drained, None
-            drained.callback(0)
 
     def new_request_id(self) -> bytes:
         """Make the id of a request: 32 hex digits, as long as a trace id of W3C Trace Context."""
@@ -95,14 +95,15 @@ class GatewaySite(Site):
         return self._date
 
     def drain(self, seconds: float) -> Deferred[int]:
-        """Close what is idle, let requests finish for at most ``seconds``, then cut them.
+        """Close what is idle, let the rest finish for at most ``seconds``, then cut it.
 
-        Fires with the number of requests that were cut. The caller has stopped accepting connections.
+        Fires when the last connection is closed, so that no answer is lost on its way, with the number of requests
+        that were cut. The caller has stopped accepting connections.
         """
         self.draining = True
         for channel in list(self.channels):
             channel.drain()
-        if not self.active:
+        if not self.channels:
             return succeed(0)
         drained: Deferred[int] = Deferred()
         self._drained = drained

@@ -116,6 +116,9 @@ class Pool(ClientFactory):
             taker, _ = self._waiting.popitem(last=False)
             taker.connected(connection)
             return
+        if self._closed:
+            connection.abort()
+            return
         self._busy.discard(connection)
         self._idle[connection] = None
         connection.expire_after(self._limits.idle_seconds)
