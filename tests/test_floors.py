@@ -52,10 +52,6 @@ FLOORS: dict[str, dict[str, set[str]]] = {"ground": GROUND, "rooms": ROOMS, "roo
 # Places that may not import what stands beside them, because they are pure: bytes in, values out.
 PURE: dict[str, set[str]] = {"http": {"twisted", "asyncio", "socket"}}
 
-# Modules that are started as a process of their own, and so choose the reactor.
-ENTRY_POINTS: set[str] = set()
-
-
 When = Literal["imported", "called", "checked"]
 """When an import takes effect: with its module, with a function, or for the type checker alone."""
 
@@ -119,8 +115,8 @@ def place_of(name: str) -> str | None:
 def broken_rule(found: Import, modules: Mapping[str, Module]) -> str | None:
     """Say which rule one import breaks; None if it is allowed."""
     here, there, root = place_of(found.module), place_of(found.target), found.target.partition(".")[0]
-    if found.target == "twisted.internet.reactor" and found.when == "imported" and found.module not in ENTRY_POINTS:
-        return "the reactor is handed in: only the entry point of a process imports it at module level"
+    if found.target == "twisted.internet.reactor" and found.when == "imported":
+        return "the reactor is handed in: only a function that starts a process imports it, no module"
     if here in PURE and root in PURE[here]:
         return f"{here} is pure: it may not import {root}"
     if root != PACKAGE or there == here or f"{PACKAGE}.{there}" not in modules:

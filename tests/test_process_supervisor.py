@@ -11,15 +11,15 @@ from typing import Any, cast
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import ConnectError
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import deferLater
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from tests.process_kit import STAND_IN
+from tests.process_kit import STAND_IN, freePort
 from tracseq_gateway.config import Config, Instance, Seconds, Service
 from tracseq_gateway.interfaces import InstanceHealth
 from tracseq_gateway.process.reactor import IReactor
@@ -66,9 +66,11 @@ class SupervisorTests(TestCase):
 
         self.reactor: Any = reactor
         self.patch(os, "environ", {**os.environ, "PYTHONPATH": ROOT})
+        self.stopping: Deferred[None] | None = None
         self.events: list[LogEvent] = []
-        globalLogPublisher.addObserver(self.events.append)  # type: ignore[arg-type]
-        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)  # type: ignore[arg-type]
+        observer = cast(ILogObserver, self.events.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     async def start(self, workers: int = 1, drain: float = 10.0, config: Config | None = None) -> None:
         """Start a supervisor with stand-in workers, and wait until all of them serve."""
@@ -91,13 +93,19 @@ class SupervisorTests(TestCase):
             command=STAND_IN,
         )
         self.supervisor.startService()
-        self.addCleanup(self.stop)
+        self.addCleanup(self.clear)
         return announced
 
-    async def stop(self) -> None:
-        if self.supervisor.running:
-            self.supervisor.hurry()
-            await self.supervisor.stopService()
+    def stop(self) -> Deferred[None]:
+        """Begin to stop; fires when that is done."""
+        self.stopping = self.supervisor.stopService()
+        return self.stopping
+
+    async def clear(self) -> None:
+        """Leave nothing behind, whatever the test came to."""
+        stopping = self.stopping or self.stop()
+        self.supervisor.kill()
+        await stopping
 
     async def until(self, condition: Callable[[], bool], seconds: float = 15.0) -> None:
         """Wait for something that no event tells us."""
@@ -161,12 +169,12 @@ class SupervisorTests(TestCase):
         pids = await self.all(2)
         client = await self.connect()
         self.assertEqual("held", await client.ask("hold"))
-        stopped = self.supervisor.stopService()
+        stopped = self.stop()
         begun = self.reactor.seconds()
         while True:
             try:
                 await self.connect()
-            except ConnectionRefusedError:
+            except ConnectError:  # refused, or reset when the socket closes upon us
                 break
             self.assertLess(self.reactor.seconds() - begun, 5.0, "still accepted")
         self.assertNoResult(stopped)
@@ -181,7 +189,7 @@ class SupervisorTests(TestCase):
         await self.start(drain=0.2)
         client = await self.connect()
         await client.ask("hold")
-        await self.supervisor.stopService()
+        await self.stop()
         await client.gone
         self.assertIn("stopped: 1 requests were cut", self.log())
 
@@ -189,7 +197,7 @@ class SupervisorTests(TestCase):
         """A worker that does not even drain is killed a second after its time, and the log says so."""
         await self.start(drain=0.1)
         os.kill(await self.who(), signal.SIGSTOP)
-        await self.supervisor.stopService()
+        await self.stop()
         self.assertIn("stopped: 0 requests were cut, and those of 1 workers that had to be killed", self.log())
 
     async def test_kill(self) -> None:
@@ -197,7 +205,7 @@ class SupervisorTests(TestCase):
         await self.start(drain=20.0)
         client = await self.connect()
         await client.ask("hold")
-        stopped = self.supervisor.stopService()
+        stopped = self.stop()
         self.supervisor.kill()
         await stopped
         await client.gone
@@ -229,10 +237,7 @@ class SupervisorTests(TestCase):
 
     async def test_health(self) -> None:
         """What the probes find reaches the workers, also one that is started later."""
-        refused = openListeners("127.0.0.1", 0, 1)[0]
-        address = f"http://127.0.0.1:{refused.getsockname()[1]}"
-        refused.close()
-        service = Service("samples", instances=(Instance(address),))
+        service = Service("samples", instances=(Instance(f"http://127.0.0.1:{freePort()}"),))
         await self.start(config=Config(services={"samples": service}))
         client = await self.connect()
         self.assertEqual("samples unhealthy connection refused", await client.ask("news"))

@@ -94,7 +94,9 @@ class EagerPort(tcp.Port):
     def adopt(cls, reactor: Any, listening: socket.socket, factory: IProtocolFactory) -> EagerPort:
         """Serve a socket that is bound and listening already; takes it over."""
         listening.setblocking(False)
-        port: EagerPort = cls._fromListeningDescriptor(reactor, listening.detach(), listening.family, factory)
+        port: EagerPort = cls._fromListeningDescriptor(reactor, listening.fileno(), listening.family, factory)
+        # The port works on a copy of the descriptor; while ours stays open, closing the port refuses nobody.
+        listening.close()
         port.startListening()
         return port
 

@@ -43,9 +43,9 @@ class StopSignals(Service):
         self._reactor.callWhenRunning(self._install)
 
     def _install(self) -> None:
-        signal.signal(signal.SIGTERM, self._handler)
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a shell's background job
-            signal.signal(signal.SIGINT, self._handler)
+        # Even a SIGINT that is ignored, as a shell has it for its background jobs: who sends it means it.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handler)
 
     def _handler(self, number: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self.received, signal.Signals(number))

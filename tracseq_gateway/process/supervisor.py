@@ -31,15 +31,15 @@ HURRY_SECONDS: Final = 1.5
 HURRY_GRACE_SECONDS: Final = 0.5
 """What a worker then gets before it is killed; with the sandbox's time to leave, all are gone within three seconds."""
 
-ANNOUNCE_SECONDS: Final = 3.0
-"""How long the announcement waits for the workers and the first round of probes."""
+ANNOUNCE_SECONDS: Final = 6.0
+"""How long the announcement waits for the workers and the first round of probes, which by default ends after five."""
 
 
 class Supervisor(Service):
     """Runs a gateway: its workers on ``listeners``, the probes, and the sandbox if there is one.
 
-    ``announce`` is called once with what the probes say, when all workers serve and every instance was probed, or
-    after three seconds.
+    ``announce`` is called once with what the probes say: when all workers serve and every instance was probed, or when
+    that takes too long.
     """
 
     def __init__(

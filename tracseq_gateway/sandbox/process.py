@@ -64,7 +64,7 @@ class SandboxOptions(Options):
 
 
 def run(reactor: Any, arguments: Sequence[str]) -> None:
-    """Serve until SIGTERM or the end of the lifetime descriptor. Exits with 2 and a sentence on a wrong command line."""
+    """Serve until SIGTERM or the end of the lifetime descriptor; exit with 2 and a sentence on a wrong command line."""
     options = SandboxOptions()
     try:
         options.parseOptions(list(arguments))
@@ -118,14 +118,14 @@ class Lifetime:
         """Return the descriptor for the reactor to poll."""
         return self._descriptor
 
-    def doRead(self) -> Exception | None:
+    def doRead(self) -> Failure | None:
         """Drop what the parent writes; at the end of file tell the reactor that the connection is lost."""
         try:
-            return None if os.read(self._descriptor, 4096) else ConnectionDone()
+            return None if os.read(self._descriptor, 4096) else Failure(ConnectionDone())
         except BlockingIOError:
             return None
-        except OSError as error:
-            return error
+        except OSError:
+            return Failure()
 
     def connectionLost(self, reason: Failure) -> None:
         """Say that the parent is gone."""

@@ -9,7 +9,20 @@ from twisted.internet.interfaces import IReactorTime
 from .kit.problems import conflict
 from .kit.records import Database, Page
 from .kit.routes import Call, Part, Routes
-from .kit.schema import Json, array, boolean, choice, complete, identifier, integer, mapping, number, record, stored, text
+from .kit.schema import (
+    Json,
+    array,
+    boolean,
+    choice,
+    complete,
+    identifier,
+    integer,
+    mapping,
+    number,
+    record,
+    stored,
+    text,
+)
 from .sequencing_runs import METRICS, Runs
 from .sequencing_sheets import Sheets
 
@@ -69,9 +82,7 @@ class Analysis(Part):
         """List analysis jobs, the newest first."""
         return self.analyses.page(**call.window, **call.filters)
 
-    @routes.post(
-        "/analysis/jobs", "Analyse a run", body=NEW_ANALYSIS, answer=ANALYSIS, status=201, errors=(404, 409)
-    )
+    @routes.post("/analysis/jobs", "Analyse a run", body=NEW_ANALYSIS, answer=ANALYSIS, status=201, errors=(404, 409))
     def create_analysis(self, call: Call) -> Json:
         """Analyse a completed run that has a sample sheet; the imitated pipeline is done at once."""
         self._pipelines.get(call.body["pipeline_id"])

@@ -61,9 +61,7 @@ class Schedule(Part):
         """Free a slot."""
         return self._slots.remove(slot_id)
 
-    @routes.get(
-        "/schedule/calendar", "Show the calendar", query={"from": date(), "to": date()}, answer=array(DAY)
-    )
+    @routes.get("/schedule/calendar", "Show the calendar", query={"from": date(), "to": date()}, answer=array(DAY))
     def show_calendar(self, call: Call) -> list[Json]:
         """List each day of a span, both ends included, with the slots that touch it. Default: a week from today."""
         first = moments.to_seconds(call.query["from"] or moments.to_date(self._clock.seconds()))

@@ -165,7 +165,8 @@ class Runs(Part):
         if run["started_at"] is None:
             return 0.0
         end = moments.to_seconds(run["ended_at"]) if run["ended_at"] else self._clock.seconds()
-        return min(1.0, (end - moments.to_seconds(run["started_at"])) / (run["minutes"] * 60))
+        share: float = min(1.0, (end - moments.to_seconds(run["started_at"])) / (run["minutes"] * 60))
+        return share
 
     def _settled(self, run: Json) -> Json:
         if run["status"] != "running" or self._progress(run) < 1:

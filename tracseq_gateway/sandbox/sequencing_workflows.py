@@ -25,9 +25,7 @@ WORKFLOW_NEXT: Final[Steps] = MappingProxyType(
 NEW_WORKFLOW = record(
     "NewWorkflow", {"name": text(1, 120), "steps": array(text(1, 120), 1, 50)}, {"description": text(0, 1000)}
 )
-WORKFLOW = stored(
-    "Workflow", NEW_WORKFLOW, {"status": choice(*WORKFLOW_NEXT), "started_at": nullable(moment())}
-)
+WORKFLOW = stored("Workflow", NEW_WORKFLOW, {"status": choice(*WORKFLOW_NEXT), "started_at": nullable(moment())})
 WORKFLOW_CHANGES = changes("WorkflowChanges", NEW_WORKFLOW)
 
 

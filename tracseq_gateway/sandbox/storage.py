@@ -53,7 +53,9 @@ NEW_LOCATION = record(
 )
 LOCATION = stored("Location", NEW_LOCATION, {"used": integer(0), "available": integer(0)})
 LOCATION_CHANGES = changes("LocationChanges", NEW_LOCATION)
-NEW_PLACEMENT = record("NewPlacement", {"sample_id": identifier(), "location_id": identifier()}, {"position": text(1, 20)})
+NEW_PLACEMENT = record(
+    "NewPlacement", {"sample_id": identifier(), "location_id": identifier()}, {"position": text(1, 20)}
+)
 PLACEMENT = stored("Placement", NEW_PLACEMENT)
 MOVE = record("Move", {"location_id": identifier()}, {"position": text(1, 20)})
 

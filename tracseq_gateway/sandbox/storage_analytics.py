@@ -65,7 +65,9 @@ class Analytics(Part):
     @routes.get("/analytics/maintenance/schedule", "List maintenance by due day", answer=array(MAINTENANCE))
     def schedule_maintenance(self, call: Call) -> list[Json]:
         """Add the interval to the last maintenance; one that was never maintained is due on the day it was added."""
-        return sorted((self._maintenance(location) for location in self._locations.all()), key=lambda due: due["due_on"])
+        return sorted(
+            (self._maintenance(location) for location in self._locations.all()), key=lambda due: due["due_on"]
+        )
 
     @routes.get("/analytics/energy/optimization", "Find energy savings", answer=ENERGY)
     def optimize_energy(self, call: Call) -> Json:

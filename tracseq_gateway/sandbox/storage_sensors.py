@@ -75,9 +75,7 @@ class Sensors(Part):
         self._clock = clock
         self._dice = Random()  # noqa: S311 - imitates noise
 
-    @routes.pages(
-        "/iot/sensors", "List sensors", SENSOR, query={"location_id": identifier(), "kind": choice(*KINDS)}
-    )
+    @routes.pages("/iot/sensors", "List sensors", SENSOR, query={"location_id": identifier(), "kind": choice(*KINDS)})
     def list_sensors(self, call: Call) -> Page:
         """List sensors with their last value."""
         page = self.sensors.page(**call.window, **call.filters)
@@ -102,9 +100,7 @@ class Sensors(Part):
         lines = [json.dumps(reading) + "\n" for reading in self.readings(sensor, call.query["last"])]
         return Download("".join(lines).encode(), LINES_TYPE)
 
-    @routes.post(
-        "/iot/sensors/<uuid:sensor_id>/data", "Record a reading", body=NEW_READING, answer=READING, status=201
-    )
+    @routes.post("/iot/sensors/<uuid:sensor_id>/data", "Record a reading", body=NEW_READING, answer=READING, status=201)
     def record_reading(self, call: Call, sensor_id: str) -> Json:
         """Record a value as if the sensor had sent it; out of its bounds it opens an alert."""
         return self.keep(self.sensors.get(sensor_id), call.body["value"], self._clock.seconds())
@@ -139,9 +135,7 @@ class Sensors(Part):
 
     def keep(self, sensor: Json, value: float, at: float) -> Json:
         """Store a reading, drop the oldest, open or resolve an alert, and return the reading."""
-        self._database.execute(
-            "INSERT INTO reading (sensor_id, at, value) VALUES (?, ?, ?)", (sensor["id"], at, value)
-        )
+        self._database.execute("INSERT INTO reading (sensor_id, at, value) VALUES (?, ?, ?)", (sensor["id"], at, value))
         self._database.execute(
             "DELETE FROM reading WHERE sensor_id = :sensor AND position <= (SELECT position FROM reading "
             "WHERE sensor_id = :sensor ORDER BY position DESC LIMIT 1 OFFSET :kept)",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 from zope.interface import implementer
 
 from .kit.routes import Outcome
@@ -26,7 +25,7 @@ class EventStream:
     :param produce: makes the next event.
     """
 
-    def __init__(self, request: IRequest, clock: IReactorTime, produce: Callable[[], Json]) -> None:
+    def __init__(self, request: Request, clock: IReactorTime, produce: Callable[[], Json]) -> None:
         self._request = request
         self._produce = produce
         self._paused = False

@@ -38,9 +38,7 @@ class Fields(Part):
         self._save(call, template_id, [*self._fields(template_id), field])
         return field
 
-    @routes.post(
-        "/templates/<uuid:template_id>/fields/reorder", "Reorder the fields", body=ORDER, answer=array(FIELD)
-    )
+    @routes.post("/templates/<uuid:template_id>/fields/reorder", "Reorder the fields", body=ORDER, answer=array(FIELD))
     def reorder_fields(self, call: Call, template_id: str) -> list[Json]:
         """Put the fields into the given order, which must name each of them once."""
         by_id = {field["id"]: field for field in self._fields(template_id)}
@@ -80,9 +78,7 @@ class Fields(Part):
         rules: list[Json] = self._templates.templates.get(template_id)["rules"]
         return rules
 
-    @routes.post(
-        "/templates/<uuid:template_id>/validation", "Add a rule", body=RULE, answer=array(RULE), status=201
-    )
+    @routes.post("/templates/<uuid:template_id>/validation", "Add a rule", body=RULE, answer=array(RULE), status=201)
     def create_rule(self, call: Call, template_id: str) -> list[Json]:
         """Add a rule between two fields of the template and list all rules."""
         return self._save_rules(call, template_id, [*self.list_rules(call, template_id), complete(RULE, call.body)])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import date
 
 from .kit.problems import bad_request
-from .kit.reading import JSON_LIMIT, media_type, require_media_type, require_size
+from .kit.reading import JSON_LIMIT, content_of, media_type, require_media_type, require_size
 from .kit.routes import Call, Download, Part, Routes
 from .kit.schema import Json
 from .kit.uploads import FORM, FileHead, file_pieces
@@ -40,7 +40,7 @@ class Files(Part):
         require_media_type(call.request, FORM, CSV)
         require_size(call.request, JSON_LIMIT)
         if media_type(call.request) == CSV:
-            name, content = "Uploaded template", call.request.content.read()
+            name, content = "Uploaded template", content_of(call.request).read()
         else:
             name, content = _read_file(call)
         return self._templates.create({"name": name, "fields": fields_of(_rows(content))}, call.user)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from twisted.web.template import Tag, flattenString, tags
 from twisted.internet.defer import Deferred
+from twisted.web.template import Tag, flattenString, tags
 
 from .kit.problems import Problem
 from .kit.routes import Call, Download, Part, Routes
@@ -59,7 +59,7 @@ _SAMPLE_PROPERTIES = frozenset(
 class Forms(Part):
     """What a frontend needs to show a template as a form and to check what was typed."""
 
-    routes = Routes()
+    routes = Routes("templates")
 
     def __init__(self, templates: Templates) -> None:
         self._templates = templates

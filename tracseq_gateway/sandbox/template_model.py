@@ -137,9 +137,7 @@ class Templates:
 
     def _keep(self, template: Json, user: str | None) -> None:
         content = {name: template[name] for name in _CONTENT}
-        self.versions.create(
-            {"template_id": template["id"], "number": template["version"], "content": content}, user
-        )
+        self.versions.create({"template_id": template["id"], "number": template["version"], "content": content}, user)
 
 
 def new_field(body: Mapping[str, Any]) -> Json:

@@ -69,9 +69,7 @@ class Catalogue(Part):
         """Remove a template with its versions."""
         return self._templates.remove(template_id)
 
-    @routes.post(
-        "/templates/<uuid:template_id>/clone", "Copy a template", body=CLONE, answer=TEMPLATE, status=201
-    )
+    @routes.post("/templates/<uuid:template_id>/clone", "Copy a template", body=CLONE, answer=TEMPLATE, status=201)
     def clone_template(self, call: Call, template_id: str) -> Json:
         """Copy the newest version into a draft of its own, called `Copy of ...` unless a name is given."""
         original = self._templates.exported(template_id)
@@ -89,9 +87,7 @@ class Catalogue(Part):
         """Show one version."""
         return self._templates.version(template_id, number)
 
-    @routes.post(
-        "/templates/<uuid:template_id>/versions/<int:number>/restore", "Restore a version", answer=TEMPLATE
-    )
+    @routes.post("/templates/<uuid:template_id>/versions/<int:number>/restore", "Restore a version", answer=TEMPLATE)
     def restore_version(self, call: Call, template_id: str, number: int) -> Json:
         """Make a new version with the content of an old one."""
         content = self._templates.version(template_id, number)["content"]

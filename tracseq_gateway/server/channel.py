@@ -409,7 +409,7 @@ class HTTPChannel(Protocol):
         unread = self._state == _BODY
         self._end_request()
         self._chunked = False
-        if self._closing:
+        if self._closing or self.site.draining:
             if unread:
                 self._linger()
             else:

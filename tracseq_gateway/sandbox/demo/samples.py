@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
-from ..kit import moments
-from ..kit.schema import Json
+from tracseq_gateway.sandbox.kit import moments
+from tracseq_gateway.sandbox.kit.schema import Json
+
 from . import SAMPLE_COUNT, barcode, demo_id
 
 # How many of the samples are in which state; the sum is SAMPLE_COUNT.

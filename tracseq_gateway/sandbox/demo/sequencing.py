@@ -6,9 +6,10 @@ from random import Random
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..kit import moments
-from ..kit.records import Database
-from ..kit.schema import Json
+from tracseq_gateway.sandbox.kit import moments
+from tracseq_gateway.sandbox.kit.records import Database
+from tracseq_gateway.sandbox.kit.schema import Json
+
 from . import barcode, demo_id
 
 _INSTRUMENTS = ["NovaSeq-01", "NextSeq-02", "MiSeq-03"]
@@ -29,7 +30,7 @@ def fill_sequencing(database: Database, clock: IReactorTime) -> None:
     user = demo_id("user", "research_scientist")
     workflows = database.collection("workflows", "workflow", clock)
     for name, steps in _WORKFLOWS.items():
-        fields = {"name": name, "steps": steps, "description": None, "status": "idle", "started_at": None}
+        fields: Json = {"name": name, "steps": steps, "description": None, "status": "idle", "started_at": None}
         workflows.create(fields, user, demo_id("workflow", name))
     pipelines = database.collection("pipelines", "pipeline", clock)
     for name, version in _PIPELINES.items():

@@ -7,13 +7,14 @@ from math import sin
 from random import Random
 from typing import TYPE_CHECKING
 
-from ..kit import moments
-from ..kit.records import Collection
-from ..kit.schema import Json
+from tracseq_gateway.sandbox.kit import moments
+from tracseq_gateway.sandbox.kit.records import Collection
+from tracseq_gateway.sandbox.kit.schema import Json
+
 from . import SAMPLE_COUNT, demo_id
 
 if TYPE_CHECKING:
-    from ..storage_sensors import Sensors
+    from tracseq_gateway.sandbox.storage_sensors import Sensors
 
 # Name, zone, temperature in Celsius, capacity, power in watts, days since the last maintenance.
 _LOCATIONS = [

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..kit.schema import Json
+from tracseq_gateway.sandbox.kit.schema import Json
+
 from . import demo_id
 
 if TYPE_CHECKING:
-    from ..template_model import Templates
+    from tracseq_gateway.sandbox.template_model import Templates
 
 _NAME: Json = {"name": "name", "label": "Sample name", "kind": "text", "required": True, "minimum": 1, "maximum": 200}
 _TYPE: Json = {

@@ -19,6 +19,9 @@ _PARAMETER_SCHEMAS: dict[str | None, Schema] = {
     "int": {"type": "integer", "minimum": 0},
 }
 
+_PRODUCED: dict[str, Schema] = {"application/json": {"type": "array", "items": {"type": "object"}}}
+"""Schemas of files that are no plain text."""
+
 _ERROR_DETAILS = record("ErrorDetails", {"code": text(), "message": text()}, {"fields": mapping({"type": "string"})})
 _ERROR_DETAILS["additionalProperties"] = True
 ERROR = record("Error", {"success": {"const": False}, "error": _ERROR_DETAILS})
@@ -101,7 +104,7 @@ def _query_parameters(route: Route) -> list[Json]:
 def _responses(route: Route) -> Json:
     success: Json = {"description": HTTPStatus(route.status).phrase}
     if route.produces is not None:
-        success["content"] = {kind: {"schema": {"type": "string"}} for kind in route.produces.split(", ")}
+        success["content"] = {kind: {"schema": _PRODUCED.get(kind, {"type": "string"})} for kind in route.produces.split(", ")}
     elif route.plain:
         success["content"] = {"application/json": {"schema": route.answer}}
     else:

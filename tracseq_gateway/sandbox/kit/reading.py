@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from typing import Any
+from typing import IO, Any
 
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 from .problems import Problem, bad_request, invalid
 from .schema import Json, Schema, Validator
@@ -16,20 +16,28 @@ JSON_LIMIT = 1024 * 1024
 """Largest JSON body, in bytes."""
 
 
-def body_size(request: IRequest) -> int:
+def content_of(request: Request) -> IO[bytes]:
+    """Return the body as a file, which it is from 100 kB on; twisted.web has received all of it."""
+    content: IO[bytes] | None = request.content
+    assert content is not None, "a request that is being answered has its content"
+    return content
+
+
+def body_size(request: Request) -> int:
     """Return how many bytes of body the request has."""
-    request.content.seek(0, os.SEEK_END)
-    size: int = request.content.tell()
-    request.content.seek(0)
+    content = content_of(request)
+    content.seek(0, os.SEEK_END)
+    size = content.tell()
+    content.seek(0)
     return size
 
 
-def media_type(request: IRequest) -> str:
+def media_type(request: Request) -> str:
     """Return the body's media type in lower case without parameters, or an empty string."""
     return (request.getHeader("Content-Type") or "").partition(";")[0].strip().lower()
 
 
-def require_media_type(request: IRequest, *wanted: str) -> None:
+def require_media_type(request: Request, *wanted: str) -> None:
     """Refuse a body of another kind.
 
     :raises Problem: 415, naming what is wanted.
@@ -39,10 +47,10 @@ def require_media_type(request: IRequest, *wanted: str) -> None:
         raise Problem(415, "unsupported_media_type", message, headers={"Accept": ", ".join(wanted)})
 
 
-def require_size(request: IRequest, limit: int) -> int:
+def require_size(request: Request, limit: int) -> int:
     """Return the size of the body if it is within the limit.
 
-    twisted.web keeps bodies from 100 kB on in a temporary file, so a larger one has cost disk but no memory.
+    A larger one has cost a temporary file, but no memory.
 
     :raises Problem: 413.
     """
@@ -52,7 +60,7 @@ def require_size(request: IRequest, limit: int) -> int:
     return size
 
 
-def read_json(request: IRequest, validator: Validator, *, optional: bool) -> Json:
+def read_json(request: Request, validator: Validator, *, optional: bool) -> Json:
     """Return the body, checked against the schema. An absent body stands for ``{}`` where that is allowed.
 
     :raises Problem: 413 too large, 415 not JSON by its media type, 400 malformed or against the schema.
@@ -62,7 +70,7 @@ def read_json(request: IRequest, validator: Validator, *, optional: bool) -> Jso
         return {}
     require_media_type(request, "application/json")
     try:
-        value = json.loads(request.content.read(), parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(content_of(request).read(), parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise bad_request("malformed_json", f"the body is not JSON: {error}") from error
     fields = validator.problems(value)
@@ -83,7 +91,7 @@ def _finite(digits: str) -> float:
     return value
 
 
-def read_query(request: IRequest, schemas: dict[str, Schema], validator: Validator) -> Json:
+def read_query(request: Request, schemas: dict[str, Schema], validator: Validator) -> Json:
     """Return the declared query parameters: converted, checked, and with defaults for absent ones.
 
     Parameters that are not declared are ignored, as frontends add their own to get around caches.

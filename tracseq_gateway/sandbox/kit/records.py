@@ -63,7 +63,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make the statements of the block one: all are kept, or none when it raises. An inner block joins the outer."""
+        """Make the statements of the block one: all are kept, or none if it raises. An inner block joins the outer."""
         if self._connection.in_transaction:
             yield
             return

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from attrs import Factory, field, frozen
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 from .records import Page
 from .schema import Json, Schema, integer
@@ -57,7 +57,7 @@ class Route:
 class Call:
     """One request, checked: what a handler works with."""
 
-    request: IRequest
+    request: Request
     body: Json = Factory(dict)
     query: Json = Factory(dict)
 

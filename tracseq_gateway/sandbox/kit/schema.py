@@ -4,7 +4,7 @@ House rules:
 
 1. A schema is a plain dict in the 2020-12 dialect, which is the one that OpenAPI 3.1 speaks.
 2. A record has a title; the OpenAPI document makes a component of it.
-3. An optional property may be absent or null; stored records always have every property.
+3. An optional property may be absent or null, and one with a default only absent; stored records have every property.
 """
 
 from __future__ import annotations
@@ -18,13 +18,26 @@ from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 Schema = dict[str, Any]
 Json = dict[str, Any]
 
-FORMATS = FormatChecker(("date", "email", "uuid"))
+FORMATS = FormatChecker(("email", "uuid"))
+_YEARS = range(1900, 9000)  # Far enough from both ends of the calendar to calculate with.
 
 
 @FORMATS.checks("date-time", raises=ValueError)
 def _is_moment(value: object) -> bool:
     """Say whether a text is a moment of RFC 3339, which always has an offset."""
-    return not isinstance(value, str) or ("T" in value and datetime.fromisoformat(value).tzinfo is not None)
+    if not isinstance(value, str):
+        return True
+    moment = datetime.fromisoformat(value)
+    return "T" in value and moment.tzinfo is not None and moment.year in _YEARS
+
+
+@FORMATS.checks("date", raises=ValueError)
+def _is_date(value: object) -> bool:
+    """Say whether a text is a day in the long form, ``YYYY-MM-DD``."""
+    if not isinstance(value, str):
+        return True
+    day = datetime.fromisoformat(value).date()
+    return day.isoformat() == value and day.year in _YEARS
 
 
 def text(minimum: int = 0, maximum: int = 500, **rest: Any) -> Schema:
@@ -95,11 +108,12 @@ def nullable(schema: Schema) -> Schema:
 
 
 def record(title: str, required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
-    """Return the schema of an object with exactly these properties; the optional ones may be absent or null."""
+    """Return the schema of an object with exactly these properties."""
+    voluntary = {name: schema if "default" in schema else nullable(schema) for name, schema in (optional or {}).items()}
     return {
         "title": title,
         "type": "object",
-        "properties": {**required, **{name: nullable(schema) for name, schema in (optional or {}).items()}},
+        "properties": {**required, **voluntary},
         "required": list(required),
         "additionalProperties": False,
     }
@@ -132,10 +146,12 @@ def complete(schema: Schema, body: Mapping[str, Any]) -> Json:
 
 
 class Validator:
-    """Checks values against one schema and says in plain words what is wrong where."""
+    """Checks values against one schema and says in plain words what is wrong where.
+
+    The schema itself is taken as sound: those of routes are checked by the tests, with the whole OpenAPI document.
+    """
 
     def __init__(self, schema: Schema) -> None:
-        Draft202012Validator.check_schema(schema)
         self._validator = Draft202012Validator(schema, format_checker=FORMATS)
 
     def problems(self, value: object) -> dict[str, str]:
@@ -170,12 +186,13 @@ def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
     keyword: str = str(error.validator)
     limit: Any = error.validator_value
     schema: Any = error.schema
+    instance: Any = error.instance
     if keyword == "required":
         for name in limit:
-            if name not in error.instance:
+            if name not in instance:
                 yield prefix + name, "is required"
     elif keyword == "additionalProperties" and limit is False:
-        for name in error.instance:
+        for name in instance:
             if name not in schema["properties"]:
                 yield prefix + name[:100], "is not a known field"
     elif keyword == "type":

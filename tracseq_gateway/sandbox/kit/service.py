@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
+from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from .health import Health
@@ -95,7 +96,7 @@ class Service:
         query_validator = Validator(record("Query", {}, route.query))
         body_optional = not (route.body or {}).get("required") and not (route.body or {}).get("minProperties")
 
-        def answer(request: IRequest, **path: Any) -> Deferred[bytes | None]:
+        def answer(request: Request, **path: Any) -> Deferred[bytes | None]:
             body = read_json(request, body_validator, optional=body_optional) if body_validator else {}
             call = Call(request, body, read_query(request, dict(route.query), query_validator))
             identities = {name: str(value) if isinstance(value, UUID) else value for name, value in path.items()}
@@ -104,7 +105,7 @@ class Service:
 
         return answer
 
-    def _write_down(self, outcome: Outcome, route: Route, request: IRequest) -> bytes | None:
+    def _write_down(self, outcome: Outcome, route: Route, request: Request) -> bytes | None:
         self._answered[route.status] += 1
         if isinstance(outcome, Streamed):
             return None
@@ -113,17 +114,17 @@ class Service:
             request.setHeader("Content-Type", outcome.media_type)
             if outcome.file_name is not None:
                 request.setHeader("Content-Disposition", attachment(outcome.file_name))
-            return outcome.content
+            return _sized(request, outcome.content)
         if isinstance(outcome, Page):
             pagination = {"total": outcome.total, "limit": outcome.limit, "offset": outcome.offset}
             return _json(request, {"success": True, "data": outcome.items, "pagination": pagination})
         return _json(request, outcome if route.plain else {"success": True, "data": outcome})
 
-    def _root(self, request: IRequest) -> bytes:
+    def _root(self, request: Request) -> bytes:
         links = {"openapi": "/openapi.json", "health": f"{API}/health"}
         return _json(request, {"service": self.name, "sandbox": True, "message": NOTICE, "links": links})
 
-    def _openapi(self, request: IRequest) -> bytes:
+    def _openapi(self, request: Request) -> bytes:
         return _json(request, self.openapi)
 
     def _refused(self, request: IRequest, failure: Failure) -> bytes:
@@ -155,4 +156,10 @@ class Service:
 
 def _json(request: IRequest, value: Json | list[Any] | None) -> bytes:
     request.setHeader("Content-Type", "application/json")
-    return json.dumps(value).encode()
+    return _sized(request, json.dumps(value).encode())
+
+
+def _sized(request: IRequest, content: bytes) -> bytes:
+    """State the length: Klein would send the content in chunks."""
+    request.setHeader("Content-Length", str(len(content)))
+    return content

@@ -11,9 +11,10 @@ from multipart import (  # type: ignore[import-untyped]
     PushMultipartParser,
     parse_options_header,
 )
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 from .problems import bad_request
+from .reading import content_of
 
 PIECE = 65536
 FORM = "multipart/form-data"
@@ -28,7 +29,7 @@ class FileHead:
     media_type: str
 
 
-def file_pieces(request: IRequest) -> Iterator[FileHead | bytes]:
+def file_pieces(request: Request) -> Iterator[FileHead | bytes]:
     """Yield the head of a form's only file, then its content in pieces of at most 128 KiB.
 
     Other fields of the form are passed over; for these an empty piece is yielded, so that the caller can pause.
@@ -36,11 +37,12 @@ def file_pieces(request: IRequest) -> Iterator[FileHead | bytes]:
     :raises Problem: 400 for a form that is malformed, cut short, or has not exactly one file.
     """
     _, options = parse_options_header(request.getHeader("Content-Type") or "")
+    content = content_of(request)
     in_file = seen_file = False
     try:
         with PushMultipartParser(options.get("boundary", ""), max_segment_count=100) as parser:
             while not parser.closed:
-                for event in parser.parse(request.content.read(PIECE)):
+                for event in parser.parse(content.read(PIECE)):
                     if isinstance(event, MultipartSegment):
                         in_file = event.filename is not None
                         if in_file and seen_file:

@@ -1,0 +1,98 @@
+"""What keeps the pages from drifting from the code.
+
+Parts that are generated: a page marks the place with a comment on a line of its own, which is replaced when Sphinx
+reads the page; if the part cannot be made, the build fails. And names that are checked: a page that mentions a file or
+an identifier which does not exist gets a warning, and a warning fails the build.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html import escape
+
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+from tests.test_floors import FLOORS, PACKAGE, ROOT
+
+BOX_WIDTH, BOX_HEIGHT, GAP, LEFT = 114, 52, 8, 78
+FILE = re.compile(r"`([a-z]\w*(?:/[\w-]+)*\.(?:py|tac|toml|txt|yaml|service))`")
+NAME = re.compile(r"`([A-Za-z]+(?:_\w+|[a-z][A-Z]\w*))(?:\.(\w+))?`")
+"""An identifier as prose mentions it: with an underscore or an inner capital, perhaps with a member of it."""
+DASHED = ' stroke-dasharray="4 4"'
+
+
+def configuration() -> str:
+    """Every key of the configuration, as Markdown, from the model."""
+    from tracseq_gateway.config.manual import render
+
+    return render()
+
+
+def floors() -> str:
+    """The floors of the house as an SVG picture, from the tables that the test checks."""
+    bands = [_band(name, places, row) for row, (name, places) in enumerate(reversed(FLOORS.items()))]
+    width = LEFT + max(len(places) for places in FLOORS.values()) * (BOX_WIDTH + GAP)
+    height = len(bands) * (BOX_HEIGHT + 3 * GAP)
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" fill="currentColor" font-family="inherit">'
+        "<title>The floors and the places on each; imports run downward only</title>" + "".join(bands) + "</svg>"
+    )
+
+
+def _band(floor: str, places: dict[str, set[str]], row: int) -> str:
+    """One floor: its name, and a box for each place with what it may import of its own floor.
+
+    A place that has no code yet has a dashed box.
+    """
+    top = row * (BOX_HEIGHT + 3 * GAP) + GAP
+    parts = [f'<text x="0" y="{top + BOX_HEIGHT / 2 + 5}" font-weight="bold" font-size="15">{escape(floor)}</text>']
+    for column, (place, allowed) in enumerate(places.items()):
+        left = LEFT + column * (BOX_WIDTH + GAP)
+        beside = ", ".join(sorted(allowed & set(places)))
+        there = any((ROOT / PACKAGE).glob(f"{place}.py")) or any((ROOT / PACKAGE / place).glob("*.py"))
+        parts.append(
+            f'<rect x="{left}" y="{top}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="5" fill-opacity="0.07"'
+            f' stroke="currentColor" stroke-opacity="0.5"{"" if there else DASHED}/>'
+            f'<text x="{left + BOX_WIDTH / 2}" y="{top + (22 if beside else 31)}" text-anchor="middle"'
+            f' font-size="14">{escape(place)}</text>'
+        )
+        if beside:
+            parts.append(
+                f'<text x="{left + BOX_WIDTH / 2}" y="{top + 40}" text-anchor="middle" font-size="11"'
+                f' fill-opacity="0.75">→ {escape(beside)}</text>'
+            )
+    return "".join(parts)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "<!-- generated: configuration -->": configuration,
+    "<!-- generated: floors -->": floors,
+}
+
+
+def strangers(text: str) -> set[str]:
+    """Find the files and identifiers that a page mentions and that do not exist."""
+    files = {name for name in FILE.findall(text) if not any((top / name).exists() for top in (ROOT, ROOT / PACKAGE))}
+    words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in (ROOT / PACKAGE).rglob("*.py"))))
+    return files | {word for mention in NAME.findall(text) for word in mention if word} - words
+
+
+def fill(app: Sphinx, page: str, source: list[str]) -> None:
+    """Check the names in a page as it is read, and put the generated parts into it."""
+    for name in sorted(strangers(source[0])):
+        logging.getLogger(__name__).warning("nothing is called %s", name, location=page)
+    for marker, make in PARTS.items():
+        if marker in source[0]:
+            try:
+                source[0] = source[0].replace(marker, make())
+            except Exception as error:
+                raise ExtensionError(f"{page}: cannot make the part {marker}: {error}") from error
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("source-read", fill)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,282 @@
+"""Large bodies over real sockets: byte-exact, held back by a slow peer, and answered even when nobody reads them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from hashlib import sha256
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPullProducer
+from twisted.internet.protocol import ClientFactory, Factory, Protocol
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+from zope.interface import implementer
+
+from tests.kit import read_answers
+from tracseq_gateway.config.model import Config, Instance, Service, Size
+from tracseq_gateway.net.transport import EagerConnector
+from tracseq_gateway.service import Gateway
+
+SIZE = 20 << 20
+PIECE = 65536
+MOST = 256 * 1024
+"""Bytes that may wait in the gateway on one side of a transfer."""
+WINDOW = 65536
+"""Receive buffer of a slow peer: small, so that the kernel hides little of its slowness."""
+REFUSAL = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbig\n"
+
+
+@implementer(IPullProducer)
+class Sender:
+    """Writes a body as fast as a transport takes it."""
+
+    def __init__(self, transport: Any, body: bytes) -> None:
+        self.transport = transport
+        self.body = memoryview(body)
+        transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        piece, self.body = self.body[:PIECE], self.body[PIECE:]
+        self.transport.write(bytes(piece))
+        if not self.body:
+            self.transport.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        self.body = self.body[:0]
+
+
+class Peer(Protocol):
+    """A client or a service: keeps what comes; ``read`` is told each piece and may pause."""
+
+    def __init__(self, begin: Callable[[Peer], None], read: Callable[[Peer], None]) -> None:
+        self.received = bytearray()
+        self.lost: Deferred[bytes] = Deferred()
+        self._begin = begin
+        self._read = read
+
+    def connectionMade(self) -> None:
+        self._begin(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+        self._read(self)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self.lost.callback(bytes(self.received))
+
+
+def nothing(peer: Peer) -> None:
+    """Do nothing."""
+
+
+class TransferTests(TestCase):
+    timeout = 20
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        self.connectors: list[EagerConnector] = []
+        self.peers: list[Peer] = []
+        self.most = {"client": 0, "service": 0}
+        self.body = Random(20).randbytes(SIZE)
+
+    def serve(self, begin: Callable[[Peer], None], read: Callable[[Peer], None]) -> None:
+        """Start a service and a gateway before it."""
+        factory = Factory.forProtocol(lambda: self.peer(begin, read))  # type: ignore[arg-type]
+        port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        service = Service(
+            "all",
+            prefix="/",
+            rewrite="",
+            instances=(Instance(f"http://127.0.0.1:{port.getHost().port}"),),
+            max_body=Size(0),
+        )
+        self.gateway = Gateway(Config(services={"all": service}), self.reactor, connect=self.connect)
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.port = listening.getsockname()[1]
+        self.gateway.listen(listening)
+        sampling = LoopingCall(self.sample)
+        sampling.start(0)
+        # The last that is added is the first that is done.
+        self.addCleanup(deferLater, self.reactor, 0)
+        self.addCleanup(lambda: self.gateway.drain(0.1))
+        self.addCleanup(self.leave)
+        self.addCleanup(sampling.stop)
+
+    def peer(self, begin: Callable[[Peer], None], read: Callable[[Peer], None]) -> Peer:
+        peer = Peer(begin, read)
+        self.peers.append(peer)
+        return peer
+
+    def connect(self, host: str, port: int, factory: ClientFactory, timeout: float | None) -> None:
+        """Open the gateway's connection to the service, where the test can see it."""
+        connector = EagerConnector(host, port, factory, timeout, None, self.reactor)
+        self.connectors.append(connector)
+        connector.connect()
+
+    def sample(self) -> None:
+        """Note how much waits in the gateway, at each turn of the reactor."""
+        sides = {
+            "client": [channel.transport for channel in self.gateway.site.channels],
+            "service": [connector.transport for connector in self.connectors],
+        }
+        for side, transports in sides.items():
+            self.most[side] = max(self.most[side], *(transport.unsent() for transport in transports), 0)
+
+    async def leave(self) -> None:
+        """Close whatever a test has left open."""
+        for peer in self.peers:
+            if not peer.lost.called and peer.transport is not None:
+                peer.transport.abortConnection()  # type: ignore[attr-defined]
+                await peer.lost
+
+    def call(self, begin: Callable[[Peer], None], read: Callable[[Peer], None] = nothing) -> Peer:
+        """Connect a client."""
+        client = self.peer(begin, read)
+        self.reactor.connectTCP("127.0.0.1", self.port, Factory.forProtocol(lambda: client))  # type: ignore[arg-type]
+        return client
+
+    def slowly(self, peer: Peer) -> None:
+        """Read again only after a moment."""
+        if peer.transport is not None:
+            peer.transport.pauseProducing()  # type: ignore[attr-defined]
+            self.reactor.callLater(0.0005, self.read_on, peer)
+
+    def read_on(self, peer: Peer) -> None:
+        if not peer.lost.called and peer.transport is not None:
+            peer.transport.resumeProducing()  # type: ignore[attr-defined]
+
+    def narrow(self, peer: Peer) -> None:
+        """Give a peer a small receive buffer."""
+        assert peer.transport is not None
+        peer.transport.getHandle().setsockopt(  # type: ignore[attr-defined]
+            socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW
+        )
+
+    def upload(self, peer: Peer) -> None:
+        assert peer.transport is not None
+        peer.transport.write(b"POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % SIZE)
+        Sender(peer.transport, self.body)
+
+    async def test_upload_to_a_slow_service(self) -> None:
+        """20 MiB to a service that reads slowly arrive as they were, and hardly any of it waits in the gateway."""
+
+        def read(service: Peer) -> None:
+            head = service.received.find(b"\r\n\r\n") + 4
+            if len(service.received) - head < SIZE:
+                self.slowly(service)
+            else:
+                assert service.transport is not None
+                service.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        self.serve(self.narrow, read)
+        client = self.call(self.upload)
+        (answer,) = read_answers(await client.lost)
+        self.assertEqual((answer.status, answer.body), (200, b"ok"))
+        received = bytes(self.peers[1].received)
+        body = received[received.index(b"\r\n\r\n") + 4 :]
+        self.assertEqual(sha256(body).digest(), sha256(self.body).digest())
+        self.assertHeldBack("service")
+
+    async def test_download_by_a_slow_client(self) -> None:
+        """20 MiB for a client that reads slowly arrive as they were, and hardly any of it waits in the gateway."""
+
+        def read(service: Peer) -> None:
+            assert service.transport is not None
+            service.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % SIZE)
+            Sender(service.transport, self.body)
+
+        def begin(client: Peer) -> None:
+            self.narrow(client)
+            assert client.transport is not None
+            client.transport.write(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+
+        self.serve(nothing, read)
+        client = self.call(begin, self.slowly)
+        (answer,) = read_answers(await client.lost)
+        self.assertEqual((answer.status, answer.complete), (200, True))
+        self.assertEqual(sha256(answer.body).digest(), sha256(self.body).digest())
+        self.assertHeldBack("client")
+
+    async def test_a_service_that_refuses_an_upload(self) -> None:
+        """413 and a close (a reset, since it has not read everything) in the midst of an upload: the client gets it."""
+
+        def read(service: Peer) -> None:
+            assert service.transport is not None
+            service.transport.write(REFUSAL)
+            service.transport.loseConnection()
+
+        self.serve(nothing, read)
+        for _ in range(5):
+            await self.refused()
+
+    async def test_a_service_that_refuses_an_upload_unread(self) -> None:
+        """The same from a service that lets the upload pile up first, so that gateway and client are held back."""
+
+        def begin(service: Peer) -> None:
+            self.narrow(service)
+            assert service.transport is not None
+            service.transport.pauseProducing()  # type: ignore[attr-defined]
+            self.reactor.callLater(0.2, refuse, service)
+
+        def refuse(service: Peer) -> None:
+            assert service.transport is not None
+            service.transport.write(REFUSAL)
+            service.transport.loseConnection()
+
+        self.serve(begin, nothing)
+        for _ in range(2):
+            await self.refused()
+        self.assertHeldBack("service")
+
+    async def refused(self) -> None:
+        """Upload; the refusal arrives whole."""
+        arrived: Deferred[None] = Deferred()
+
+        def read(client: Peer) -> None:
+            if client.received.endswith(b"big\n") and not arrived.called:
+                arrived.callback(None)
+
+        client = self.call(self.upload, read)
+        client.lost.addCallback(lambda received: arrived.called or arrived.callback(None) or received)
+        await arrived
+        (answer,) = read_answers(bytes(client.received), (b"POST",))
+        self.assertEqual((answer.status, answer.body, answer.complete), (413, b"big\n", True))
+        self.assertEqual(self.gateway.services["all"].instances[0].in_flight, 0)
+
+    async def test_a_client_that_leaves_a_download(self) -> None:
+        """The service is cut off while it still sends, though the gateway was not reading from it."""
+
+        def read(service: Peer) -> None:
+            assert service.transport is not None
+            service.transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            Sender(service.transport, self.body)
+
+        def begin(client: Peer) -> None:
+            self.narrow(client)
+            assert client.transport is not None
+            client.transport.write(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+
+        def stop(client: Peer) -> None:
+            assert client.transport is not None
+            client.transport.pauseProducing()  # type: ignore[attr-defined]
+            self.reactor.callLater(0.2, client.transport.abortConnection)  # type: ignore[attr-defined]
+
+        self.serve(nothing, read)
+        client = self.call(begin, stop)
+        await client.lost
+        await self.peers[1].lost
+        self.assertHeldBack("client")
+        self.assertEqual(self.gateway.services["all"].instances[0].in_flight, 0)
+        self.assertEqual(self.gateway.site.active, 0)
+
+    def assertHeldBack(self, side: str) -> None:
+        """Something waited on this side, so the transfer was held back; but no more than may on either."""
+        self.assertGreater(self.most[side], 0)
+        self.assertLessEqual(max(self.most.values()), MOST, self.most)
