@@ -13,13 +13,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.kit import SPLITS, MemoryClient, MemoryGateway, Received
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "wire_cases" / "h1-requests.json").read_text())
-_STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d) ")
+STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d) ")
 _NEVER_UPSTREAM = (b"x-user-id", b"proxy", b"x-real-ip", b"x-http-method-override", b"http2-settings", b"upgrade")
 
 
 def statuses(client: MemoryClient) -> list[int]:
     """The final statuses that the client received."""
-    return [status for match in _STATUS.findall(client.received) if (status := int(match)) >= 200]
+    return [status for match in STATUS.findall(client.received) if (status := int(match)) >= 200]
 
 
 class WireRequestTests(SynchronousTestCase):
