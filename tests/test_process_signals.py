@@ -50,12 +50,16 @@ class StopSignalsTests(SynchronousTestCase):
         """A SIGINT hastens a stop that SIGTERM began."""
         self.assertEqual((["hurry"], 1), self.receive(SIGTERM, SIGINT))
 
+    def test_hangUp(self) -> None:
+        """SIGHUP ends nothing: a reload that does not exist is refused in words."""
+        self.assertEqual(([], 0), self.receive(signal.SIGHUP))
+
     def handlers(self) -> list[object]:
-        return [signal.getsignal(SIGTERM), signal.getsignal(SIGINT)]
+        return [signal.getsignal(SIGTERM), signal.getsignal(SIGINT), signal.getsignal(signal.SIGHUP)]
 
     def start(self, interrupt: signal.Handlers) -> list[object]:
         """Start where SIGINT is handled so; return the handlers that were there and those that are there then."""
-        for number, handler in ((SIGTERM, signal.getsignal(SIGTERM)), (SIGINT, signal.getsignal(SIGINT))):
+        for number, handler in zip((SIGTERM, SIGINT, signal.SIGHUP), self.handlers(), strict=True):
             self.addCleanup(signal.signal, number, handler)
         signal.signal(SIGINT, interrupt)
         before = self.handlers()
@@ -63,11 +67,11 @@ class StopSignalsTests(SynchronousTestCase):
         return [old is new for old, new in zip(before, self.handlers(), strict=True)]
 
     def test_install(self) -> None:
-        """Both signals are taken over, and end up in ``received``."""
-        self.assertEqual([False, False], self.start(signal.SIG_DFL))
+        """All three signals are taken over, and end up in ``received``."""
+        self.assertEqual([False, False, False], self.start(signal.SIG_DFL))
         signal.raise_signal(SIGINT)
         self.assertEqual((["hurry"], 1), self.receive())
 
     def test_ignored(self) -> None:
         """A SIGINT is taken over even where a shell has it ignored, as in its background jobs."""
-        self.assertEqual([False, False], self.start(signal.SIG_IGN))
+        self.assertEqual([False, False, False], self.start(signal.SIG_IGN))

@@ -1,7 +1,8 @@
 """What signals mean to the supervisor.
 
 SIGTERM drains. SIGINT, which a Ctrl-C sends to the whole foreground process group, drains for a moment only; the
-second one kills. Twisted's own handlers would end the process by the same signal, and a stop that was asked for ends
+second one kills. SIGHUP, by which operators expect a reload, is refused in words: there is none yet, and the default
+would end the gateway. Twisted's own handlers would end the process by the same signal, and a stop that was asked for ends
 with status 0.
 """
 
@@ -44,7 +45,7 @@ class StopSignals(Service):
 
     def _install(self) -> None:
         # Even a SIGINT that is ignored, as a shell has it for its background jobs: who sends it means it.
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._handler)
 
     def _handler(self, number: int, frame: FrameType | None) -> None:
@@ -52,6 +53,9 @@ class StopSignals(Service):
 
     def received(self, received: signal.Signals) -> None:
         """Act on a signal."""
+        if received is signal.SIGHUP:
+            self._log.warn("SIGHUP: this version cannot reload its configuration; restart it instead")
+            return
         self._log.info("{name}: stopping", name=received.name)
         if received is signal.SIGINT:
             if self._interrupted:

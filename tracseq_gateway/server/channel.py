@@ -43,6 +43,8 @@ AHEAD = 65536
 """Bytes that may wait behind the request that is being answered."""
 LINGER_SECONDS = 2.0
 """How long a refused connection is still read, so that its answer arrives."""
+FIRST_REQUEST_SECONDS = 0.5
+"""How long a drain waits for the first request of a new connection."""
 
 _HEAD, _BODY, _ANSWERING, _LINGERING, _LOST = range(5)
 """Waiting for a head; reading a body; body complete, answer under way; refused; gone."""
@@ -508,8 +510,13 @@ class HTTPChannel(Protocol):
 
     def drain(self) -> None:
         """Close now if idle, else after the answer that is under way."""
-        if self._state == _HEAD and not self._waiting:
+        if self._state != _HEAD or self._waiting:
+            return
+        if self._served:
             self._close()
+        else:
+            # Its first request may be on the way already: it was let in a moment ago.
+            self._timer.start(FIRST_REQUEST_SECONDS)
 
     def cut(self) -> bool:
         """Close whatever is under way; return whether a request was cut."""
