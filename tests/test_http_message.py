@@ -125,9 +125,9 @@ class HostTests(HeadTestCase):
         self.assertRefused(400, [raw(host=host) for host in bad])
 
     def test_ports(self) -> None:
-        """A port above 65535 is no port."""
-        self.assertEqual(self.status(raw(host=b"gw.test:65535")), 0)
-        self.assertRefused(400, [raw(host=b"gw.test:65536"), raw(host=b"gw.test:" + b"9" * 300)])
+        """A port is digits, as RFC 3986 has it, but not more of them than any port needs."""
+        self.assertEqual(self.status(raw(host=b"gw.test:999999")), 0)
+        self.assertRefused(400, [raw(host=b"gw.test:" + b"9" * 300)])
 
     def test_count(self) -> None:
         """HTTP/1.1 has one Host, not none and not two, however they are spelt; HTTP/1.0 may have none."""

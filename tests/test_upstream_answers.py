@@ -152,6 +152,18 @@ class FieldTests(AnswerTestCase):
         (request_id,) = self.answer_with(b"X-Request-Id: theirs").values(b"x-request-id")
         self.assertNotEqual(request_id, b"theirs")
 
+    def test_every_byte_everywhere(self) -> None:
+        """Whatever byte stands in a name, a value or a reason, the client gets a well-formed head or 502."""
+        for byte in range(256):
+            odd = bytes((byte,))
+            for lines in (b"200 OK\r\nX-A: a" + odd + b"b", b"200 OK\r\nX" + odd + b"A: b", b"200 O" + odd + b"K"):
+                client, connection = self.make()
+                connection.answer(b"HTTP/1.1 " + lines + b"\r\nContent-Length: 2\r\n\r\nok")
+                (answer,) = client.answers()
+                self.assertIn((answer.status, answer.complete), ((200, True), (502, True)))
+                if odd in b"\0\r\n":
+                    self.assertEqual(answer.status, 502, lines)
+
     def test_a_status_line_that_can_never_be_one(self) -> None:
         """A malformed status line, or one that ends with a bare LF, is refused when it comes, not waited for."""
         for line in (b"HTTP/1.1 abc OK\r\n", b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", b"HTTP/1.x 200 OK\r\n"):

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.kit import OK, MemoryClient, MemoryGateway, ServiceConnection
 from tracseq_gateway.config.model import Connections, Instance, Seconds
 from tracseq_gateway.interfaces import InstanceHealth
+from tracseq_gateway.upstream.balance import POLICIES
 from tracseq_gateway.upstream.proxy import IDEMPOTENT
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -21,9 +22,10 @@ def request(method: bytes, body: bytes = b"") -> bytes:
 class AttemptTestCase(SynchronousTestCase):
     """A gateway before several instances, on ports 9001 and following."""
 
-    def make(self, count: int = 1, *, max_connections: int = 256) -> None:
+    def make(self, count: int = 1, *, max_connections: int = 256, balance: str = "round_robin") -> None:
         self.gateway = MemoryGateway(
             answer=None,
+            balance=balance,
             instances=tuple(Instance(f"http://127.0.0.1:{9001 + index}") for index in range(count)),
             connections=Connections(max=max_connections, idle_seconds=Seconds(60.0)),
         )
@@ -137,8 +139,12 @@ class OtherInstanceTests(AttemptTestCase):
         self.assertAtRest()
 
     def test_one_of_three_refuses(self) -> None:
-        """Under round robin, the others share what the one that refuses cannot take."""
-        self.make(3)
+        """Whatever the policy, the others share what the one that refuses cannot take."""
+        for policy in POLICIES:
+            self.one_refuses(policy)
+
+    def one_refuses(self, policy: str) -> None:
+        self.make(3, balance=policy)
         self.service.failures[9001] = ConnectionRefusedError()
         self.service.answer = OK
         reached = {9002: 0, 9003: 0}
@@ -150,7 +156,14 @@ class OtherInstanceTests(AttemptTestCase):
                 connection.close()
             reached[self.ports[-1]] += 1
             self.assertLessEqual(len(self.service.attempts) - before, 2)
-        self.assertGreaterEqual(min(reached.values()), 20, reached)
+        self.assertGreaterEqual(min(reached.values()), 20, f"{policy}: {reached}")
+
+    def test_an_instance_by_its_ipv6_address(self) -> None:
+        """Is connected to without the brackets, and named with them."""
+        gateway = MemoryGateway(instances=(Instance("http://[::1]:9001"),), host_header="upstream")
+        self.assertAnswer(gateway.exchange(GET), 200)
+        self.assertEqual(gateway.service.attempts, [("::1", 9001)])
+        self.assertEqual(gateway.service.requests[0].values(b"host"), [b"[::1]:9001"])
 
 
 class StaleConnectionTests(AttemptTestCase):

@@ -232,6 +232,17 @@ class ClosingTests(PoolTestCase):
         self.assertPool()
         self.assertTrue(self.service.connections[0].transport.aborted)
 
+    def test_surplus_behind_an_answer(self) -> None:
+        """A service that says more than its answer, whatever frames it, loses its connection."""
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+        for answer in (OK, chunked, b"HTTP/1.1 204 No Content\r\n\r\n"):
+            self.make()
+            self.service.answer = answer + OK
+            (visitor,) = self.serve()
+            self.assertTrue(visitor.answered)
+            self.assertPool()
+            self.assertTrue(self.service.connections[0].lost)
+
     def test_a_closing_answer_makes_room(self) -> None:
         """When a connection is closed after its answer, one is opened for who waits."""
         self.make(most=1)

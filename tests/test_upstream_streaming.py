@@ -40,6 +40,7 @@ class StreamingTestCase(SynchronousTestCase):
     def assertGivenUp(self, connection: ServiceConnection) -> None:
         """The connection is cut, serves nobody any more, and no request is counted."""
         self.assertTrue(connection.transport.aborted)
+        self.assertIsNone(connection.transport.producer)
         self.gateway.service.run()
         (instance,) = self.gateway.worker.services["all"].instances
         self.assertEqual(instance.in_flight, 0)
@@ -109,6 +110,15 @@ class UploadTests(StreamingTestCase):
             client.send(bytes(PIECE))
             connection.answer(OK)
             self.assertEqual([answer.status for answer in client.answers()], [200, 200])
+
+    def test_a_client_is_listened_to_again_when_its_body_is_whole(self) -> None:
+        """Though the last piece filled the service's side: else nobody would notice the client leave."""
+        client, connection = self.make(post(3 * PIECE))
+        connection.transport.stalled = True
+        client.send(bytes(3 * PIECE))
+        connection.transport.drain()
+        self.assertEqual(len(connection.requests), 1)
+        self.assertTrue(client.transport.reading)
 
     @given(st.binary(max_size=300), st.data())
     @settings(max_examples=100, deadline=None)

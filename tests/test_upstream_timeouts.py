@@ -114,6 +114,18 @@ class ResponseTimeoutTests(TimeoutTestCase):
         connection.answer(OK)
         self.assertEqual([answer.status for answer in client.answers()], [200, 200])
 
+    def test_an_idle_time_is_none_for_the_next_upload(self) -> None:
+        """Nor while a body is sent on it, however slowly."""
+        client, connection = self.make(limits(), connections=Connections(idle_seconds=Seconds(4.0)))
+        connection.answer(OK)
+        self.gateway.pass_time(3)
+        client.send(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n0")
+        for byte in (b"1", b"2"):
+            self.gateway.pass_time(10)
+            client.send(byte)
+        connection.answer(OK)
+        self.assertEqual([answer.status for answer in client.answers()], [200, 200])
+
     def test_no_limit(self) -> None:
         """0 means that the service may take for ever."""
         client, connection = self.make(limits())

@@ -126,7 +126,7 @@ class ChunkedDecoder:
         if self._state is _TRAILER:
             if len(line) + self._trailer_bytes > MAX_TRAILER_BYTES:
                 raise BadChunk("too many trailer fields")
-        elif len(line) > _MAX_LINE:
+        elif len(line) > _MAX_LINE + line.endswith(b"\r"):
             raise BadChunk("chunk extensions too large")
         elif line[:1] not in _HEX:
             raise BadChunk("a malformed chunk size or extension")

@@ -123,7 +123,7 @@ def answer_block(head: AnswerHead, via: bytes) -> FieldBlock:
         ours = b"1.%d %b" % (head.minor, via)
         lines = b"".join([line.passed_on for line in kept]) + b"via: %b\r\n" % ours
         pairs = [(line.name, line.value) for line in kept]
-        head.block = block = FieldBlock([*pairs, (b"via", ours)], head.dated, lines)
+        head.block = block = FieldBlock([*pairs, (b"via", ours)], head.dated and b"date" not in named, lines)
     return block
 
 

@@ -47,7 +47,7 @@ from tracseq_gateway.http.target import normalise
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z_-]*) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])\r\n").match
 _OTHER_VERSION = re.compile(rb"[A-Z]+ [\x21-\x7e]+ HTTP/[02-9]\.[0-9]\r\n").match
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n").match
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'*+=-]+)(?::[0-9]*)?").fullmatch
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'*+=-]+)(?::[0-9]{0,10})?").fullmatch
 _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?@]+)([/?].*)?").fullmatch
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 
@@ -423,6 +423,7 @@ class HeadProbe:
 
 MAX_ANSWER_HEAD = 65536
 MAX_ANSWER_FIELDS = 256
+_ANSWER_START = b"HTTP/1."
 
 
 class AnswerParser:
@@ -445,6 +446,16 @@ class AnswerParser:
             if len(raw) <= _LONGEST_KEPT:
                 self._raw, self._bodiless, self._head = raw, bodiless, head
         return head
+
+
+def check_answer_start(data: bytes) -> None:
+    """Look at the beginning of an answer head; raises :class:`AnswerRefused` if it can never become a good one."""
+    end = data.find(b"\n")
+    good = _STATUS_LINE(data) if end >= 0 else data.startswith(_ANSWER_START[: len(data)])
+    if not good:
+        raise AnswerRefused("a malformed status line")
+    if len(data) > MAX_ANSWER_HEAD:
+        raise AnswerRefused("an answer head that is too large", ANSWER_TOO_LARGE)
 
 
 def _answer_head(raw: bytes, bodiless: bool, known: KnownLines) -> AnswerHead:

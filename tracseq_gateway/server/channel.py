@@ -277,6 +277,8 @@ class HTTPChannel(Protocol):
             self._state = _ANSWERING
             self._timer.stop()
             self._waiting = rest
+            # Were reading still paused for the service's sake, nobody would notice the client leave.
+            self._resume_reading(_FOR_BODY)
             request.body_ended()
         elif not self._reading_paused:
             self._count_body(len(data))

@@ -17,7 +17,6 @@ from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 
 from tracseq_gateway.errors import (
-    ANSWER_TOO_LARGE,
     BAD_ANSWER,
     CLOSED_EARLY,
     IDLE_TIMEOUT,
@@ -29,7 +28,7 @@ from tracseq_gateway.errors import (
 )
 from tracseq_gateway.http.chunked import BadChunk, ChunkedDecoder
 from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE
-from tracseq_gateway.http.message import MAX_ANSWER_HEAD, AnswerHead, AnswerParser
+from tracseq_gateway.http.message import AnswerHead, AnswerParser, check_answer_start
 from tracseq_gateway.net.deadlines import Deadlines, Timer
 
 if TYPE_CHECKING:
@@ -234,10 +233,7 @@ class UpstreamConnection(TwistedProtocol):
 
     def _partial_head(self, data: bytes) -> None:
         """Keep a head that is not whole, if it can still become a good one."""
-        if not data.startswith(_STATUS_LINE_START[: len(data)]):
-            raise AnswerRefused("a malformed status line")
-        if len(data) > MAX_ANSWER_HEAD:
-            raise AnswerRefused("an answer head that is too large", ANSWER_TOO_LARGE)
+        check_answer_start(data)
         self._partial = data
 
     def _interim(self, exchange: Receiver, head: AnswerHead, rest: bytes) -> None:
@@ -291,8 +287,8 @@ class UpstreamConnection(TwistedProtocol):
         if self._paused:
             self._paused = False
             self.transport.resumeProducing()
-        if self._sending:
-            # The answer came before the request was whole: what is left of it is not sent.
+        if self._sending or self.transport.unsent():
+            # The answer came before the service had taken the whole request: what is left of it is not sent.
             self._close()
         elif self._reusable:
             self.used = True
@@ -328,9 +324,6 @@ class UpstreamConnection(TwistedProtocol):
         elif self._state == _IDLE:
             self.pool.lost(self)
             self.transport.loseConnection()
-
-
-_STATUS_LINE_START = b"HTTP/1."
 
 
 class _Sender:

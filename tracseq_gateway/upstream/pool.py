@@ -15,6 +15,7 @@ from twisted.internet.error import (
     ConnectError,
     ConnectionRefusedError,
     DNSLookupError,
+    TCPTimedOutError,
     TimeoutError,
     UserError,
 )
@@ -78,13 +79,15 @@ class Pool(ClientFactory):
         self._busy: set[UpstreamConnection] = set()
         self._opening = 0
         self._waiting: OrderedDict[Taker, float] = OrderedDict()
+        self._fresh: OrderedDict[Taker, float] = OrderedDict()
+        """Those who wait for a connection that has not served before."""
         self._closed = False
         self._queue_timer = Timer(deadlines, self._queue_expired)
 
     def __repr__(self) -> str:
         return (
             f"<Pool {self.host}:{self.port}: {len(self._busy)} busy, {len(self._idle)} idle, "
-            f"{self._opening} opening, {len(self._waiting)} waiting>"
+            f"{self._opening} opening, {len(self._waiting) + len(self._fresh)} waiting>"
         )
 
     def take(self, taker: Taker, *, fresh: bool = False) -> UpstreamConnection | None:
@@ -92,36 +95,63 @@ class Pool(ClientFactory):
 
         ``fresh`` asks for one that has not served before.
         """
-        if self._idle and not fresh:
-            connection, _ = self._idle.popitem()
-            self._busy.add(connection)
-            return connection
-        if len(self._waiting) >= self._limits.queue:
+        if self._idle:
+            if not fresh:
+                connection, _ = self._idle.popitem()
+                self._busy.add(connection)
+                return connection
+            if self._full:
+                next(iter(self._idle)).abort()
+        if self._full and self._waiting_for_a_place >= self._limits.queue:
             taker.not_connected(GatewayError(QUEUE_FULL, "too many requests wait for this service", retry_after=1))
             return None
-        if not self._waiting:
+        if not self._queue_timer.running:
             self._queue_timer.start(self._limits.queue_seconds)
-        self._waiting[taker] = self._deadlines.now() + self._limits.queue_seconds
-        if len(self._busy) + len(self._idle) + self._opening < self._limits.max:
-            self._open()
+        queue = self._fresh if fresh else self._waiting
+        queue[taker] = self._deadlines.now() + self._limits.queue_seconds
+        self._open_for_waiters()
         return None
+
+    @property
+    def _full(self) -> bool:
+        return len(self._busy) + len(self._idle) + self._opening >= self._limits.max
+
+    @property
+    def _waiting_for_a_place(self) -> int:
+        """Takers for whom no connection is being opened."""
+        return len(self._waiting) + len(self._fresh) - self._opening
+
+    def _open_for_waiters(self) -> None:
+        """Open as many connections as takers wait for and there is room for."""
+        while self._waiting_for_a_place > 0 and not self._full and not self._closed:
+            self._opening += 1
+            self._connect(self.host, self.port, self, self._timeouts.connect or None)
 
     def leave(self, taker: Taker) -> None:
         """Wait no longer."""
         self._waiting.pop(taker, None)
+        self._fresh.pop(taker, None)
 
     def give(self, connection: UpstreamConnection) -> None:
         """Take back a connection that can serve again."""
-        if self._waiting:
+        if self._fresh and not connection.used:
+            taker, _ = self._fresh.popitem(last=False)
+            taker.connected(connection)
+        elif self._waiting:
             taker, _ = self._waiting.popitem(last=False)
             taker.connected(connection)
-            return
-        if self._closed:
+        elif self._closed:
             connection.abort()
-            return
-        self._busy.discard(connection)
-        self._idle[connection] = None
-        connection.expire_after(self._limits.idle_seconds)
+        else:
+            self._busy.discard(connection)
+            self._idle[connection] = None
+            connection.expire_after(self._limits.idle_seconds)
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Let an idle connection go when only a new one helps those who wait."""
+        if self._fresh and self._full and self._waiting_for_a_place > 0:
+            next(iter(self._idle)).abort()
 
     def lost(self, connection: UpstreamConnection) -> None:
         """Forget a connection that is closed or about to be."""
@@ -131,13 +161,7 @@ class Pool(ClientFactory):
             del self._idle[connection]
         else:
             return
-        # A waiter that found the pool full may open one now.
-        if len(self._waiting) > self._opening and not self._closed:
-            self._open()
-
-    def _open(self) -> None:
-        self._opening += 1
-        self._connect(self.host, self.port, self, self._timeouts.connect or None)
+        self._open_for_waiters()
 
     def close(self) -> None:
         """Close the idle connections; busy ones close when they are done."""
@@ -159,24 +183,29 @@ class Pool(ClientFactory):
         self.give(connection)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """No connection could be opened: the first waiter hears of it."""
+        """No connection could be opened: the first waiter hears of it, and another is opened for the next."""
         self._opening -= 1
-        if self._waiting:
-            taker, _ = self._waiting.popitem(last=False)
+        queue = self._waiting or self._fresh
+        if queue:
+            taker, _ = queue.popitem(last=False)
             taker.not_connected(_connect_error(reason))
+        self._open_for_waiters()
 
     def _queue_expired(self) -> None:
         """Turn away those who have waited too long."""
         now = self._deadlines.now()
-        while self._waiting:
-            taker, until = next(iter(self._waiting.items()))
-            if until > now:
-                self._queue_timer.start(until - now)
-                return
-            del self._waiting[taker]
-            taker.not_connected(
-                GatewayError(QUEUE_TIMEOUT, "no connection to the service came free in time", retry_after=1)
-            )
+        error = GatewayError(QUEUE_TIMEOUT, "no connection to the service came free in time", retry_after=1)
+        left: list[float] = []
+        for queue in (self._waiting, self._fresh):
+            while queue:
+                taker, until = next(iter(queue.items()))
+                if until > now:
+                    left.append(until - now)
+                    break
+                del queue[taker]
+                taker.not_connected(error)
+        if left:
+            self._queue_timer.start(min(left))
 
 
 class _Opened(UpstreamConnection):
@@ -190,6 +219,7 @@ class _Opened(UpstreamConnection):
 _CONNECT_KINDS: tuple[tuple[type[Exception], Kind, str], ...] = (
     (ConnectionRefusedError, CONNECT_REFUSED, "the service refused the connection"),
     (TimeoutError, CONNECT_TIMEOUT, "the service did not accept the connection in time"),
+    (TCPTimedOutError, CONNECT_TIMEOUT, "the service did not accept the connection in time"),
     (DNSLookupError, NAME_ERROR, "the service's host name is not known"),
     (UserError, CONNECT_FAILED, "the attempt to connect was given up"),
     (ConnectError, CONNECT_FAILED, "no connection to the service"),

@@ -104,7 +104,9 @@ def _query_parameters(route: Route) -> list[Json]:
 def _responses(route: Route) -> Json:
     success: Json = {"description": HTTPStatus(route.status).phrase}
     if route.produces is not None:
-        success["content"] = {kind: {"schema": _PRODUCED.get(kind, {"type": "string"})} for kind in route.produces.split(", ")}
+        success["content"] = {
+            kind: {"schema": _PRODUCED.get(kind, {"type": "string"})} for kind in route.produces.split(", ")
+        }
     elif route.plain:
         success["content"] = {"application/json": {"schema": route.answer}}
     else:
