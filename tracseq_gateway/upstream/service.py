@@ -11,7 +11,7 @@ from tracseq_gateway.config.model import Service
 from tracseq_gateway.http.fields import KnownLines
 from tracseq_gateway.interfaces import InstanceHealth, State
 from tracseq_gateway.net.deadlines import Deadlines
-from tracseq_gateway.upstream.balance import POLICIES
+from tracseq_gateway.upstream.balance import POLICIES, LeastConnections, Policy
 from tracseq_gateway.upstream.pool import Connect, Pool
 
 
@@ -48,7 +48,9 @@ class UpstreamService:
                 known,
             )
             self.instances.append(Instance(instance.url, instance.weight, parts.netloc.encode("ascii"), pool))
-        self._policy = POLICIES[settings.balance]()
+        self._policy: Policy = POLICIES[settings.balance]()
+        # Second choices are not the policy's turn: they would make it pass over the same instance again and again.
+        self._second_choice: Policy = LeastConnections()
         self._eligible = list(self.instances)
 
     def __repr__(self) -> str:
@@ -58,10 +60,12 @@ class UpstreamService:
     def choose(self, tried: Iterable[Instance] = ()) -> Instance | None:
         """Return the instance for a request, none of ``tried``; None when no instance may take one."""
         candidates = self._eligible
+        policy = self._policy
         if tried:
             candidates = [instance for instance in candidates if instance not in tried]
+            policy = self._second_choice
         if len(candidates) > 1:
-            return candidates[self._policy.choose(candidates)]
+            return candidates[policy.choose(candidates)]
         return candidates[0] if candidates else None
 
     def update(self, health: InstanceHealth) -> None:
