@@ -62,7 +62,7 @@ class SandboxCase(SynchronousTestCase):
         """Start the service on the test's directory, as a first start or as a restart."""
         self.service = start(self.name, Context(self.directory, self.clock, SECRET))
         self.addCleanup(self.service.close)
-        self.client = StubTreq(self.service.resource())
+        self.client: Any = StubTreq(self.service.resource())
 
     def send(
         self,

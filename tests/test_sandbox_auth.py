@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import jwt
 from twisted.trial.unittest import SynchronousTestCase
@@ -47,7 +48,7 @@ class LoginTests(AuthCase):
         """A login's access token is an HS256 JWT with the platform's claims, signed with the shared secret."""
         grant = self.login()
         self.assertEqual("HS256", jwt.get_unverified_header(grant["access_token"])["alg"])
-        checks = {"verify_exp": False, "verify_iat": False}
+        checks: Any = {"verify_exp": False, "verify_iat": False}
         claims = jwt.decode(
             grant["access_token"], SECRET, ["HS256"], audience="tracseq", issuer="tracseq-auth", options=checks
         )

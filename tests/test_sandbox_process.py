@@ -11,13 +11,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from treq.client import HTTPClient
 from treq.content import content as content_of
 from treq.content import json_content
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone
+from twisted.internet.error import ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -32,17 +32,26 @@ MEMORY_ALLOWED = 20 * 1024 * 1024
 
 
 class Child(ProcessProtocol):
-    """One process of the sandbox; ``ended`` fires with its exit status or signal."""
+    """One process of the sandbox; ``ended`` fires with its exit status, or None when a signal has ended it."""
 
     def __init__(self) -> None:
         self.errors = b""
-        self.ended: Deferred[Failure] = Deferred()
+        self.ended: Deferred[int | None] = Deferred()
+
+    def signal(self, number: int) -> None:
+        assert self.transport is not None
+        self.transport.signalProcess(number)
+
+    def kill(self) -> None:
+        """Leave no process behind a test that failed."""
+        if not self.ended.called:
+            self.signal(signal.SIGKILL)
 
     def errReceived(self, data: bytes) -> None:
         self.errors += data
 
     def processEnded(self, reason: Failure) -> None:
-        self.ended.callback(reason)
+        self.ended.callback(cast(ProcessTerminated, reason.value).exitCode)
 
 
 class ProcessCase(TestCase):
@@ -65,7 +74,8 @@ class ProcessCase(TestCase):
     async def sandbox(self) -> AsyncIterator[tuple[Child, int]]:
         """Run a process; yields it with our end of its lifetime, which is closed in the end."""
         theirs, ours = os.pipe()
-        descriptors = {0: os.open(os.devnull, os.O_RDONLY), 1: 1, 2: "r", 3: theirs}
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        descriptors: dict[int, int | str] = {0: nothing, 1: "r", 2: "r", 3: theirs}
         arguments = [sys.executable, "-m", "tracseq_gateway.sandbox", "--data", str(self.data), "--lifetime", "3"]
         for number, (name, listener) in enumerate(self.sockets.items(), 4):
             descriptors[number] = listener.fileno()
@@ -73,7 +83,9 @@ class ProcessCase(TestCase):
         child = Child()
         environment = {**os.environ, "AUTHENTICATION__JWT_SECRET_KEY": SECRET, "PYTHONPATH": str(ROOT)}
         self.reactor.spawnProcess(child, sys.executable, arguments, environment, childFDs=descriptors)
+        self.addCleanup(child.kill)
         os.close(theirs)
+        os.close(nothing)
         try:
             yield child, ours
         finally:
@@ -102,13 +114,12 @@ class LifeTests(ProcessCase):
         credentials = {"email": "guest@sandbox.tracseq.test", "password": DEMO_PASSWORD}
         async with self.sandbox() as (child, _):
             grant = (await self.post("auth", "/login", credentials))["data"]
-            assert child.transport is not None
-            child.transport.signalProcess("INT")
+            child.signal(signal.SIGINT)
             samples = (await self.get("samples", "/samples"))["data"]
             self.assertEqual(36, len(samples))
             new = await self.post("samples", "/samples", {"name": "Kept", "sample_type": "DNA"})
-            child.transport.signalProcess(signal.SIGTERM)
-            (await child.ended).trap(ProcessDone)
+            child.signal(signal.SIGTERM)
+            self.assertEqual(0, await child.ended)
         async with self.sandbox() as (child, ours):
             # Both answers come from the second process: the connections waited in the queue of the sockets.
             self.assertEqual([new["data"], *samples], (await self.get("samples", "/samples"))["data"])
@@ -116,7 +127,7 @@ class LifeTests(ProcessCase):
             self.assertEqual(credentials["email"], (await self.get("auth", "/me", headers=headers))["data"]["email"])
             left = self.reactor.seconds()
             os.close(ours)
-            (await child.ended).trap(ProcessDone)
+            self.assertEqual(0, await child.ended)
             self.assertLess(self.reactor.seconds() - left, 1)
         self.assertEqual(0o700, self.data.stat().st_mode & 0o777)
 
@@ -144,7 +155,7 @@ class UploadTests(ProcessCase):
             sent = await self.client.post(
                 self.url("rag", "/documents/upload"),
                 data=FileBodyProducer(io.BytesIO(head + content + b"\r\n--b--\r\n")),
-                headers={"Content-Type": "multipart/form-data; boundary=b"},
+                headers={b"Content-Type": b"multipart/form-data; boundary=b"},
             )
             document = (await json_content(sent))["data"]
             self.assertEqual((201, len(content), True), (sent.code, document["size"], document["is_text"]))
@@ -163,8 +174,8 @@ class UploadTests(ProcessCase):
     async def test_formWithoutBoundary(self) -> None:
         """A form that cannot be taken apart is refused by the service, in its own words."""
         async with self.sandbox():
-            kind = {"Content-Type": "multipart/form-data"}
-            response = await self.client.post(self.url("rag", "/documents/upload"), data=b"x", headers=kind)
+            url = self.url("rag", "/documents/upload")
+            response = await self.client.post(url, data=b"x", headers={b"Content-Type": b"multipart/form-data"})
             self.assertEqual((400, "malformed_form"), (response.code, (await json_content(response))["error"]["code"]))
 
 

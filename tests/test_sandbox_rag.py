@@ -10,12 +10,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.sandbox_client import UNKNOWN, SandboxCase
+from tracseq_gateway.sandbox import rag_index
 from tracseq_gateway.sandbox.demo import demo_id
 from tracseq_gateway.sandbox.kit.records import Database
 from tracseq_gateway.sandbox.rag import fields_of
 from tracseq_gateway.sandbox.rag_documents import DocumentStore
 from tracseq_gateway.sandbox.rag_index import (
-    INDEXED_CHARACTERS,
     PASSAGE_CHARACTERS,
     FullTextIndex,
     PassageIndex,
@@ -262,5 +262,6 @@ class LimitTests(SynchronousTestCase):
         database = Database(directory / "rag.sqlite")
         self.addCleanup(database.close)
         store = DocumentStore(directory / "documents", database, open_index(database), Clock())
-        document = store.add("long.txt", "text/plain", b"word " * (INDEXED_CHARACTERS // 5 + 1), None, UNKNOWN)
+        self.patch(rag_index, "INDEXED_CHARACTERS", 100)
+        document = store.add("long.txt", "text/plain", b"word " * 21, None, UNKNOWN)
         self.assertEqual((True, False), (document["is_text"], document["indexed_fully"]))

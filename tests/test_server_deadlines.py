@@ -71,9 +71,9 @@ class HeadTests(DeadlineTestCase):
     def test_absolute(self) -> None:
         """A byte a second does not win any time."""
         visitor = self.server.visit()
-        self.trickle(visitor, request(b"/")[:9])
+        self.trickle(visitor, b"GET /abcd")
         self.assertFalse(visitor.closed)
-        self.trickle(visitor, b"xx")
+        self.trickle(visitor, b"efg")
         self.assertEqual((visitor.statuses(), visitor.closed), ([408], True))
 
     def test_second_request(self) -> None:
@@ -240,7 +240,7 @@ class BodyTests(DeadlineTestCase):
 class WriteTests(DeadlineTestCase):
     def test_no_progress(self) -> None:
         """A client that takes nothing of its answer is cut off."""
-        visitor = self.server.visit(request(b"/"), window=1000)
+        visitor = self.server.visit(request(b"/"), window=0)
         answer_whole(self.root.requests.pop(), b"x" * 500_000)
         self.assertClosesAfter(visitor, 50.0)
         self.assertTrue(visitor.aborted)

@@ -78,6 +78,7 @@ ANSWER_TOO_LARGE = Kind(
 INCOMPLETE_ANSWER = Kind("incomplete-answer", 502, "Bad Gateway", "upstream", proxy_status="http_response_incomplete")
 RESPONSE_TIMEOUT = Kind("response-timeout", 504, "Gateway Timeout", "upstream", proxy_status="http_response_timeout")
 IDLE_TIMEOUT = Kind("idle-timeout", 504, "Gateway Timeout", "upstream", proxy_status="connection_read_timeout")
+WRITE_TIMEOUT = Kind("write-timeout", 504, "Gateway Timeout", "upstream", proxy_status="connection_write_timeout")
 TOTAL_TIMEOUT = Kind("total-timeout", 504, "Gateway Timeout", "upstream", proxy_status="http_response_timeout")
 
 

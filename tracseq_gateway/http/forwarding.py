@@ -134,7 +134,12 @@ _MOST_HOPS = 32
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Read an address as X-Forwarded-For carries it, with or without a port; None when it is none."""
+    """Read an address as X-Forwarded-For carries it, with or without a port; None when it is none.
+
+    An IPv6 address with a scope is none: it means something on one machine only.
+    """
+    if "%" in text:
+        return None
     try:
         return ip_address(text)
     except ValueError:
@@ -173,7 +178,7 @@ class ForwardedLines:
     )
 
     def __init__(self, address: str, scheme: bytes, port: int, trusted: Networks, pseudonym: bytes) -> None:
-        self._address = address
+        self._address = address = address.partition("%")[0]
         self._scheme = scheme
         self._port = b"%d" % port
         peer = parse_address(address)
@@ -236,7 +241,11 @@ class ForwardedLines:
 
 
 _ORIGIN = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded"})
-_FORWARDED = re.compile(rb"[\t\x20-\x7e]{1,2048}").fullmatch
+_TOKEN_TEXT = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TOKEN = re.compile(_TOKEN_TEXT).fullmatch
+_PAIR = rb'%b=(?:%b|"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*")' % (_TOKEN_TEXT, _TOKEN_TEXT)
+_FORWARDED = re.compile(rb"%b(?:[;,][ \t]*%b)*" % (_PAIR, _PAIR)).fullmatch
+"""Whether a Forwarded value is one that RFC 7239 allows."""
 
 
 def _node(address: str) -> bytes:
@@ -245,4 +254,4 @@ def _node(address: str) -> bytes:
 
 
 def _quoted(host: bytes) -> bytes:
-    return b'"%b"' % host if b":" in host or not host else host
+    return host if _TOKEN(host) else b'"%b"' % host

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 _NEVER = float("inf")
+_HAIR = 1e-6
+"""A part of a tick, for the rounding of clocks."""
 
 
 class Deadlines:
@@ -25,8 +27,16 @@ class Deadlines:
         self.now: Callable[[], float] = clock.seconds
         self.tick = tick
         self._slots: dict[int, list[Timer]] = {}
-        self._turned = int(clock.seconds() / tick)
-        self._call = clock.callLater(tick, self._turn)
+        self._turned = self._slot_of(clock.seconds())
+        self._call = self._schedule(clock.seconds())
+
+    def _slot_of(self, when: float) -> int:
+        # The clock may show a hair less than the boundary at which it was asked to call.
+        return int(when / self.tick + 2 * _HAIR)
+
+    def _schedule(self, now: float) -> IDelayedCall:
+        """Turn again at the next boundary between two slots."""
+        return self.clock.callLater(max(0.0, (self._turned + 1 - _HAIR) * self.tick - now), self._turn)
 
     def stop(self) -> None:
         """Turn no further."""
@@ -43,28 +53,28 @@ class Deadlines:
 
     def _turn(self) -> None:
         now = self.now()
-        reached = int(now / self.tick)
-        self._call = self.clock.callLater(self.tick, self._turn)
-        for slot in range(self._turned + 1, reached + 1):
+        first, self._turned = self._turned + 1, max(self._turned, self._slot_of(now))
+        self._call = self._schedule(now)
+        for slot in range(first, self._turned + 1):
             for timer in self._slots.pop(slot, ()):
                 try:
                     timer.look(now, slot)
                 except Exception:
                     self.log.failure("a deadline's callback failed")
-        self._turned = reached
 
 
 class Timer:
     """One deadline; calls ``expired`` when it passes. Starting it again moves it."""
 
-    __slots__ = ("_expired", "_looked_at", "_slot", "_wheel", "_when")
+    __slots__ = ("_expired", "_slot", "_soon_enough", "_wheel", "_when")
 
     def __init__(self, wheel: Deadlines, expired: Callable[[], None]) -> None:
         self._wheel = wheel
         self._expired: Callable[[], None] | None = expired
         self._when = _NEVER
         self._slot = 0
-        self._looked_at = _NEVER
+        self._soon_enough = _NEVER
+        """Deadlines from here on need no earlier slot than the one that this timer waits in."""
 
     def start(self, seconds: float) -> None:
         """Set the deadline ``seconds`` from now; 0 means none."""
@@ -72,13 +82,14 @@ class Timer:
             self._when = _NEVER
             return
         self._when = when = self._wheel.now() + seconds
-        if when < self._looked_at:
+        if when < self._soon_enough:
             self._enter(when)
 
     def _enter(self, when: float) -> None:
         wheel = self._wheel
-        self._slot = slot = int(when / wheel.tick) + 1
-        self._looked_at = slot * wheel.tick
+        # The slot that comes due next after the deadline, with more to spare than clocks are rounded by.
+        self._slot = slot = int(when / wheel.tick + 4 * _HAIR) + 1
+        self._soon_enough = (slot - 1) * wheel.tick
         wheel.enter(self, slot)
 
     def stop(self) -> None:
@@ -99,7 +110,7 @@ class Timer:
         """Called by the wheel when a slot comes due in which this timer was entered."""
         if slot != self._slot:
             return
-        self._looked_at = _NEVER
+        self._soon_enough = _NEVER
         when = self._when
         if when == _NEVER:
             return

@@ -99,6 +99,7 @@ def _log_to_stderr() -> None:
 def listen(reactor: Any, service: Service, descriptor: int) -> None:
     """Serve on an inherited listening socket; the descriptor itself is closed, as the reactor works on a copy."""
     inherited = socket.socket(fileno=descriptor)
+    inherited.setblocking(False)
     # Forms stay unparsed: twisted.web would read a whole upload into memory.
     site = Site(service.resource(), parsePOSTFormSubmission=False, reactor=reactor, timeout=IDLE_SECONDS)
     reactor.adoptStreamPort(inherited.fileno(), inherited.family, site)

@@ -77,6 +77,7 @@ class HTTPChannel(Protocol):
         self._skipped = False
         self._closing = False
         self._chunked = False
+        self._bodiless = False
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
         self._expecting = False
@@ -146,8 +147,8 @@ class HTTPChannel(Protocol):
         if self._request is not None:
             self._request.resume_answer()
         elif self._state == _HEAD:
-            self._resume_reading(_FOR_AHEAD)
-            self._pump()
+            self._timer.start(self.site.limits.idle_seconds)
+            self._go_on()
 
     def stopProducing(self) -> None:
         """The transport is going away; ``connectionLost`` follows."""
@@ -352,7 +353,8 @@ class HTTPChannel(Protocol):
         if self._state == _BODY or self.site.draining:
             self._closing = True
         framing = b""
-        if status == 204 or status == 304 or head.method == b"HEAD":
+        self._bodiless = status in (204, 304) or head.method == b"HEAD"
+        if self._bodiless:
             data = b""
             if length is not None and status != 204:
                 framing = b"content-length: %d\r\n" % length
@@ -380,13 +382,13 @@ class HTTPChannel(Protocol):
 
     def send(self, data: bytes, done: bool) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
-        if self._chunked:
+        if self._bodiless:
+            data = b""
+        elif self._chunked:
             if data:
                 data = b"%x\r\n%b\r\n" % (len(data), data)
             if done:
                 data += b"0\r\n\r\n"
-        elif self._request is not None and self._request.head.method == b"HEAD":
-            data = b""
         if data:
             self.transport.write(data)
         if done:
@@ -420,11 +422,19 @@ class HTTPChannel(Protocol):
                 self._close()
             return
         self._state = _HEAD
-        self._timer.start(self.site.limits.idle_seconds)
-        if self._reading_paused:
-            self._resume_reading(_FOR_AHEAD | _FOR_BODY)
+        if not self._writing_paused:
+            # Else the connection is idle only when the client has taken its answer.
+            self._timer.start(self.site.limits.idle_seconds)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Take up what waits, and read on if there is room for more."""
         if self._waiting:
             self._pump()
+        if self._reading_paused & _FOR_AHEAD:
+            hungry = self._state == _HEAD and not self._writing_paused
+            if hungry or len(self._waiting) <= AHEAD:
+                self._resume_reading(_FOR_AHEAD)
 
     def _end_request(self) -> None:
         if self._request is not None:

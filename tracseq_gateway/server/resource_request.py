@@ -74,8 +74,11 @@ class ResourceRequest:
         try:
             resource = root if root.isLeaf else getChildForRequest(root, self)
             body = resource.render(self)
-            if body is not NOT_DONE_YET:
-                self.write_all(body)
+            if body is NOT_DONE_YET:
+                return
+            if not isinstance(body, bytes):
+                raise TypeError(f"a resource answered with {type(body).__name__} instead of bytes")
+            self.write_all(body)
         except UnsupportedMethod as error:
             methods: tuple[bytes, ...] = error.allowedMethods
             allowed = tuple(sorted(method.decode("ascii") for method in methods))

@@ -23,6 +23,7 @@ from tracseq_gateway.errors import (
     INCOMPLETE_ANSWER,
     RESPONSE_TIMEOUT,
     STALE_CONNECTION,
+    WRITE_TIMEOUT,
     AnswerRefused,
     GatewayError,
 )
@@ -316,7 +317,7 @@ class UpstreamConnection(TwistedProtocol):
     def _expired(self) -> None:
         """The deadline of the present state has passed."""
         if self._state == _HEAD and self._sending:
-            self._break(GatewayError(IDLE_TIMEOUT, "the service stopped taking the request"))
+            self._break(GatewayError(WRITE_TIMEOUT, "the service stopped taking the request"))
         elif self._state == _HEAD:
             self._break(GatewayError(RESPONSE_TIMEOUT, "the service did not answer in time"))
         elif self._state == _BODY:

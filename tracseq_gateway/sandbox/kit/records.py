@@ -75,7 +75,7 @@ class Database:
             raise
         self._connection.execute("COMMIT")
 
-    def fill_once(self, seed: Callable[[], None]) -> None:
+    def fill_once(self, seed: Callable[[], object]) -> None:
         """Call ``seed`` in a transaction if the file is new; a seed that fails leaves it new."""
         if self.execute("PRAGMA user_version")[0][0] == 0:
             with self.transaction():

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
-from twisted.web.resource import IResource
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -76,7 +76,7 @@ class Service:
         klein.handle_errors(Problem)(self._refused)
         klein.handle_errors(HTTPException)(self._unrouted)
         klein.handle_errors(Exception)(self._failed)
-        return klein.resource()
+        return _WithoutLastSlash(klein.resource())
 
     def close(self) -> None:
         """Close the service's database."""
@@ -85,9 +85,8 @@ class Service:
     def _install(self, klein: Klein, part: Part, route: Route) -> None:
         answer = self._answerer(part, route)
         for number, path in enumerate(part.routes.paths(route)):
-            for slash, shape in enumerate((API + path.rstrip("/"), API + path.rstrip("/") + "/")):
-                endpoint = f"{route.handler}_{number}_{slash}"
-                klein.route(shape, methods=[route.method], endpoint=endpoint)(answer)
+            endpoint = f"{route.handler}_{number}"
+            klein.route(API + path.rstrip("/"), methods=[route.method], endpoint=endpoint)(answer)
 
     def _answerer(self, part: Part, route: Route) -> Callable[..., Deferred[bytes | None]]:
         """Return what Klein calls for a route: checks the request, calls the handler, writes down its answer."""
@@ -152,6 +151,22 @@ class Service:
         for name, value in problem.headers.items():
             request.setHeader(name, value)
         return _json(request, problem.as_json())
+
+
+class _WithoutLastSlash(Resource):
+    """Makes ``/x/`` the same as ``/x``, without a redirect."""
+
+    isLeaf = True
+
+    def __init__(self, inner: IResource) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def render(self, request: Request) -> int:
+        if len(request.postpath) > 1 and not request.postpath[-1]:
+            request.postpath.pop()
+        outcome: int = self._inner.render(request)
+        return outcome
 
 
 def _json(request: IRequest, value: Json | list[Any] | None) -> bytes:
