@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -128,7 +129,7 @@ class ResourceTests(SynchronousTestCase):
             [
                 Route(prefix, b"", lambda request, name=prefix: answer_whole(request, b"service " + name))
                 for prefix in prefixes
-            ]  # type: ignore[misc, arg-type]
+            ]
         )
         return MemoryServer(GatewayResource(routes, own))
 
@@ -153,7 +154,8 @@ class ResourceTests(SynchronousTestCase):
         server = self.server(b"/samples")
         for path, who in {
             b"/": "page root", b"/?x": "page root", b"/health": "page health", b"/health/": "page health",
-            b"/health/live": "page live", b"/health?x": "page health", b"/health/none": "404", b"/samples/../health": "page health",
+            b"/health/live": "page live", b"/health?x": "page health", b"/health/none": "404",
+            b"/samples/../health": "page health",
         }.items():  # fmt: skip
             self.assertEqual(self.ask(server, path), who, path)
 
@@ -199,7 +201,7 @@ class ResourceTests(SynchronousTestCase):
 class WholeWayTests(SynchronousTestCase):
     """Through a whole gateway: what a service sees of a target."""
 
-    def gateway(self, **settings: str) -> MemoryGateway:
+    def gateway(self, **settings: Any) -> MemoryGateway:
         instance = (Instance("http://127.0.0.1:9001"),)
         return MemoryGateway(services={"all": Service("all", instances=instance, **settings)})
 

@@ -244,7 +244,16 @@ class SamplesOverHttpTests(SandboxCase):
 
     def test_malformed(self) -> None:
         """What is announced as JSON and is not is 400, also what only Python would read."""
-        broken = [b"", b"{", b"\xff", b'{"volume": NaN}', b'{"volume": 1e999}', b"[" * 100_000, b'{"a":' + b"1" * 5000]
+        broken = [
+            b"",
+            b"{",
+            b"\xff",
+            b'{"volume": NaN}',
+            b'{"volume": 1e999}',
+            b"[" * 100_000,
+            b'{"a":' + b"1" * 5000,
+            b'["\\ud800"]',
+        ]
         for content in broken:
             kind = {"Content-Type": "application/json; charset=utf-8"}
             refused = self.refused("POST", "/samples", content=content, headers=kind, status=400)

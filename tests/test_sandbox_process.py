@@ -22,6 +22,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, FileBodyProducer
+from twisted.web.http_headers import Headers
 
 from tests.sandbox_client import SECRET
 from tracseq_gateway.sandbox import DEMO_PASSWORD
@@ -155,7 +156,7 @@ class UploadTests(ProcessCase):
             sent = await self.client.post(
                 self.url("rag", "/documents/upload"),
                 data=FileBodyProducer(io.BytesIO(head + content + b"\r\n--b--\r\n")),
-                headers={b"Content-Type": b"multipart/form-data; boundary=b"},
+                headers=Headers({"Content-Type": ["multipart/form-data; boundary=b"]}),
             )
             document = (await json_content(sent))["data"]
             self.assertEqual((201, len(content), True), (sent.code, document["size"], document["is_text"]))
@@ -174,8 +175,8 @@ class UploadTests(ProcessCase):
     async def test_formWithoutBoundary(self) -> None:
         """A form that cannot be taken apart is refused by the service, in its own words."""
         async with self.sandbox():
-            url = self.url("rag", "/documents/upload")
-            response = await self.client.post(url, data=b"x", headers={b"Content-Type": b"multipart/form-data"})
+            kind = Headers({"Content-Type": ["multipart/form-data"]})
+            response = await self.client.post(self.url("rag", "/documents/upload"), data=b"x", headers=kind)
             self.assertEqual((400, "malformed_form"), (response.code, (await json_content(response))["error"]["code"]))
 
 

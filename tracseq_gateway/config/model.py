@@ -160,9 +160,12 @@ class Connections:
     idle_seconds: Seconds = key(
         Seconds(4.0),
         "How long an unused connection is kept. Below the 5 s after which uvicorn and Node.js close theirs.",
+        least=MOMENT,
     )
     queue: int = key(1024, "Most requests that wait for a connection; beyond it 503.")
-    queue_seconds: Seconds = key(Seconds(5.0), "How long a request waits for a connection; beyond it 503.")
+    queue_seconds: Seconds = key(
+        Seconds(5.0), "How long a request waits for a connection; beyond it 503.", least=MOMENT
+    )
 
 
 @frozen

@@ -59,7 +59,7 @@ def service(context: Context) -> Service:
     analysis = Analysis(database, clock, runs, sheets)
     schedule = Schedule(database, clock, jobs.jobs)
     export = Export(jobs.jobs, runs, analysis)
-    database.fill_once(lambda: fill_sequencing(database, clock))
+    database.fill_once(lambda: fill_sequencing(database, clock, analysis))
     parts = [jobs, workflows, sheets, runs, analysis, quality, schedule, export]
     description = "Jobs, sample sheets and runs. Instruments are imitated: a started run advances with the clock."
     return Service("sequencing", description, database, clock, parts)

@@ -57,7 +57,7 @@ class Analysis(Part):
     routes = Routes()
 
     def __init__(self, database: Database, clock: IReactorTime, runs: Runs, sheets: Sheets) -> None:
-        self.analyses = database.collection("analyses", "analysis job", clock)
+        self._analyses = database.collection("analyses", "analysis job", clock)
         self._pipelines = database.collection("pipelines", "pipeline", clock)
         self._runs = runs
         self._sheets = sheets
@@ -80,7 +80,8 @@ class Analysis(Part):
     @routes.pages("/analysis/jobs", "List analysis jobs", ANALYSIS, query={"run_id": identifier()})
     def list_analyses(self, call: Call) -> Page:
         """List analysis jobs, the newest first."""
-        return self.analyses.page(**call.window, **call.filters)
+        page = self._analyses.page(**call.window, **call.filters)
+        return Page([_shown(analysis) for analysis in page.items], page.total, page.limit, page.offset)
 
     @routes.post("/analysis/jobs", "Analyse a run", body=NEW_ANALYSIS, answer=ANALYSIS, status=201, errors=(404, 409))
     def create_analysis(self, call: Call) -> Json:
@@ -89,27 +90,32 @@ class Analysis(Part):
         run = self._runs.get(call.body["run_id"])
         if run["status"] != "completed" or run["sample_sheet_id"] is None:
             raise conflict("run_not_analysable", "only a completed run with a sample sheet can be analysed")
-        return self.analyses.create({**call.body, "status": "completed"}, call.user)
+        return _shown(self.perform(call.body["pipeline_id"], run, call.user))
 
     @routes.get("/analysis/jobs/<uuid:analysis_id>", "Show an analysis job", answer=ANALYSIS)
     def get_analysis(self, call: Call, analysis_id: str) -> Json:
         """Show an analysis job."""
-        return self.analyses.get(analysis_id)
+        return _shown(self._analyses.get(analysis_id))
 
     @routes.get("/analysis/jobs/<uuid:analysis_id>/results", "Show results", answer=RESULTS)
     def get_results(self, call: Call, analysis_id: str) -> Json:
         """Show what each sample of the run's sheet got."""
-        return self.results(self.analyses.get(analysis_id))
+        return _results(self._analyses.get(analysis_id))
 
-    def results(self, analysis: Json) -> Json:
-        """Return an analysis's results: the run's reads, shared out unevenly among the rows of its sheet.
+    def all_results(self) -> list[Json]:
+        """Return the results of every analysis, the newest first."""
+        return [_results(analysis) for analysis in self._analyses.all()]
 
-        :raises Problem: 404 when the run or its sheet has been removed since.
+    def perform(self, pipeline_id: str, run: Json, user: str | None, identity: str | None = None) -> Json:
+        """Store an analysis: the run's reads, shared out unevenly among the rows of its sheet.
+
+        The results are kept with it, so that they outlive the run and its sheet.
+
+        :raises Problem: 404 when the run's sheet has been removed.
         """
-        run = self._runs.get(analysis["run_id"])
         rows = self._sheets.sheets.get(run["sample_sheet_id"])["rows"]
         reads = self._runs.metrics(run)["yield_gigabases"] * 1e9 / run["cycles"]
-        dice = Random(analysis["id"])  # noqa: S311 - an imitated pipeline
+        dice = Random(f"{pipeline_id} {run['id']}")  # noqa: S311 - an imitated pipeline
         shares = [dice.uniform(0.7, 1.3) for _ in rows]
         samples = [
             {
@@ -120,7 +126,16 @@ class Analysis(Part):
             }
             for row, share in zip(rows, shares, strict=True)
         ]
-        return {"analysis_id": analysis["id"], "run_id": run["id"], "samples": samples}
+        fields = {"pipeline_id": pipeline_id, "run_id": run["id"], "status": "completed", "samples": samples}
+        return self._analyses.create(fields, user, identity)
+
+
+def _shown(analysis: Json) -> Json:
+    return {name: analysis[name] for name in ANALYSIS["properties"]}
+
+
+def _results(analysis: Json) -> Json:
+    return {"analysis_id": analysis["id"], "run_id": analysis["run_id"], "samples": analysis["samples"]}
 
 
 class QualityControl(Part):

@@ -111,10 +111,9 @@ class Export(Part):
     @routes.get("/export/results", "Export the results", query=_FORMAT, produces=_FILE_TYPES)
     def export_results(self, call: Call) -> Download:
         """Return a line for each sample of each analysis."""
-        results = [self._analysis.results(analysis) for analysis in self._analysis.analyses.all()]
         lines = [
             {"analysis_id": result["analysis_id"], "run_id": result["run_id"], **sample}
-            for result in results
+            for result in self._analysis.all_results()
             for sample in result["samples"]
         ]
         return _table("results", lines, call.query["format"])

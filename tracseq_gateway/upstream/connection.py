@@ -269,7 +269,7 @@ class UpstreamConnection(TwistedProtocol):
             done = not self._left
             if done:
                 self._done()
-        if not done:
+        if not done and not self._paused:
             self._timer.start(self._timeouts.idle)
         if data or done:
             exchange.answer_data(data, done)

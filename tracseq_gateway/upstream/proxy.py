@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tracseq_gateway.errors import NO_INSTANCE, TOTAL_TIMEOUT, GatewayError
+from tracseq_gateway.errors import NO_INSTANCE, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError
 from tracseq_gateway.http.forwarding import answer_block, request_head
 from tracseq_gateway.http.framing import CHUNKED
 from tracseq_gateway.http.message import AnswerHead
@@ -133,7 +133,8 @@ class Exchange:
         self._leave_instance()
         if instance is not None:
             self._tried = (*self._tried, instance)
-        following = self._proxy.service.choose(self._tried) if error.kind.status != 503 else None
+        # Who has waited a queue's time is not sent to wait again.
+        following = self._proxy.service.choose(self._tried) if error.kind is not QUEUE_TIMEOUT else None
         if following is None:
             self._fail(error)
         else:

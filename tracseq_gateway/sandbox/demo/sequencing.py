@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -11,6 +12,9 @@ from tracseq_gateway.sandbox.kit.records import Database
 from tracseq_gateway.sandbox.kit.schema import Json
 
 from . import barcode, demo_id
+
+if TYPE_CHECKING:
+    from tracseq_gateway.sandbox.sequencing_analysis import Analysis
 
 _INSTRUMENTS = ["NovaSeq-01", "NextSeq-02", "MiSeq-03"]
 _APPLICATIONS = ["WGS", "RNA-seq", "amplicon", "exome"]
@@ -24,7 +28,7 @@ _PIPELINES = {"germline-variants": "4.2.0", "rna-quantification": "3.1.4", "ampl
 _SAMPLES_OF_A_JOB = 3
 
 
-def fill_sequencing(database: Database, clock: IReactorTime) -> None:
+def fill_sequencing(database: Database, clock: IReactorTime, analysis: Analysis) -> None:
     """Store workflows, pipelines, and for each job its sheet, its run, and an analysis of what is completed."""
     now = clock.seconds()
     user = demo_id("user", "research_scientist")
@@ -37,6 +41,10 @@ def fill_sequencing(database: Database, clock: IReactorTime) -> None:
         pipelines.create({"name": name, "version": version, "description": None}, user, demo_id("pipeline", name))
     for number, status in enumerate(_JOB_STATES, 1):
         _fill_job(database, clock, number, status, now - (len(_JOB_STATES) - number) * 2 * moments.DAY)
+        if status == "completed":
+            pipeline = demo_id("pipeline", list(_PIPELINES)[number % len(_PIPELINES)])
+            run = database.collection("runs", "run", clock).get(demo_id("run", number))
+            analysis.perform(pipeline, run, user, demo_id("analysis", number))
     slots = database.collection("slots", "slot", clock)
     for number in (11, 12):
         fields = {"job_id": demo_id("job", number), "instrument": _INSTRUMENTS[number % 3], "hours": 26}
@@ -103,7 +111,3 @@ def _fill_run(database: Database, clock: IReactorTime, number: int, status: str,
         "ended_at": moments.to_text(started + over[1] * moments.HOUR) if over else None,
     }
     database.collection("runs", "run", clock).create(run, user, demo_id("run", number))
-    if status == "completed":
-        pipeline = demo_id("pipeline", list(_PIPELINES)[number % len(_PIPELINES)])
-        analysis = {"pipeline_id": pipeline, "run_id": demo_id("run", number), "status": "completed"}
-        database.collection("analyses", "analysis", clock).create(analysis, user, demo_id("analysis", number))

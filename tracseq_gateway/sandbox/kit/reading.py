@@ -70,7 +70,11 @@ def read_json(request: Request, validator: Validator, *, optional: bool) -> Json
         return {}
     require_media_type(request, "application/json")
     try:
-        value = json.loads(content_of(request).read(), parse_constant=_refuse_constant, parse_float=_finite)
+        content = content_of(request).read()
+        value = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
+        if b"\\u" in content:
+            # An escaped half of a surrogate pair is JSON, but no text that can be written down (RFC 8259 section 8.2).
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise bad_request("malformed_json", f"the body is not JSON: {error}") from error
     fields = validator.problems(value)

@@ -163,8 +163,9 @@ class _WithoutLastSlash(Resource):
         self._inner = inner
 
     def render(self, request: Request) -> int:
-        if len(request.postpath) > 1 and not request.postpath[-1]:
-            request.postpath.pop()
+        segments = request.postpath or []
+        if len(segments) > 1 and not segments[-1]:
+            segments.pop()
         outcome: int = self._inner.render(request)
         return outcome
 
