@@ -16,7 +16,7 @@ RUNTIME = [
     "cattrs >= 26.1",
     "service-identity >= 24.2",
 ]
-SANDBOX = ["klein >= 24.8", "pyjwt >= 2.13", "python-multipart >= 0.0.34", "multipart >= 2.0", "jsonschema >= 4.26"]
+SANDBOX = ["klein >= 24.8", "pyjwt >= 2.13", "multipart >= 2.0", "jsonschema >= 4.26"]
 TREQ = "treq >= 26.7"  # for the tests of the sandbox and for a rival of the benchmark; the gateway has no use for it
 TEST = [
     "hypothesis >= 6.150",
@@ -44,7 +44,7 @@ setup(
     # would not lead twistd to the plugin in twisted/plugins.
     package_dir={"": "."},
     packages=[*find_packages(include=["tracseq_gateway", "tracseq_gateway.*"]), "twisted.plugins"],
-    package_data={"tracseq_gateway": ["py.typed", "sandbox/*.json", "sandbox/*.sql"]},
+    package_data={"tracseq_gateway": ["py.typed"]},
     install_requires=RUNTIME,
     extras_require={"sandbox": SANDBOX, "test": SANDBOX + TEST, "docs": DOCS, "bench": BENCH},
     entry_points={"console_scripts": ["tracseq-gateway = tracseq_gateway.cli:main"]},

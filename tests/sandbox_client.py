@@ -71,7 +71,7 @@ class SandboxCase(SynchronousTestCase):
         body: Any = None,
         *,
         content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
         status: int | None = None,
     ) -> Answer:
         """Send a request to a path below ``/api/v1`` and return the answer, which must be as documented.

@@ -57,7 +57,8 @@ class ChainTests(ChainTestCase):
 
     def test_verdicts(self) -> None:
         """A link that answers or refuses ends the chain, at once or after it waited."""
-        for verdict, status, body in ((REFUSED, 503, b""), (ANSWERED, 203, b"known")):
+        cases: list[tuple[Verdict, int, bytes]] = [(REFUSED, 503, b""), (ANSWERED, 203, b"known")]
+        for verdict, status, body in cases:
             for given in (verdict, succeed(verdict)):
                 self.setUp()
                 visitor = self.run_chain(self.link("a"), self.link("b", given), self.link("c"))
@@ -115,7 +116,7 @@ class FailureTests(ChainTestCase):
         """A link that raises, at once or later, is logged once and answered with 500."""
         for given in (ValueError("in a link"), fail(ValueError("in a link"))):
             self.setUp()
-            visitor = self.run_chain(self.link("a", given), self.link("b"))  # type: ignore[arg-type]
+            visitor = self.run_chain(self.link("a", given), self.link("b"))
             self.assertEqual((visitor.statuses(), self.steps), ([500], ["a"]))
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
             self.assertNotIn(b"in a link", visitor.received)
@@ -194,11 +195,12 @@ class LimitTests(SynchronousTestCase):
         for size, status in ((10, 200), (11, 413)):
             sent = b"%x\r\n%b\r\n0\r\n\r\n" % (size, b"x" * size)
             self.assertEqual(self.ask(body_limit(10), chunked, method=b"POST", sent=sent).status, status)
-        seen: list[Any] = []
-        server = MemoryServer(Handler(Chain([body_limit(10)], seen.append)))
-        visitor = server.visit(request(b"/", chunked, method=b"POST"))
-        seen[0].attend(Attendant())
-        seen[0].take_body()
+
+        def take(request: Request) -> None:
+            request.attend(Attendant())
+            request.take_body()
+
+        visitor = MemoryServer(Handler(Chain([body_limit(10)], take))).visit(request(b"/", chunked, method=b"POST"))
         visitor.send(b"a\r\n0123456789\r\n")
         self.assertEqual(visitor.received, b"")
         visitor.send(b"1\r\nx\r\n")

@@ -231,14 +231,26 @@ class SamplesOverHttpTests(SandboxCase):
 
     def test_unknownPath(self) -> None:
         """A path or id that does not exist is 404 in JSON; a method that a path does not take is 405 with Allow."""
-        for path in ("/nothing", "/samples/not-an-id", f"/samples/{UNKNOWN}", "/samples//barcode"):
+        for path in (
+            "/nothing",
+            "/%ff",
+            "/barcode/%00%2f",
+            "/samples/not-an-id",
+            f"/samples/{UNKNOWN}",
+            "/samples//barcode",
+        ):
             self.assertEqual("not_found", self.refused("GET", path, status=404)["code"])
         refused = self.send("PATCH", "/samples", status=405)
         self.assertEqual("GET, HEAD, POST", refused.headers["Allow"])
 
     def test_wrongType(self) -> None:
         """A body that is not announced as JSON is 415, and the answer says what to send."""
-        for kind in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "application/x-www-form-urlencoded"}):
+        for kind in (
+            {},
+            {"Content-Type": b"\xff"},
+            {"Content-Type": "text/plain"},
+            {"Content-Type": "application/x-www-form-urlencoded"},
+        ):
             refused = self.send("POST", "/samples", content=b"{}", headers=kind, status=415)
             self.assertEqual("application/json", refused.headers["Accept"])
 

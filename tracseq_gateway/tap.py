@@ -28,7 +28,7 @@ from tracseq_gateway.process.sockets import ListenError, openListeners
 from tracseq_gateway.process.supervisor import Supervisor
 from tracseq_gateway.upstream.health import probing_agent
 
-SANDBOX_NEEDS: Final = ("klein", "jwt", "python_multipart")
+SANDBOX_NEEDS: Final = ("klein", "jwt", "multipart", "jsonschema")
 """Modules that come with the extra ``sandbox``."""
 
 

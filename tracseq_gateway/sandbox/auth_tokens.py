@@ -40,7 +40,7 @@ class Passwords:
 
 
 def _scrypt(password: str, salt: bytes, cost: int) -> bytes:
-    return hashlib.scrypt(password.encode("utf-8", "surrogatepass"), salt=salt, n=cost, r=8, p=1)
+    return hashlib.scrypt(password.encode(), salt=salt, n=cost, r=8, p=1)
 
 
 def _text(value: bytes) -> str:
@@ -54,7 +54,7 @@ def new_token() -> str:
 
 def fingerprint(token: str) -> str:
     """Return what is stored instead of such a token: its SHA-256."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 @frozen
@@ -90,6 +90,6 @@ class AccessTokens:
                 # PyJWT knows only the time of day; the end is compared below with the service's own clock.
                 options={"require": _CLAIMS, "verify_exp": False, "verify_iat": False},
             )
-        except (jwt.InvalidTokenError, UnicodeEncodeError):
+        except jwt.InvalidTokenError:
             return None
         return claims if claims["exp"] > now else None

@@ -16,6 +16,12 @@ JSON_LIMIT = 1024 * 1024
 """Largest JSON body, in bytes."""
 
 
+def field_of(request: Request, name: str) -> str | None:
+    """Return the value of a request field, or None when it is absent; bytes that are no UTF-8 are replaced."""
+    value: bytes | None = request.getHeader(name.encode("ascii"))
+    return None if value is None else value.decode("utf-8", "replace")
+
+
 def content_of(request: Request) -> IO[bytes]:
     """Return the body as a file, which it is from 100 kB on; twisted.web has received all of it."""
     content: IO[bytes] | None = request.content
@@ -34,7 +40,7 @@ def body_size(request: Request) -> int:
 
 def media_type(request: Request) -> str:
     """Return the body's media type in lower case without parameters, or an empty string."""
-    return (request.getHeader("Content-Type") or "").partition(";")[0].strip().lower()
+    return (field_of(request, "Content-Type") or "").partition(";")[0].strip().lower()
 
 
 def require_media_type(request: Request, *wanted: str) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from attrs import Factory, field, frozen
 from twisted.web.server import Request
 
+from .reading import field_of
 from .records import Page
 from .schema import Json, Schema, integer
 
@@ -78,8 +79,7 @@ class Call:
 
     def header(self, name: str) -> str | None:
         """Return the value of a request field, or None when it is absent."""
-        value: str | None = self.request.getHeader(name)
-        return value
+        return field_of(self.request, name)
 
 
 @frozen

@@ -76,7 +76,7 @@ class Service:
         klein.handle_errors(Problem)(self._refused)
         klein.handle_errors(HTTPException)(self._unrouted)
         klein.handle_errors(Exception)(self._failed)
-        return _WithoutLastSlash(klein.resource())
+        return _Front(klein.resource(), self._refuse)
 
     def close(self) -> None:
         """Close the service's database."""
@@ -153,20 +153,25 @@ class Service:
         return _json(request, problem.as_json())
 
 
-class _WithoutLastSlash(Resource):
-    """Makes ``/x/`` the same as ``/x``, without a redirect."""
+class _Front(Resource):
+    """What a request meets first: ``/x/`` becomes ``/x`` without a redirect, and a path that is no text is unknown."""
 
     isLeaf = True
 
-    def __init__(self, inner: IResource) -> None:
+    def __init__(self, inner: IResource, refuse: Callable[[IRequest, Problem], bytes]) -> None:
         super().__init__()
         self._inner = inner
+        self._refuse = refuse
 
-    def render(self, request: Request) -> int:
+    def render(self, request: Request) -> bytes | int:
         segments = request.postpath or []
         if len(segments) > 1 and not segments[-1]:
             segments.pop()
-        outcome: int = self._inner.render(request)
+        try:
+            b"/".join(segments).decode()
+        except UnicodeDecodeError:
+            return self._refuse(request, Problem(404, "not_found", "the path is not UTF-8"))
+        outcome: bytes | int = self._inner.render(request)
         return outcome
 
 

@@ -14,7 +14,7 @@ from multipart import (  # type: ignore[import-untyped]
 from twisted.web.server import Request
 
 from .problems import bad_request
-from .reading import content_of
+from .reading import content_of, field_of
 
 PIECE = 65536
 FORM = "multipart/form-data"
@@ -36,7 +36,7 @@ def file_pieces(request: Request) -> Iterator[FileHead | bytes]:
 
     :raises Problem: 400 for a form that is malformed, cut short, or has not exactly one file.
     """
-    _, options = parse_options_header(request.getHeader("Content-Type") or "")
+    _, options = parse_options_header(field_of(request, "Content-Type") or "")
     content = content_of(request)
     in_file = seen_file = False
     try:
