@@ -15,8 +15,9 @@ from tracseq_gateway.http.forwarding import ForwardedLines, is_trusted, parse_ad
 INSIDE = (ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48"))
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 PAIR = rf'{TOKEN}=(?:{TOKEN}|"(?:[\t !#-\[\]-~]|\\[\t -~])*")'
-FORWARDED = re.compile(rf"{PAIR}(?:;{PAIR})*(?:[ \t]*,[ \t]*{PAIR}(?:;{PAIR})*)*").fullmatch
-"""Forwarded as RFC 7239 section 4 has it, without its empty pairs and elements."""
+ELEMENT = rf"{PAIR}(?:;[ \t]*{PAIR})*"
+FORWARDED = re.compile(rf"{ELEMENT}(?:[ \t]*,[ \t]*{ELEMENT})*").fullmatch
+"""Forwarded as RFC 7239 section 4 has it, without its empty pairs and elements, but with a space after a semicolon."""
 
 JUNK = [
     *b"unknown|_hidden||,|evil.test|999.1.1.1|1.2.3|1.2.3.4.5|10.0.0.256|[::1|::1]|[::1]x|1.2.3.4:x|1.2.3.4:".split(
@@ -49,7 +50,7 @@ def elements(forwarded: str) -> list[dict[str, str]]:
     """Read a Forwarded field strictly: one dict for each hop, values without their quotes."""
     assert FORWARDED(forwarded), f"not what RFC 7239 allows: {forwarded!r}"
     hops = []
-    for element in re.findall(rf"{PAIR}(?:;{PAIR})*", forwarded):
+    for element in re.findall(ELEMENT, forwarded):
         pairs = (pair.partition("=") for pair in re.findall(PAIR, element))
         hops.append(
             {name: re.sub(r"\\(.)", r"\1", value[1:-1]) if value[0] == '"' else value for name, _, value in pairs}
@@ -189,6 +190,12 @@ class TrustedTests(SynchronousTestCase):
         said = 'for="[2001:db8::1]:4711";proto=https;by=_gw, for=10.0.0.1'
         origin = Origin("10.0.0.9", b"Forwarded: " + said.encode())
         self.assertEqual(origin.forwarded, f"{said}, for=10.0.0.9;host=gw.test;proto=http")
+
+    def test_forwarded_alone(self) -> None:
+        """A trusted proxy that speaks RFC 7239 only is believed like one that sends X-Forwarded-*."""
+        origin = Origin("10.0.0.9", b'Forwarded: for="198.51.100.1:4711";proto=https;host=www.test, for=10.0.0.1')
+        self.assertEqual((origin.client, origin.hops), ("198.51.100.1", "198.51.100.1, 10.0.0.1, 10.0.0.9"))
+        self.assertEqual((origin.proto, origin.host), ("https", "www.test"))
 
     @given(
         st.one_of(

@@ -183,6 +183,17 @@ class AnyPathTests(SynchronousTestCase):
         self.assertIsNone(re.search(rb"%2f|%5c|%00|\\", normal, re.IGNORECASE))
 
     @given(PATHS)
+    @example(b"/a%2f..;/b")
+    @example(b"/a%2f..%3bx")
+    @settings(max_examples=400, deadline=None)
+    def test_kept_separators(self, path: bytes) -> None:
+        """With encoded slashes let through, no service climbs either, whether it takes them for slashes or not."""
+        normal = verdict(path, keep_separators=True)
+        if normal is not None:
+            self.assertEqual(verdict(normal, keep_separators=True), normal)
+            self.assertFalse(climbs(re.split(rb"/|%2f|%5c", normal[1:], flags=re.IGNORECASE)), normal)
+
+    @given(PATHS)
     @settings(max_examples=300, deadline=None)
     def test_means_the_same(self, path: bytes) -> None:
         """The normal form names what RFC 3986's own algorithm, applied to the once decoded dots, would name."""

@@ -288,6 +288,15 @@ class EagerTests(PairTestCase):
         client.reason.trap(ConnectionLost)
         self.assertLess(len(client.received), len(PATTERN))
 
+    async def test_nothing_after_an_abort(self) -> None:
+        """What is written after abortConnection is not sent, not even on an idle connection."""
+        client, server = await self.pair()
+        server.transport.abortConnection()
+        server.transport.write(b"ghost")
+        server.transport.writeSequence([b"ghost"])
+        await client.until_lost()
+        self.assertEqual(client.received, b"")
+
     async def test_after_the_end(self) -> None:
         """Writing to a connection that is lost does nothing."""
         client, server = await self.pair()

@@ -59,8 +59,8 @@ class StopSignalsTests(SynchronousTestCase):
 
     def start(self, interrupt: signal.Handlers) -> list[object]:
         """Start where SIGINT is handled so; return the handlers that were there and those that are there then."""
-        for number, handler in zip((SIGTERM, SIGINT, signal.SIGHUP), self.handlers(), strict=True):
-            self.addCleanup(signal.signal, number, handler)
+        for number in (SIGTERM, SIGINT, signal.SIGHUP):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
         signal.signal(SIGINT, interrupt)
         before = self.handlers()
         self.signals.startService()

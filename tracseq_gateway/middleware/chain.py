@@ -39,14 +39,15 @@ class Chain:
 
     def __init__(self, links: Sequence[Link], last: Stage) -> None:
         self._links = tuple(links)
+        self._steps = tuple((link, following) for following, link in enumerate(links, 1))
         self._last = last
 
     def __call__(self, request: Request) -> None:
         """Take over a request."""
-        for link in self._links:
+        for link, following in self._steps:
             verdict = link(request)
             if verdict is not None:
-                self._settle(request, verdict, self._links.index(link) + 1)
+                self._settle(request, verdict, following)
                 return
         self._last(request)
 

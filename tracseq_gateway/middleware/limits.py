@@ -55,8 +55,13 @@ def loop_guard(pseudonym: str) -> Link:
 
     def check(request: Request) -> GatewayError | None:
         via = request.head.fields.via
-        if via and via.count(name) >= MOST_HOPS:
+        if via and _passes(via, name) >= MOST_HOPS:
             return GatewayError(LOOP_DETECTED, "the request runs in a circle")
         return None
 
     return check
+
+
+def _passes(via: bytes, name: bytes) -> int:
+    """How often Via says that a request was received by ``name``; each hop is ``protocol received-by (comment)``."""
+    return sum(hop.split()[1:2] == [name] for hop in via.split(b","))

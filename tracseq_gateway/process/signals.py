@@ -2,8 +2,8 @@
 
 SIGTERM drains. SIGINT, which a Ctrl-C sends to the whole foreground process group, drains for a moment only; the
 second one kills. SIGHUP, by which operators expect a reload, is refused in words: there is none yet, and the default
-would end the gateway. Twisted's own handlers would end the process by the same signal, and a stop that was asked for ends
-with status 0.
+would end the gateway. Twisted's own handlers would end the process by the same signal, and a stop that was asked for
+ends with status 0.
 """
 
 from __future__ import annotations

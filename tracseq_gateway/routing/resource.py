@@ -16,6 +16,7 @@ from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.routing.table import RouteTable
 
 OWN = tuple(path.encode("ascii") for path in OWN_PATHS)
+_NOT_OF_SERVICES = (*OWN, b"*")
 
 
 @implementer(IResource)
@@ -37,7 +38,7 @@ class GatewayResource:
         """Hand a request on; the answer comes later."""
         path: bytes = request.head.path
         route = self._find(path)
-        if route is not None and not path.startswith(OWN):
+        if route is not None and not path.startswith(_NOT_OF_SERVICES):
             route.target(request)
             return NOT_DONE_YET
         return self._render_rest(request, path, route.target if route is not None else None)

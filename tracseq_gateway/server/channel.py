@@ -76,6 +76,7 @@ class HTTPChannel(Protocol):
         self._probe: HeadProbe | None = None
         self._skipped = False
         self._closing = False
+        self._expects_close = False
         self._chunked = False
         self._bodiless = False
         self._left = 0
@@ -211,6 +212,7 @@ class HTTPChannel(Protocol):
 
     def _begin_request(self, head: RequestHead) -> None:
         site, fields = self.site, head.fields
+        self._expects_close = not fields.keep_alive
         self._timer.stop()
         self._served += 1
         if (
@@ -416,7 +418,8 @@ class HTTPChannel(Protocol):
         self._end_request()
         self._chunked = False
         if self._closing or self.site.draining:
-            if unread:
+            if unread or (self._waiting and not self._expects_close):
+                # The client is sending: an immediate close would be a reset (RFC 9112 section 9.6).
                 self._linger()
             else:
                 self._close()
