@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -62,6 +62,7 @@ class FieldTests(SynchronousTestCase):
             self.assertRaises(BadFraming, content_length, value)
 
     @given(st.binary(max_size=20))
+    @settings(deadline=None)
     def test_any_content_length(self, value: bytes) -> None:
         """Whatever is read as a Content-Length is digits, and means what they mean."""
         try:

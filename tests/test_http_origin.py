@@ -191,6 +191,11 @@ class TrustedTests(SynchronousTestCase):
         origin = Origin("10.0.0.9", b"Forwarded: " + said.encode())
         self.assertEqual(origin.forwarded, f"{said}, for=10.0.0.9;host=gw.test;proto=http")
 
+    def test_own_element(self) -> None:
+        """Our own element of Forwarded tells of our own hop, whatever the proxy says of the one before."""
+        origin = Origin("10.0.0.9", b"X-Forwarded-Proto: https", b"X-Forwarded-Host: www.test")
+        self.assertEqual(elements(origin.forwarded or ""), [{"for": "10.0.0.9", "host": "gw.test", "proto": "http"}])
+
     def test_forwarded_alone(self) -> None:
         """A trusted proxy that speaks RFC 7239 only is believed like one that sends X-Forwarded-*."""
         origin = Origin("10.0.0.9", b'Forwarded: for="198.51.100.1:4711";proto=https;host=www.test, for=10.0.0.1')

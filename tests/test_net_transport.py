@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,131 +12,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 from twisted.internet import ssl, tcp
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, IPushProducer
-from twisted.internet.protocol import ClientFactory, Factory, Protocol
+from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from tracseq_gateway.net.transport import EagerConnector, EagerPort
-
-PATTERN = bytes(range(251)) * 4000
-"""A megabyte in which every displaced byte shows."""
-BUFFER = 100_000
-"""What the kernel may hold for each end: far less than that."""
-
-
-@implementer(IHalfCloseableProtocol)
-class Peer(Protocol):
-    """One end of a connection: writes down what it hears, and fires when it has heard something."""
-
-    transport: Any
-
-    def __init__(self) -> None:
-        self.received = bytearray()
-        self.ends: list[str] = []
-        self.reason: Failure | None = None
-        self._waiting: list[tuple[Callable[[], object], Deferred[None]]] = []
-
-    def _heard(self) -> None:
-        due, self._waiting = [w for w in self._waiting if w[0]()], [w for w in self._waiting if not w[0]()]
-        for _, deferred in due:
-            deferred.callback(None)
-
-    def until(self, condition: Callable[[], object]) -> Deferred[None]:
-        """Wait until the condition holds; it is looked at when something is heard."""
-        deferred: Deferred[None] = Deferred()
-        self._waiting.append((condition, deferred))
-        self._heard()
-        return deferred.addTimeout(5, _reactor())
-
-    def until_anything(self) -> Deferred[None]:
-        """Wait for more bytes, or an end."""
-        before = len(self.received)
-        return self.until(lambda: len(self.received) > before or self.ends or self.reason)
-
-    def until_received(self, size: int) -> Deferred[None]:
-        """Wait for so many bytes."""
-        return self.until(lambda: len(self.received) >= size)
-
-    def until_lost(self) -> Deferred[None]:
-        """Wait for the end of the connection."""
-        return self.until(lambda: self.reason is not None)
-
-    def dataReceived(self, data: bytes) -> None:
-        self.received += data
-        self._heard()
-
-    def readConnectionLost(self) -> None:
-        self.ends.append("read")
-        self._heard()
-
-    def writeConnectionLost(self) -> None:
-        self.ends.append("write")
-        self._heard()
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        self.reason = reason
-        self._heard()
-
-
-def _reactor() -> Any:
-    from twisted.internet import reactor
-
-    return reactor
-
-
-class PairTestCase(TestCase):
-    """Makes a connected pair of :class:`Peer` of the transports under test."""
-
-    port_class: type[tcp.Port] = EagerPort
-    connector_class: type[tcp.Connector] = EagerConnector
-
-    async def pair(self, buffer: int | None = None) -> tuple[Peer, Peer]:
-        """Connect a client to a server; ``buffer``: the bytes that the kernel may hold for each."""
-        accepted: Deferred[Peer] = Deferred()
-        connected: Deferred[Peer] = Deferred()
-        port = self.port_class(0, self.factory(Factory(), accepted), 5, "127.0.0.1", _reactor())
-        port.startListening()
-        self.addCleanup(port.stopListening)
-        if buffer is not None:
-            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-                port.socket.setsockopt(socket.SOL_SOCKET, option, buffer)
-        factory = self.factory(ClientFactory(), connected)
-        self.connector_class("127.0.0.1", port.getHost().port, factory, 5, None, _reactor()).connect()
-        client, server = await connected, await accepted
-        for peer in (client, server):
-            self.addCleanup(self.finish, peer)
-        return client, server
-
-    def factory(self, factory: Any, made: Deferred[Peer]) -> Any:
-        """Let a factory make one peer."""
-
-        class Announced(Peer):
-            def connectionMade(self) -> None:
-                made.callback(self)
-
-        factory.protocol = Announced
-        factory.noisy = False
-        return factory
-
-    def finish(self, peer: Peer) -> Deferred[None]:
-        """Leave nothing in the reactor."""
-        if peer.reason is None:
-            peer.transport.abortConnection()
-        return peer.until_lost()
-
-    async def read_slowly(self, peer: Peer) -> None:
-        """Read one piece, stop for a turn of the reactor, and so on to the end."""
-        while peer.reason is None and "read" not in peer.ends:
-            peer.transport.resumeProducing()
-            await peer.until_anything()
-            if peer.reason is None:
-                peer.transport.pauseProducing()
-                await deferLater(_reactor(), 0)
+from tests.kit_pair import BUFFER, PATTERN, PairTestCase, the_reactor
 
 
 @implementer(IPushProducer)
@@ -199,7 +79,7 @@ class EagerTests(PairTestCase):
             server.transport.write(PATTERN[at : at + step])
             at += step
             if step % 3 == 0:
-                await deferLater(_reactor(), 0)
+                await deferLater(the_reactor(), 0)
         server.transport.loseConnection()
         await self.read_slowly(client)
         self.assertEqual(client.received, PATTERN)
@@ -316,7 +196,7 @@ class EagerTests(PairTestCase):
         client.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         client.transport.abortConnection()
         await client.until_lost()
-        await deferLater(_reactor(), 0)
+        await deferLater(the_reactor(), 0)
         server.transport.write(b"x" * 10)
         self.assertIsNone(server.reason)
         server.transport.write(b"y" * 10)
@@ -367,121 +247,6 @@ class PlainTests(EagerTests):
 
     port_class = tcp.Port
     connector_class = tcp.Connector
-
-
-class OnlyEagerTests(PairTestCase):
-    """What eager transports promise beyond Twisted's."""
-
-    async def test_at_once(self) -> None:
-        """What the kernel takes has left before write returns, and nothing waits in this process."""
-        client, server = await self.pair()
-        client.transport.pauseProducing()
-        server.transport.write(b"now")
-        self.assertEqual(server.transport.unsent(), 0)
-        self.assertEqual(client.transport.getHandle().recv(100, socket.MSG_PEEK), b"now")
-
-    async def test_unsent(self) -> None:
-        """unsent counts what waits in this process, and ends at nothing."""
-        client, server = await self.pair(buffer=BUFFER)
-        client.transport.pauseProducing()
-        server.transport.write(PATTERN)
-        waiting = server.transport.unsent()
-        self.assertGreater(waiting, len(PATTERN) // 2)
-        self.assertLess(waiting, len(PATTERN))
-        server.transport.write(b"x" * 10)
-        self.assertEqual(server.transport.unsent(), waiting + 10)
-        client.transport.resumeProducing()
-        await client.until_received(len(PATTERN) + 10)
-        await deferLater(_reactor(), 0)
-        self.assertEqual(server.transport.unsent(), 0)
-
-    async def test_last_words(self) -> None:
-        """When a write finds the peer gone, what the peer had said before is still delivered, beyond one read, too."""
-        listening = socket.create_server(("127.0.0.1", 0))
-        self.addCleanup(listening.close)
-        connected: Deferred[Peer] = Deferred()
-        factory = self.factory(ClientFactory(), connected)
-        self.connector_class("127.0.0.1", listening.getsockname()[1], factory, 5, None, _reactor()).connect()
-        client = await connected
-        self.addCleanup(self.finish, client)
-        peer, _ = listening.accept()
-        client.transport.pauseProducing()
-        answer = PATTERN[:100_000]
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        peer.sendall(answer)
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        handle = client.transport.getHandle()
-        for _ in range(100):
-            if len(handle.recv(len(answer), socket.MSG_PEEK)) == len(answer):
-                break
-            await deferLater(_reactor(), 0.005)
-        peer.close()
-        client.transport.resumeProducing()
-        client.transport.write(b"x" * 1000)
-        await client.until_lost()
-        self.assertEqual(client.received, answer)
-
-
-class PortTests(TestCase):
-    """EagerPort over sockets that somebody else has opened."""
-
-    def adopt(self, factory: Factory) -> tuple[EagerPort, int]:
-        """A port that serves a listening socket, and its number."""
-        listening = socket.create_server(("127.0.0.1", 0))
-        number = listening.getsockname()[1]
-        port = EagerPort.adopt(_reactor(), listening, factory)
-        self.assertEqual(listening.fileno(), -1)
-        return port, number
-
-    def factory(self) -> tuple[Factory, list[Peer]]:
-        made: list[Peer] = []
-
-        class Announced(Peer):
-            def connectionMade(self) -> None:
-                made.append(self)
-                self.transport.write(b"hello")
-                self.transport.loseConnection()
-
-        factory = Factory()
-        factory.protocol = Announced
-        factory.noisy = False
-        return factory, made
-
-    async def test_serves(self) -> None:
-        """Connections to an adopted socket are served with eager transports."""
-        factory, made = self.factory()
-        port, number = self.adopt(factory)
-        self.addCleanup(port.stopListening)
-        with socket.create_connection(("127.0.0.1", number)) as client:
-            client.setblocking(False)
-            for _ in range(100):
-                await deferLater(_reactor(), 0)
-                if made and made[0].reason is not None:
-                    break
-            self.assertEqual(client.recv(100), b"hello")
-        self.assertEqual(type(made[0].transport).__name__, "EagerServer")
-
-    async def test_gives_the_socket_up(self) -> None:
-        """A port that took a socket over closes it when it stops: nobody can connect any more."""
-        factory, _ = self.factory()
-        port, number = self.adopt(factory)
-        await port.stopListening()
-        self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", number), 1)
-
-    async def test_accepts_what_waits(self) -> None:
-        """Connections that the kernel has made already are taken up before the port is closed upon them."""
-        factory, made = self.factory()
-        port, number = self.adopt(factory)
-        clients = [socket.create_connection(("127.0.0.1", number)) for _ in range(40)]
-        port.accept_waiting()
-        self.assertEqual(len(made), 40)
-        await port.stopListening()
-        port.accept_waiting()
-        for peer in made:
-            await peer.until_lost()
-        for client in clients:
-            self.assertEqual(client.recv(100), b"hello")
-            client.close()
 
 
 class SelfSigned(ssl.ContextFactory):

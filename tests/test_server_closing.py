@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit_client import NO_FIELDS, Attendant, MemoryServer, Waiting, answer_whole, request
+from tracseq_gateway.server.channel import LINGER_SECONDS
 
 
 class SlowReaderTests(SynchronousTestCase):
@@ -71,6 +72,48 @@ class MoreIsComingTests(SynchronousTestCase):
         answer_whole(root.requests[0])
         self.assertEqual((visitor.statuses(), visitor.half_closed), ([200], True))
         self.assertTrue(visitor.connected, "what the client still sends must be read, or a reset destroys the answers")
+
+
+class LingerTests(SynchronousTestCase):
+    """After a refusal the connection is read, and what is read thrown away, so that no reset destroys the answer."""
+
+    def setUp(self) -> None:
+        self.root = Waiting()
+        self.server = MemoryServer(self.root, write_idle_seconds=50.0)
+
+    def test_lingering(self) -> None:
+        """After a refusal what comes is thrown away for a while, never parsed; then the connection is aborted."""
+        visitor = self.server.visit(b"BAD\r\n\r\n")
+        self.assertTrue(visitor.half_closed)
+        for _ in range(15):
+            self.server.pass_time(0.1)
+            visitor.send(request(b"/smuggled"))
+        self.assertTrue(visitor.connected)
+        self.server.pass_time(LINGER_SECONDS - 1.5 + 0.3)
+        self.assertTrue(visitor.aborted)
+        self.assertEqual((visitor.statuses(), self.root.requests), ([400], []))
+
+    def test_client_closes_first(self) -> None:
+        """A client that closes after a refusal ends it at once."""
+        visitor = self.server.visit(b"BAD\r\n\r\n")
+        visitor.leave()
+        self.server.pass_time(5.0)
+        self.assertEqual(self.server.site.channels, set())
+
+    def test_refusal_that_is_taken_slowly(self) -> None:
+        """A refusal that the client has not taken yet is not torn away from it after two seconds."""
+        visitor = self.server.visit(window=0)
+        visitor.send(b"BAD\r\n\r\n")
+        self.server.pass_time(5.0)
+        visitor.take()
+        self.assertEqual(visitor.statuses(), [400])
+
+    def test_a_client_that_never_takes_its_refusal(self) -> None:
+        """But it is not kept for ever."""
+        visitor = self.server.visit(window=0)
+        visitor.send(b"BAD\r\n\r\n")
+        self.server.pass_time(60.0)
+        self.assertTrue(visitor.aborted)
 
 
 class DrainTests(SynchronousTestCase):

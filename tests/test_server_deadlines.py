@@ -13,7 +13,6 @@ from tests.kit_client import (
     answer_whole,
     request,
 )
-from tracseq_gateway.server.channel import LINGER_SECONDS
 
 BEFORE, AFTER = 0.3, 0.3
 """How near to a deadline the tests look: ticks of 0.1 s, and steps of the clock as long."""
@@ -293,39 +292,3 @@ class WriteTests(DeadlineTestCase):
         visitor.take()
         answer_whole(self.root.requests.pop())
         self.assertEqual([answer.status for answer in visitor.answers()], [200, 200])
-
-
-class LingerTests(DeadlineTestCase):
-    def test_lingering(self) -> None:
-        """After a refusal what comes is thrown away for a while, never parsed; then the connection is aborted."""
-        visitor = self.server.visit(b"BAD\r\n\r\n")
-        self.assertTrue(visitor.half_closed)
-        for _ in range(15):
-            self.server.pass_time(0.1)
-            visitor.send(request(b"/smuggled"))
-        self.assertTrue(visitor.connected)
-        self.server.pass_time(LINGER_SECONDS - 1.5 + AFTER)
-        self.assertTrue(visitor.aborted)
-        self.assertEqual((visitor.statuses(), self.root.requests), ([400], []))
-
-    def test_client_closes_first(self) -> None:
-        """A client that closes after a refusal ends it at once."""
-        visitor = self.server.visit(b"BAD\r\n\r\n")
-        visitor.leave()
-        self.server.pass_time(5.0)
-        self.assertEqual(self.server.site.channels, set())
-
-    def test_refusal_that_is_taken_slowly(self) -> None:
-        """A refusal that the client has not taken yet is not torn away from it after two seconds."""
-        visitor = self.server.visit(window=0)
-        visitor.send(b"BAD\r\n\r\n")
-        self.server.pass_time(5.0)
-        visitor.take()
-        self.assertEqual(visitor.statuses(), [400])
-
-    def test_a_client_that_never_takes_its_refusal(self) -> None:
-        """But it is not kept for ever."""
-        visitor = self.server.visit(window=0)
-        visitor.send(b"BAD\r\n\r\n")
-        self.server.pass_time(60.0)
-        self.assertTrue(visitor.aborted)

@@ -11,8 +11,9 @@ from tracseq_gateway.errors import BAD_TARGET, RequestRefused
 
 _UNUSUAL = re.compile(rb"%|/\.|//|\\").search
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
-_SEPARATOR = re.compile(rb"%(?:2[fF]|5[cC])")
-_CLIMBS = re.compile(rb"\.\.?%(?:2[fF]|5[cC])").match
+_SEPARATOR = re.compile(rb"%(?:2[fF]|5[cC])").search
+# A dot segment within a segment: between encoded separators, or before a parameter.
+_HIDDEN_DOTS = re.compile(rb"(?:^|%(?:2[fF]|5[cC]))\.\.?(?:;|%3[bB]|%2[fF]|%5[cC]|$)").search
 _DOT = re.compile(rb"%2[eE]")
 
 
@@ -31,7 +32,7 @@ def normalise(path: bytes, *, keep_separators: bool = False) -> bytes:
         raise RequestRefused(BAD_TARGET, "an encoded NUL in the path")
     if _BAD_ESCAPE(path) is not None:
         raise RequestRefused(BAD_TARGET, "a percent sign in the path that is not followed by two hex digits")
-    if not keep_separators and _SEPARATOR.search(path) is not None:
+    if not keep_separators and _SEPARATOR(path) is not None:
         raise RequestRefused(BAD_TARGET, "an encoded slash or backslash in the path")
     return _resolve(path)
 
@@ -46,11 +47,9 @@ def _resolve(path: bytes) -> bytes:
         if plain == b"..":
             if kept:
                 kept.pop()
-        elif plain.startswith((b"..;", b".;", b"..%3b", b"..%3B", b".%3b", b".%3B")):
-            raise RequestRefused(BAD_TARGET, "a dot segment with a parameter in the path")
-        elif any(part in (b".", b"..") for part in _SEPARATOR.split(plain)[1:]) or _CLIMBS(plain):
-            raise RequestRefused(BAD_TARGET, "a dot segment beside an encoded slash in the path")
         elif plain and plain != b".":
+            if _HIDDEN_DOTS(plain) is not None:
+                raise RequestRefused(BAD_TARGET, "a dot segment with a parameter or beside an encoded slash")
             kept.append(segment)
     ends_open = plain in (b"", b".", b"..")
     return b"/" + b"/".join(kept) + (b"/" if kept and ends_open else b"")

@@ -43,6 +43,7 @@ class _EagerWrites:
             or self._writeDisconnected  # type: ignore[attr-defined]
             or self._writeDisconnecting  # type: ignore[attr-defined]
             or self.disconnecting  # type: ignore[attr-defined]
+            or self._aborting  # type: ignore[attr-defined]
             or (self.producer is not None and not self.streamingProducer)
         ):
             super().write(data)  # type: ignore[misc]
