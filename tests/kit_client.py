@@ -23,7 +23,7 @@ from tests.kit import Answer, read_answers
 from tracseq_gateway.config.model import Client
 from tracseq_gateway.http.fields import FieldBlock
 from tracseq_gateway.http.forwarding import known_request_lines
-from tracseq_gateway.http.message import HeadLimits, RequestParser
+from tracseq_gateway.http.request_head import HeadLimits, RequestParser
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.server.request import GatewayRequest
 from tracseq_gateway.server.site import GatewaySite

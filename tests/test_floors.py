@@ -237,8 +237,8 @@ class CheckerTests(SynchronousTestCase):
 
     def test_pure(self) -> None:
         """The protocol's own place may not import Twisted."""
-        found = self.check({"http.message": "from twisted.internet.defer import Deferred"})
-        self.assertEqual(["tracseq_gateway.http.message:1: http is pure: it may not import twisted"], found)
+        found = self.check({"http.framing": "from twisted.internet.defer import Deferred"})
+        self.assertEqual(["tracseq_gateway.http.framing:1: http is pure: it may not import twisted"], found)
 
     def test_reactor(self) -> None:
         """The reactor may be imported in a function, not at module level."""

@@ -11,16 +11,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import Answer, read_answers
 from tests.kit_client import request, request_parser
+from tracseq_gateway.http.answer_head import AnswerParser
 from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.forwarding import (
-    ForwardedLines,
     answer_block,
     drops_from_answer,
     drops_from_request,
     known_answer_lines,
     request_head,
 )
-from tracseq_gateway.http.message import AnswerParser
+from tracseq_gateway.http.origin import ForwardedLines
 
 HOP_BY_HOP = (
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer "

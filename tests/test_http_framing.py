@@ -10,9 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit_client import request_parser
 from tracseq_gateway.errors import AnswerRefused, RequestRefused
+from tracseq_gateway.http.answer_head import AnswerHead, AnswerParser
 from tracseq_gateway.http.forwarding import known_answer_lines
 from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE, BadFraming, body_length, content_length
-from tracseq_gateway.http.message import AnswerHead, AnswerParser
 
 # Values of a Content-Length line that are not a plain decimal number below 10**18.
 BAD_LENGTHS = [

@@ -11,9 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit_client import request, request_parser, slices
 from tracseq_gateway.errors import AnswerRefused, RequestRefused
+from tracseq_gateway.http.answer_head import AnswerParser
 from tracseq_gateway.http.fields import KnownLines
 from tracseq_gateway.http.forwarding import answer_block, known_answer_lines, known_request_lines
-from tracseq_gateway.http.message import AnswerParser, HeadLimits, HeadProbe, RequestParser
+from tracseq_gateway.http.head_probe import HeadProbe
+from tracseq_gateway.http.request_head import HeadLimits, RequestParser
 
 LINES = st.sampled_from(
     [

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit_client import request_parser
 from tracseq_gateway.errors import RequestRefused
-from tracseq_gateway.http.message import METHODS, RequestHead
+from tracseq_gateway.http.request_head import METHODS, RequestHead
 
 LINE_LIMIT, HEAD_LIMIT, FIELD_LIMIT = 8192, 65536, 100
 

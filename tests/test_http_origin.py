@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit_client import request, request_parser
-from tracseq_gateway.http.forwarding import ForwardedLines, is_trusted, parse_address
+from tracseq_gateway.http.origin import ForwardedLines, is_trusted, parse_address
 
 INSIDE = (ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48"))
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"

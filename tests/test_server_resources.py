@@ -16,7 +16,8 @@ from twisted.web.server import NOT_DONE_YET
 from tests.kit import Answer, MemoryGateway
 from tests.kit_client import Attendant, MemoryServer, answer_whole, request
 from tracseq_gateway.errors import NOT_FOUND, GatewayError
-from tracseq_gateway.http.message import HeadProbe, RequestFields, RequestHead
+from tracseq_gateway.http.head_probe import HeadProbe
+from tracseq_gateway.http.request_head import RequestFields, RequestHead
 from tracseq_gateway.server.channel import HTTPChannel
 from tracseq_gateway.server.request import GatewayRequest
 

@@ -17,8 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.kit import OK, MemoryService
 from tracseq_gateway.config.model import Connections, Seconds, Timeouts
 from tracseq_gateway.errors import GatewayError
+from tracseq_gateway.http.answer_head import AnswerHead
 from tracseq_gateway.http.forwarding import known_answer_lines
-from tracseq_gateway.http.message import AnswerHead
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.upstream.connection import UpstreamConnection
 from tracseq_gateway.upstream.pool import Pool

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from tracseq_gateway.errors import GatewayError
 from tracseq_gateway.http.fields import FieldBlock
-from tracseq_gateway.http.message import RequestHead
+from tracseq_gateway.http.request_head import RequestHead
 
 State = Literal["unknown", "healthy", "unhealthy"]
 

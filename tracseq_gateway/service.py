@@ -17,7 +17,7 @@ from tracseq_gateway.admin.pages import pages
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.http.forwarding import known_answer_lines
-from tracseq_gateway.http.message import METHODS
+from tracseq_gateway.http.request_head import METHODS
 from tracseq_gateway.interfaces import InstanceHealth, Stage, WorkerHealth
 from tracseq_gateway.middleware.chain import Chain, Link
 from tracseq_gateway.middleware.limits import body_limit, concurrency_limit, last_hop, loop_guard

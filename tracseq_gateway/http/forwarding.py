@@ -10,9 +10,10 @@ Rules:
 
 from __future__ import annotations
 
+from tracseq_gateway.http.answer_head import ANSWER_SPECIAL, AnswerHead
 from tracseq_gateway.http.fields import FieldBlock, KnownLines
 from tracseq_gateway.http.framing import CHUNKED
-from tracseq_gateway.http.message import ANSWER_SPECIAL, REQUEST_SPECIAL, AnswerHead, RequestHead
+from tracseq_gateway.http.request_head import REQUEST_SPECIAL, RequestHead
 
 _ONE_HOP = frozenset(
     {

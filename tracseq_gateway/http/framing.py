@@ -12,6 +12,9 @@ CHUNKED = -1
 UNTIL_CLOSE = -2
 """The body ends with the connection; for responses only."""
 
+NO_BODY = -3
+"""There is no body, whatever the fields say."""
+
 MAX_LENGTH_DIGITS = 18
 """Content-Length below 10**18: far above any body, far below 2**63."""
 
@@ -58,3 +61,15 @@ def body_length(lengths: list[bytes], codings: list[bytes], minor: int) -> int |
 def _is_coding_list(value: bytes) -> bool:
     """Whether the value is a genuine coding that is not implemented (501), rather than a malformed one (400)."""
     return all(part.strip(b" \t").isalpha() for part in value.split(b","))
+
+
+def answer_length(method: bytes, minor: int, status: int, length: int | None) -> int:
+    """Decide how an answer is framed for a client: a number of bytes or one of the constants above.
+
+    ``method`` and ``minor`` are the request's; ``length`` is None where it is not known yet.
+    """
+    if status in (204, 304) or method == b"HEAD":
+        return NO_BODY
+    if length is not None:
+        return length
+    return CHUNKED if minor else UNTIL_CLOSE

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from tracseq_gateway.http.message import RequestHead
+from tracseq_gateway.http.request_head import RequestHead
 
 Networks = Sequence[IPv4Network | IPv6Network]
 

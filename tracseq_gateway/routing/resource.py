@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from tracseq_gateway.config.model import OWN_PATHS
 from tracseq_gateway.errors import NOT_FOUND, GatewayError
-from tracseq_gateway.http.message import METHODS
+from tracseq_gateway.http.request_head import METHODS
 from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.routing.table import RouteTable
 

@@ -25,15 +25,17 @@ from tracseq_gateway.errors import (
     REQUEST_TIMEOUT,
     GatewayError,
     RequestRefused,
-    problem,
 )
-from tracseq_gateway.http.chunked import BadChunk, ChunkedDecoder
+from tracseq_gateway.http.chunked import BadChunk
 from tracseq_gateway.http.fields import FieldBlock
-from tracseq_gateway.http.forwarding import ForwardedLines
-from tracseq_gateway.http.framing import CHUNKED
-from tracseq_gateway.http.message import HeadProbe, RequestHead, RequestParser
+from tracseq_gateway.http.origin import ForwardedLines
+from tracseq_gateway.http.request_head import RequestHead
 from tracseq_gateway.net.deadlines import Timer
+from tracseq_gateway.server.answer_writer import CONTINUE, AnswerWriter
+from tracseq_gateway.server.body_reader import BodyReader
+from tracseq_gateway.server.head_reader import HeadReader
 from tracseq_gateway.server.request import GatewayRequest
+from tracseq_gateway.server.write_watch import WriteWatch
 
 if TYPE_CHECKING:
     from tracseq_gateway.net.transport import EagerServer
@@ -51,8 +53,6 @@ _HEAD, _BODY, _ANSWERING, _LINGERING, _LOST = range(5)
 
 _FOR_BODY, _FOR_AHEAD = 1, 2
 """Reasons to pause reading."""
-
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @implementer(IPushProducer)
@@ -72,24 +72,17 @@ class HTTPChannel(Protocol):
         self._request: GatewayRequest | None = None
         self._served = 0
         self._waiting = b""
-        self._parse = RequestParser(site.head_limits, site.known).parse
-        self._probe: HeadProbe | None = None
-        self._skipped = False
+        self._heads = HeadReader(site.head_limits, site.known)
+        self._body: BodyReader | None = None
+        self._writer = AnswerWriter(site.via, site.date)
         self._closing = False
         self._expects_close = False
-        self._chunked = False
-        self._bodiless = False
-        self._left = 0
-        self._decoder: ChunkedDecoder | None = None
-        self._expecting = False
+        self._expects_continue = False
         self._reading_paused = 0
         self._writing_paused = False
         self._pumping = False
         self._timer = Timer(site.deadlines, self._expired)
-        self._write_timer: Timer | None = None
-        self._unsent = 0
-        self._window_start = 0.0
-        self._window_bytes = 0
+        self._write_watch: WriteWatch | None = None
 
     # The transport calls.
 
@@ -124,8 +117,8 @@ class HTTPChannel(Protocol):
         """The client is gone."""
         self._state = _LOST
         self._timer.close()
-        if self._write_timer is not None:
-            self._write_timer.close()
+        if self._write_watch is not None:
+            self._write_watch.close()
         request, self._request = self._request, None
         if request is not None:
             self.site.request_ended()
@@ -143,8 +136,8 @@ class HTTPChannel(Protocol):
     def resumeProducing(self) -> None:
         """The transport has sent everything."""
         self._writing_paused = False
-        if self._write_timer is not None:
-            self._write_timer.stop()
+        if self._write_watch is not None:
+            self._write_watch.stop()
         if self._request is not None:
             self._request.resume_answer()
         elif self._state == _HEAD:
@@ -170,45 +163,19 @@ class HTTPChannel(Protocol):
 
     def _head_data(self) -> bool:
         """Start the request whose head is at the front of what waits; return False if it is not whole yet."""
-        data = self._waiting
+        begun = self._heads.begun
         try:
-            if data[0] == 0x0D:
-                data = self._skip_empty_line(data)
-                if not data:
-                    return False
-            end = data.find(b"\r\n\r\n") + 4
-            if end < 4:
-                self._partial_head(data)
-                return False
-            raw = data if end == len(data) else data[:end]
-            head = self._parse(raw)
+            head, self._waiting = self._heads.take(self._waiting)
         except RequestRefused as refusal:
             self._refuse(refusal.error)
             return False
-        self._waiting = data[end:]
-        self._probe = None
-        self._skipped = False
-        self._begin_request(head)
-        return True
-
-    def _skip_empty_line(self, data: bytes) -> bytes:
-        """Skip one empty line before a request (RFC 9112 section 2.2); return what is left, if anything."""
-        if len(data) == 1 and not self._skipped:
-            return b""
-        if self._skipped or data[1] != 0x0A or data[2:3] == b"\r":
-            raise RequestRefused(BAD_REQUEST, "empty lines before the request line")
-        self._skipped = True
-        self._waiting = data[2:]
-        return self._waiting
-
-    def _partial_head(self, data: bytes) -> None:
-        """Keep the beginning of a head, if it can still become a good one."""
-        if self._probe is None:
-            if self._served:
-                # On a kept connection the time begins with the first byte; on a new one it has begun already.
-                self._timer.start(self.site.limits.head_seconds)
-            self._probe = HeadProbe(self.site.head_limits)
-        self._probe.look(data)
+        if head is not None:
+            self._begin_request(head)
+            return True
+        if self._served and self._heads.begun and not begun:
+            # On a kept connection the time begins with the first byte; on a new one it has begun already.
+            self._timer.start(self.site.limits.head_seconds)
+        return False
 
     def _begin_request(self, head: RequestHead) -> None:
         site, fields = self.site, head.fields
@@ -238,73 +205,42 @@ class HTTPChannel(Protocol):
     def _begin_body(self, length: int, expects_continue: bool) -> None:
         """Set out to read a body, and take what of it came with the head."""
         self._state = _BODY
-        self._expecting = expects_continue
-        if length == CHUNKED:
-            self._decoder = ChunkedDecoder()
-        else:
-            self._left = length
-        self._restart_body_time()
-        if expects_continue:
-            # The client's time begins when it is told to go on.
-            self._timer.stop()
+        self._expects_continue = expects_continue
+        self._body = BodyReader(length, self.site.deadlines.now())
+        if not expects_continue:
+            # Else the client's time begins when it is told to go on.
+            self._timer.start(self.site.limits.body_idle_seconds)
         if self._waiting:
             data, self._waiting = self._waiting, b""
             self._body_data(data)
 
     def _body_data(self, data: bytes) -> None:
-        request = self._request
-        if request is None:
+        request, body = self._request, self._body
+        if request is None or body is None:
             return
-        self._expecting = False
-        decoder = self._decoder
-        if decoder is None:
-            piece = data if len(data) <= self._left else data[: self._left]
-            self._left -= len(piece)
-            ended = not self._left
-            rest = data[len(piece) :] if ended else b""
-        else:
-            try:
-                piece = decoder.feed(data)
-            except BadChunk as fault:
-                self._break_off(GatewayError(BAD_REQUEST, str(fault)))
-                return
-            ended = decoder.done
-            rest = decoder.surplus
-        if piece and not request.body_received(piece) and not ended and not self._pumping:
+        self._expects_continue = False
+        try:
+            piece = body.feed(data)
+        except BadChunk as fault:
+            self._break_off(GatewayError(BAD_REQUEST, str(fault)))
+            return
+        if piece and not request.body_received(piece) and not body.ended and not self._pumping:
             # Nobody takes it yet. What came with the head may wait; more is not read.
             self.pause_body()
         if self._state != _BODY:
             return
-        if ended:
-            self._decoder = None
+        if body.ended:
+            self._body = None
             self._state = _ANSWERING
             self._timer.stop()
-            self._waiting = rest
+            self._waiting = body.rest
             # Were reading still paused for the service's sake, nobody would notice the client leave.
             self._resume_reading(_FOR_BODY)
             request.body_ended()
         elif not self._reading_paused:
-            self._count_body(len(data))
-
-    def _count_body(self, size: int) -> None:
-        """Hold the client to its least rate."""
-        limits = self.site.limits
-        self._timer.start(limits.body_idle_seconds)
-        if not limits.body_rate:
-            return
-        self._window_bytes += size
-        elapsed = self.site.deadlines.now() - self._window_start
-        if elapsed >= limits.body_idle_seconds > 0:
-            if self._window_bytes < limits.body_rate * elapsed:
+            self._timer.start(self.site.limits.body_idle_seconds)
+            if body.too_slow(len(data), self.site.deadlines.now(), self.site.limits):
                 self._break_off(GatewayError(REQUEST_TIMEOUT, "the request body comes too slowly"))
-                return
-            self._window_start += elapsed
-            self._window_bytes = 0
-
-    def _restart_body_time(self) -> None:
-        self._timer.start(self.site.limits.body_idle_seconds)
-        self._window_start = self.site.deadlines.now()
-        self._window_bytes = 0
 
     def _break_off(self, error: GatewayError) -> None:
         """The body cannot be completed: stop who works on it and refuse the request."""
@@ -319,12 +255,13 @@ class HTTPChannel(Protocol):
 
     def resume_body(self) -> None:
         """Go on reading the body."""
-        if self._state != _BODY:
+        if self._state != _BODY or self._body is None:
             return
-        if self._expecting:
-            self._expecting = False
-            self.transport.write(_CONTINUE)
-        self._restart_body_time()
+        if self._expects_continue:
+            self._expects_continue = False
+            self.transport.write(CONTINUE)
+        self._timer.start(self.site.limits.body_idle_seconds)
+        self._body.restart(self.site.deadlines.now())
         self._resume_reading(_FOR_BODY)
 
     def _pause_reading(self, reason: int) -> None:
@@ -351,55 +288,26 @@ class HTTPChannel(Protocol):
         done: bool,
     ) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
-        head = request.head
-        if self._state == _BODY or self.site.draining:
-            self._closing = True
-        framing = b""
-        self._bodiless = status in (204, 304) or head.method == b"HEAD"
-        if self._bodiless:
-            data = b""
-            if length is not None and status != 204:
-                framing = b"content-length: %d\r\n" % length
-        elif length is not None or done:
-            framing = b"content-length: %d\r\n" % (len(data) if length is None else length)
-        elif head.minor:
-            framing = b"transfer-encoding: chunked\r\n"
-            self._chunked = True
-            if data:
-                data = b"%x\r\n%b\r\n" % (len(data), data)
-        else:
-            self._closing = True
-        if self._closing:
-            framing += b"connection: close\r\n"
-        elif not head.minor:
-            framing += b"connection: keep-alive\r\n"
-        if not fields.dated:
-            framing += b"date: %b\r\n" % self.site.date()
-        self.transport.write(
-            b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n%b\r\n%b"
-            % (status, reason, fields.lines(), request.request_id, framing, data)
+        closing = self._closing or self._state == _BODY or self.site.draining
+        written, self._closing = self._writer.begin(
+            request.head, request.request_id, status, reason, fields, length, data, done, closing
         )
+        self.transport.write(written)
         if done:
             self._answered()
 
     def send(self, data: bytes, done: bool) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
-        if self._bodiless:
-            data = b""
-        elif self._chunked:
-            if data:
-                data = b"%x\r\n%b\r\n" % (len(data), data)
-            if done:
-                data += b"0\r\n\r\n"
-        if data:
-            self.transport.write(data)
+        written = self._writer.more(data, done)
+        if written:
+            self.transport.write(written)
         if done:
             self._answered()
 
     def interim(self, status: int, reason: bytes, fields: FieldBlock) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
         if self._request is not None and self._request.head.minor:
-            self.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, fields.lines()))
+            self.transport.write(self._writer.interim(status, reason, fields))
 
     def abort(self) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
@@ -416,7 +324,6 @@ class HTTPChannel(Protocol):
         """The answer is complete: go on with the next request, or close."""
         unread = self._state == _BODY
         self._end_request()
-        self._chunked = False
         if self._closing or self.site.draining:
             if unread or (self._waiting and not self._expects_close):
                 # The client is sending: an immediate close would be a reset (RFC 9112 section 9.6).
@@ -442,27 +349,14 @@ class HTTPChannel(Protocol):
     def _end_request(self) -> None:
         if self._request is not None:
             self._request = None
-            self._decoder = None
+            self._body = None
             self.site.request_ended()
 
     def _refuse(self, error: GatewayError) -> None:
         """Answer bytes that are no request, and close."""
         self._state = _LINGERING
         self._waiting = b""
-        request_id = self.site.new_request_id()
-        fields, body = problem(error, request_id, self.via)
-        self.transport.write(
-            b"HTTP/1.1 %d %b\r\n%bdate: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (
-                error.kind.status,
-                error.kind.reason,
-                FieldBlock(fields).lines(),
-                self.site.date(),
-                request_id,
-                len(body),
-                body,
-            )
-        )
+        self.transport.write(self._writer.refusal(error, self.site.new_request_id()))
         self._linger()
 
     def _close(self) -> None:
@@ -507,19 +401,11 @@ class HTTPChannel(Protocol):
 
     def _watch_writing(self) -> None:
         """From now on the client must take something of its answer from time to time."""
-        if self._write_timer is None:
-            self._write_timer = Timer(self.site.deadlines, self._write_expired)
-        self._unsent = self.transport.unsent()
-        self._write_timer.start(self.site.limits.write_idle_seconds)
-
-    def _write_expired(self) -> None:
-        """Cut off a client that takes nothing of its answer; one that takes some may go on."""
-        unsent = self.transport.unsent()
-        if unsent < self._unsent and self._write_timer is not None:
-            self._unsent = unsent
-            self._write_timer.start(self.site.limits.write_idle_seconds)
-            return
-        self.transport.abortConnection()
+        if self._write_watch is None:
+            transport, site = self.transport, self.site
+            seconds = site.limits.write_idle_seconds
+            self._write_watch = WriteWatch(transport, site.deadlines, seconds, transport.abortConnection)
+        self._write_watch.start()
 
     # Draining.
 

@@ -14,7 +14,7 @@ from twisted.web.resource import IResource
 
 from tracseq_gateway.errors import BODY_TOO_LARGE, GatewayError, problem
 from tracseq_gateway.http.fields import FieldBlock
-from tracseq_gateway.http.message import RequestHead
+from tracseq_gateway.http.request_head import RequestHead
 from tracseq_gateway.interfaces import Answerer
 from tracseq_gateway.server.resource_request import ResourceRequest
 

@@ -24,7 +24,7 @@ from tracseq_gateway.errors import INTERNAL, METHOD_NOT_ALLOWED, GatewayError
 from tracseq_gateway.http.fields import FieldBlock, Fields
 
 if TYPE_CHECKING:
-    from tracseq_gateway.http.message import RequestHead
+    from tracseq_gateway.http.request_head import RequestHead
 
 _log = Logger()
 

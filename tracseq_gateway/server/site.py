@@ -14,7 +14,7 @@ from twisted.web.server import Site
 
 from tracseq_gateway.config.model import Client, Network
 from tracseq_gateway.http.forwarding import known_request_lines
-from tracseq_gateway.http.message import HeadLimits
+from tracseq_gateway.http.request_head import HeadLimits
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.server.channel import HTTPChannel
 

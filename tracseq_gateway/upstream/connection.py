@@ -27,9 +27,9 @@ from tracseq_gateway.errors import (
     AnswerRefused,
     GatewayError,
 )
+from tracseq_gateway.http.answer_head import AnswerHead, AnswerParser, check_answer_start
 from tracseq_gateway.http.chunked import BadChunk, ChunkedDecoder
 from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE
-from tracseq_gateway.http.message import AnswerHead, AnswerParser, check_answer_start
 from tracseq_gateway.net.deadlines import Deadlines, Timer
 
 if TYPE_CHECKING:

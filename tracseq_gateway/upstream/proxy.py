@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tracseq_gateway.errors import NO_INSTANCE, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError
+from tracseq_gateway.http.answer_head import AnswerHead
 from tracseq_gateway.http.forwarding import answer_block, request_head
 from tracseq_gateway.http.framing import CHUNKED
-from tracseq_gateway.http.message import AnswerHead
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.net.deadlines import Deadlines, Timer
 from tracseq_gateway.upstream.connection import UpstreamConnection

@@ -1,0 +1,101 @@
+"""Writes answers as HTTP/1.1 has them: heads, framing, and bodies in pieces. Bytes out, nothing sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tracseq_gateway.errors import GatewayError, problem
+from tracseq_gateway.http.fields import FieldBlock
+from tracseq_gateway.http.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, answer_length
+from tracseq_gateway.http.request_head import RequestHead
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class AnswerWriter:
+    """Writes one answer after the other, and remembers how the present one is framed."""
+
+    __slots__ = ("_date", "_framing", "_via")
+
+    def __init__(self, via: str, date: Callable[[], bytes]) -> None:
+        self._via = via
+        self._date = date
+        self._framing = NO_BODY
+
+    def begin(
+        self,
+        head: RequestHead,
+        request_id: bytes,
+        status: int,
+        reason: bytes,
+        fields: FieldBlock,
+        length: int | None,
+        data: bytes,
+        done: bool,
+        closing: bool,
+    ) -> tuple[bytes, bool]:
+        """Return the head with the first bytes of the body, and whether the connection must close behind it.
+
+        ``closing`` says that it closes anyway.
+        """
+        known = len(data) if done and length is None else length
+        self._framing = framed = answer_length(head.method, head.minor, status, known)
+        framing = b""
+        if framed >= 0:
+            framing = b"content-length: %d\r\n" % framed
+        elif framed == CHUNKED:
+            framing = b"transfer-encoding: chunked\r\n"
+            data = _chunk(data)
+        elif framed == UNTIL_CLOSE:
+            closing = True
+        else:
+            data = b""
+            if length is not None and status != 204:
+                framing = b"content-length: %d\r\n" % length
+        if closing:
+            framing += b"connection: close\r\n"
+        elif not head.minor:
+            framing += b"connection: keep-alive\r\n"
+        if not fields.dated:
+            framing += b"date: %b\r\n" % self._date()
+        written = b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n%b\r\n%b" % (
+            status,
+            reason,
+            fields.lines(),
+            request_id,
+            framing,
+            data,
+        )
+        return written, closing
+
+    def more(self, data: bytes, done: bool) -> bytes:
+        """Return more of the body; ``done`` ends it."""
+        if self._framing == NO_BODY:
+            return b""
+        if self._framing == CHUNKED:
+            return _chunk(data) + b"0\r\n\r\n" if done else _chunk(data)
+        return data
+
+    def interim(self, status: int, reason: bytes, fields: FieldBlock) -> bytes:
+        """Return an interim answer (1xx)."""
+        return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, fields.lines())
+
+    def refusal(self, error: GatewayError, request_id: bytes) -> bytes:
+        """Return the answer to bytes that are no request; the connection closes behind it."""
+        fields, body = problem(error, request_id, self._via)
+        return (
+            b"HTTP/1.1 %d %b\r\n%bdate: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (
+                error.kind.status,
+                error.kind.reason,
+                FieldBlock(fields).lines(),
+                self._date(),
+                request_id,
+                len(body),
+                body,
+            )
+        )
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
