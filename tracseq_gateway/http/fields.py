@@ -32,6 +32,24 @@ _SECRET = frozenset({b"authorization", b"cookie", b"x-api-key", b"proxy-authoriz
 """Fields that are forgotten with their request."""
 
 
+class _KnownNames(dict[bytes, tuple[bytes, bool, bool, bool]]):
+    """From a name as it is spelled to the name, and whether it is special, dropped, secret. Bounded likewise."""
+
+    def __init__(self, special: frozenset[bytes], dropped: Callable[[bytes], bool]) -> None:
+        super().__init__()
+        self._special = special
+        self._dropped = dropped
+
+    def __missing__(self, spelled: bytes) -> tuple[bytes, bool, bool, bool]:
+        name = spelled.lower()
+        known = (name, name in self._special, self._dropped(name), name in _SECRET)
+        if len(spelled) <= _LONGEST_KNOWN:
+            if len(self) >= _MOST_KNOWN:
+                self.clear()
+            self[spelled] = known
+        return known
+
+
 class KnownLines(dict[bytes, FieldLine]):
     """From a line, without its CRLF, to what it means. Shared by all connections of one direction.
 
@@ -41,16 +59,15 @@ class KnownLines(dict[bytes, FieldLine]):
     def __init__(self, special: frozenset[bytes], dropped: Callable[[bytes], bool]) -> None:
         """``special``: names that the gateway reads; ``dropped``: whether a field goes no further, by its name."""
         super().__init__()
-        self._special = special
-        self._dropped = dropped
+        self._names = _KnownNames(special, dropped)
 
     def __missing__(self, line: bytes) -> FieldLine:
-        name, _, value = line.partition(b":")
-        name = name.lower()
+        spelled, _, value = line.partition(b":")
+        name, special, dropped, secret = self._names[spelled]
         value = value.strip(b" \t")
-        passed_on = b"" if self._dropped(name) else name + b": " + value + b"\r\n"
-        known = FieldLine(name, value, name in self._special, passed_on)
-        if len(line) <= _LONGEST_KNOWN and name not in _SECRET:
+        passed_on = b"" if dropped else b"%b: %b\r\n" % (name, value)
+        known = FieldLine(name, value, special, passed_on)
+        if len(line) <= _LONGEST_KNOWN and not secret:
             if len(self) >= _MOST_KNOWN:
                 self.clear()
             self[line] = known

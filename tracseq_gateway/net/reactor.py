@@ -8,10 +8,12 @@
 from __future__ import annotations
 
 import time
+from select import EPOLLIN
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import installReactor
+from twisted.python import log
 
 
 class GatewayReactor(EPollReactor):
@@ -26,12 +28,22 @@ class GatewayReactor(EPollReactor):
         except InterruptedError:
             return
         selectables = self._selectables
-        serve = self._doReadOrWrite
         for descriptor, event in events:
             # An earlier event of this turn may have closed the descriptor.
             selectable = selectables.get(descriptor)
-            if selectable is not None:
-                serve(selectable, descriptor, event)
+            if selectable is None:
+                continue
+            if event != EPOLLIN:
+                self._doReadOrWrite(selectable, descriptor, event)
+                continue
+            # Nearly every event is this one.
+            try:
+                why = selectable.doRead()
+            except BaseException as error:
+                why = error
+                log.err()
+            if why:
+                self._disconnectSelectable(selectable, why, True)
 
     doIteration = doPoll
 
