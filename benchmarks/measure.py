@@ -31,11 +31,11 @@ class Cost:
     overseers: float
 
 
-def cost(proxy: Running, core: int, *, clients: int, seconds: int, routes: int = 1) -> Cost:
+def cost(proxy: Running, core: int, *, clients: int, seconds: int, routes: int = 1, varied: bool = False) -> Cost:
     """Load ``proxy`` by wrk on ``core`` and read how much CPU time that took it."""
     workers, overseers = proxy.workers, proxy.overseers
     workers_before, overseers_before = proc.cpu_seconds(*workers), proc.cpu_seconds(*overseers)
-    load = wrk(proxy.port, core, clients=clients, seconds=seconds, routes=routes)
+    load = wrk(proxy.port, core, clients=clients, seconds=seconds, routes=routes, varied=varied)
     return Cost(
         load,
         proc.cpu_seconds(*workers) - workers_before,

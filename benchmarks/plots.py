@@ -51,7 +51,9 @@ def cpu(results: Results) -> Figure:
     """CPU for one request, with lines where the targets lie."""
     values = {
         name: Spread.of(sample.microseconds for sample in samples)
-        for name, samples in grouped(results.cpu, lambda sample: sample.contestant).items()
+        for name, samples in grouped(
+            [sample for sample in results.cpu if not sample.varied], lambda sample: sample.contestant
+        ).items()
     }
     figure, axes = _figure("CPU for one request (less is better)", "microseconds", "", 3.4)
     _bars(axes, values, ".0f")

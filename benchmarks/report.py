@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.samples import GrowthSample, Results, Spread, grouped
+from benchmarks.samples import CpuSample, GrowthSample, Results, Spread, grouped
 from benchmarks.targets import added_p99, verdicts
 
 LABELS = {
@@ -34,17 +34,23 @@ def _targets(results: Results) -> str:
 
 
 def _cpu(results: Results) -> str:
-    rows = [
+    same = [sample for sample in results.cpu if not sample.varied]
+    different = [sample for sample in results.cpu if sample.varied]
+    rows = _cpu_rows(same, "") + _cpu_rows(different, ", every request different")
+    return table(["", "CPU us a request", "requests/s", "core used", "supervisor or master, us"], rows)
+
+
+def _cpu_rows(cpu: Sequence[CpuSample], suffix: str) -> list[list[str]]:
+    return [
         [
-            LABELS[name],
+            LABELS[name] + suffix,
             cell((sample.microseconds for sample in samples), ".1f"),
             cell((sample.requests_per_second for sample in samples), ",.0f"),
             cell((sample.busy for sample in samples), ".0%"),
             cell((sample.overseer_cpu / sample.requests * 1e6 for sample in samples), ".2f"),
         ]
-        for name, samples in grouped(results.cpu, lambda sample: sample.contestant).items()
+        for name, samples in grouped(cpu, lambda sample: sample.contestant).items()
     ]
-    return table(["", "CPU us a request", "requests/s", "core used", "supervisor or master, us"], rows)
 
 
 def _latency(results: Results) -> str:

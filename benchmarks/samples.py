@@ -24,6 +24,8 @@ class CpuSample:
     worker_cpu: float
     overseer_cpu: float
     """Of the process that watches over the workers: the gateway's supervisor, nginx's master."""
+    varied: bool = False
+    """Whether path, query and two of the fields differed from request to request: what repeats is remembered."""
 
     @property
     def microseconds(self) -> float:

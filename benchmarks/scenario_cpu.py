@@ -16,10 +16,13 @@ def measure(settings: Settings, cores: Cores, say: Say) -> list[CpuSample]:
     for number, name in turns(settings.rounds, settings.contestants):
         with contest(name, cores) as proxy:
             wrk(proxy.port, cores.load, clients=settings.clients, seconds=settings.warmup)
-            spent = cost(proxy, cores.load, clients=settings.clients, seconds=settings.cpu_seconds)
-        sample = CpuSample(name, number, spent.load.requests, spent.load.seconds, spent.workers, spent.overseers)
-        say(
-            f"cpu {number} {name}: {sample.microseconds:.1f} us a request, {sample.requests_per_second:,.0f} requests/s"
-        )
-        samples.append(sample)
+            for varied in (False, True):
+                spent = cost(proxy, cores.load, clients=settings.clients, seconds=settings.cpu_seconds, varied=varied)
+                load = spent.load
+                sample = CpuSample(name, number, load.requests, load.seconds, spent.workers, spent.overseers, varied)
+                say(
+                    f"cpu {number} {name}{', varied' * varied}: {sample.microseconds:.1f} us a request, "
+                    f"{sample.requests_per_second:,.0f} requests/s"
+                )
+                samples.append(sample)
     return samples

@@ -31,9 +31,11 @@ def _unmeasured(target: str, wanted: str) -> Verdict:
     return Verdict(target, wanted, "not measured", None)
 
 
-def cpu_ratio(results: Results, other: str) -> Spread | None:
+def cpu_ratio(results: Results, other: str, *, varied: bool = False) -> Spread | None:
     """The gateway's CPU for one request over that of ``other``, in the rounds in which both were measured."""
-    costs = {(sample.contestant, sample.round): sample.microseconds for sample in results.cpu}
+    costs = {
+        (sample.contestant, sample.round): sample.microseconds for sample in results.cpu if sample.varied is varied
+    }
     ratios = [cost / costs[other, r] for (name, r), cost in costs.items() if name == "gateway" and (other, r) in costs]
     return Spread.of(ratios) if ratios else None
 
@@ -51,6 +53,12 @@ def _cpu(results: Results, other: str, label: str, most: float) -> Verdict:
     if ratio is None:
         return _unmeasured(target, wanted)
     return Verdict(target, wanted, ratio.text(".2f"), ratio.median <= most)
+
+
+def _cpu_varied(results: Results, other: str, label: str) -> Verdict:
+    target = f"The same when every request differs, times {label}'s"
+    ratio = cpu_ratio(results, other, varied=True)
+    return Verdict(target, "no target", ratio.text(".2f"), None) if ratio else _unmeasured(target, "no target")
 
 
 def _latency(results: Results) -> Verdict:
@@ -102,6 +110,8 @@ def verdicts(results: Results) -> list[Verdict]:
     return [
         _cpu(results, "nginx", "nginx", NGINX_RATIO),
         _cpu(results, "caddy", "Caddy", CADDY_RATIO),
+        _cpu_varied(results, "nginx", "nginx"),
+        _cpu_varied(results, "caddy", "Caddy"),
         _latency(results),
         _idle(results),
         _base(results),

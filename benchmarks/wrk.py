@@ -32,13 +32,16 @@ def summary(output: str) -> Load:
     return Load(figures["requests"], figures["seconds"])
 
 
-def wrk(port: int, core: int, *, clients: int, seconds: int, routes: int = 1) -> Load:
-    """Load 127.0.0.1:``port`` from one thread with ``clients`` keep-alive connections, spread over the routes."""
+def wrk(port: int, core: int, *, clients: int, seconds: int, routes: int = 1, varied: bool = False) -> Load:
+    """Load 127.0.0.1:``port`` from one thread with ``clients`` keep-alive connections, spread over the routes.
+
+    ``varied``: no two of 512 requests in a row have the same path, query, Referer and trace id.
+    """
     command = [program("wrk", "apt-get install wrk"), "-t1", f"-c{clients}", f"-d{seconds}s"]
     command += ["--timeout", "10s", "-s", str(CONF / "browser.lua"), f"http://127.0.0.1:{port}{PATH}"]
     with pinned(core):
         done = subprocess.run(
-            [*command, "--", str(HEADERS_FILE), str(routes)],
+            [*command, "--", str(HEADERS_FILE), str(routes), "varied" if varied else "same"],
             capture_output=True,
             text=True,
             timeout=seconds + 60,

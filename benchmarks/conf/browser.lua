@@ -1,6 +1,6 @@
 -- What wrk sends: a browser's ten header fields (Host and those of the file), to one route or to many in turn.
 --
---   wrk ... -s browser.lua URL -- HEADERS_FILE ROUTES
+--   wrk ... -s browser.lua URL -- HEADERS_FILE ROUTES same|varied
 --
 -- The last line of the output is the summary as JSON, read by benchmarks/wrk.py.
 
@@ -11,6 +11,7 @@ function init(args)
    end
 
    local routes = tonumber(args[2])
+   if args[3] == "varied" then return vary() end
    if routes == 1 then return end   -- wrk formats the one request once
 
    local requests = {}
@@ -20,6 +21,21 @@ function init(args)
    local turn = -1
    request = function()
       turn = (turn + 1) % routes
+      return requests[turn]
+   end
+end
+
+-- As different from each other as requests of many clients behind one proxy: path, query, Referer and a trace id.
+function vary()
+   local requests = {}
+   for number = 0, 511 do
+      wrk.headers["Referer"] = "http://localhost:3000/samples/" .. number
+      wrk.headers["Traceparent"] = string.format("00-%032x-%016x-01", number * 7919 + 1, number + 1)
+      requests[number] = wrk.format("GET", "/route0/benchmark/" .. number .. "?page=" .. number)
+   end
+   local turn = -1
+   request = function()
+      turn = (turn + 1) % 512
       return requests[turn]
    end
 end
