@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -34,7 +33,7 @@ from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.server.answer_writer import CONTINUE, AnswerWriter
 from tracseq_gateway.server.body_reader import BodyReader
 from tracseq_gateway.server.head_reader import HeadReader
-from tracseq_gateway.server.request import GatewayRequest
+from tracseq_gateway.server.request import GatewayRequest, new_request_id
 from tracseq_gateway.server.write_watch import WriteWatch
 
 if TYPE_CHECKING:
@@ -59,7 +58,6 @@ _FOR_BODY, _FOR_AHEAD = 1, 2
 class HTTPChannel(Protocol):
     """One client connection."""
 
-    log = Logger()
     transport: EagerServer
     secure = False
 
@@ -356,7 +354,7 @@ class HTTPChannel(Protocol):
         """Answer bytes that are no request, and close."""
         self._state = _LINGERING
         self._waiting = b""
-        self.transport.write(self._writer.refusal(error, self.site.new_request_id()))
+        self.transport.write(self._writer.refusal(error, new_request_id()))
         self._linger()
 
     def _close(self) -> None:

@@ -55,6 +55,11 @@ class Channel(Protocol):
         """Go on reading the request body; sends 100 (Continue) if the client waits for it."""
 
 
+def new_request_id() -> bytes:
+    """Make the id of a request: 32 hex digits, as long as a trace id of W3C Trace Context."""
+    return b"%032x" % getrandbits(128)
+
+
 class GatewayRequest(ResourceRequest):
     """A request and the state of its answer."""
 
@@ -80,7 +85,7 @@ class GatewayRequest(ResourceRequest):
         self.head = head
         self.client = client
         self.forwarded = forwarded
-        self.request_id = head.fields.request_id or b"%032x" % getrandbits(128)
+        self.request_id = head.fields.request_id or new_request_id()
         self.max_body = 0
         self.begun = False
         self.finished = False

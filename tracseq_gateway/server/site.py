@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
-from random import getrandbits
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -81,10 +80,6 @@ class GatewaySite(Site):
     def request_ended(self) -> None:
         """Count a request out."""
         self.active -= 1
-
-    def new_request_id(self) -> bytes:
-        """Make the id of a request: 32 hex digits, as long as a trace id of W3C Trace Context."""
-        return b"%032x" % getrandbits(128)
 
     def date(self) -> bytes:
         """The time of day as a Date field has it."""

@@ -40,7 +40,7 @@ def demo_samples(now: float) -> list[Json]:
 def _sample(number: int, state: str, now: float) -> Json:
     dice = Random(number)  # noqa: S311 - demo data, the same at every first start
     sample_type, source, location = _SOURCES[number % len(_SOURCES)]
-    received = now - (SAMPLE_COUNT - number) * moments.DAY
+    received = now - (SAMPLE_COUNT - number) * moments.DAY - 2 * moments.HOUR
     measured = state != "pending"
     return {
         "id": demo_id("sample", number),
