@@ -21,14 +21,13 @@ from zope.interface import implementer
 
 from tests.kit import Answer, read_answers
 from tracseq_gateway.config.model import Client
-from tracseq_gateway.http.fields import FieldBlock
 from tracseq_gateway.http.forwarding import known_request_lines
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import HeadLimits, RequestParser
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.server.request import GatewayRequest
 from tracseq_gateway.server.site import GatewaySite
 
-NO_FIELDS = FieldBlock([], dated=True)
 DATE = b"Sun, 06 Nov 1994 08:49:37 GMT"
 """What the servers of this kit say that it is (RFC 9110 section 5.6.7)."""
 
@@ -101,7 +100,7 @@ class Attendant:
 
 def answer_whole(request: GatewayRequest, body: bytes = b"ok") -> None:
     """Answer 200 with a body of known length."""
-    request.begin(200, b"OK", NO_FIELDS, len(body), body, True)
+    request.begin(OutgoingHead(200, b"OK", [], len(body), dated=True), body, True)
 
 
 class WindowTransport(FileDescriptor):

@@ -14,10 +14,10 @@ from tests.kit_client import request, request_parser
 from tracseq_gateway.http.answer_head import AnswerParser
 from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.forwarding import (
-    answer_block,
     drops_from_answer,
     drops_from_request,
     known_answer_lines,
+    outgoing_head,
     request_head,
 )
 from tracseq_gateway.http.origin import ForwardedLines
@@ -173,10 +173,11 @@ class AnswerTests(SynchronousTestCase):
         head = AnswerParser(known_answer_lines()).parse(
             b"\r\n".join([b"HTTP/%b %b OK" % (version, status), *lines, b"", b""]), b"GET"
         )
-        block = answer_block(head, b"gw")
-        self.assertIs(answer_block(head, b"gw"), block)
-        self.assertEqual(block.lines(), b"".join(name + b": " + value + b"\r\n" for name, value in block.pairs))
-        (read,) = read_answers(b"HTTP/1.1 200 OK\r\n" + block.lines() + b"\r\n")
+        block = outgoing_head(head, b"gw")
+        self.assertIs(outgoing_head(head, b"gw"), block)
+        fields = b"".join(name + b": " + value + b"\r\n" for name, value in block.pairs)
+        self.assertEqual(block.lines(), b"HTTP/1.1 200 OK\r\n" + fields)
+        (read,) = read_answers(block.lines() + b"\r\n")
         return read
 
     def test_plain(self) -> None:
@@ -213,5 +214,5 @@ class AnswerTests(SynchronousTestCase):
         head = AnswerParser(known_answer_lines()).parse(
             b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: date\r\n\r\n", b"GET"
         )
-        block = answer_block(head, b"gw")
+        block = outgoing_head(head, b"gw")
         self.assertEqual((block.pairs, block.dated), ([(b"via", b"1.1 gw")], False))

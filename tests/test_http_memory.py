@@ -13,7 +13,7 @@ from tests.kit_client import request, request_parser, slices
 from tracseq_gateway.errors import AnswerRefused, RequestRefused
 from tracseq_gateway.http.answer_head import AnswerParser
 from tracseq_gateway.http.fields import KnownLines
-from tracseq_gateway.http.forwarding import answer_block, known_answer_lines, known_request_lines
+from tracseq_gateway.http.forwarding import known_answer_lines, known_request_lines, outgoing_head
 from tracseq_gateway.http.head_probe import HeadProbe
 from tracseq_gateway.http.request_head import HeadLimits, RequestParser
 
@@ -97,8 +97,8 @@ def meaning_of_answer(parser: AnswerParser, head: bytes, method: bytes) -> objec
         read = parser.parse(head, method)
     except AnswerRefused as refusal:
         return refusal.error
-    block = answer_block(read, b"gw")
-    return asdict(read, recurse=False) | {"block": None}, block.pairs, block.lines(), block.dated
+    block = outgoing_head(read, b"gw")
+    return asdict(read, recurse=False) | {"outgoing": None}, block.pairs, block.lines(), block.dated
 
 
 class RememberTests(SynchronousTestCase):

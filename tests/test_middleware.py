@@ -13,13 +13,13 @@ from tests.kit import MemoryGateway
 from tests.kit_client import Attendant, Handler, MemoryServer, Visitor, answer_whole, request
 from tracseq_gateway.config.model import Gateway
 from tracseq_gateway.errors import NO_INSTANCE, GatewayError
-from tracseq_gateway.http.fields import FieldBlock
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.middleware.chain import Answer, Chain, Link, Verdict
 from tracseq_gateway.middleware.limits import MOST_HOPS, body_limit, concurrency_limit, last_hop, loop_guard
 
 REFUSED = GatewayError(NO_INSTANCE, "not now")
-ANSWERED = Answer(203, b"Known", FieldBlock([(b"x-from", b"a link")]), b"known")
+ANSWERED = Answer(OutgoingHead(203, b"Known", [(b"x-from", b"a link")]), b"known")
 
 
 class ChainTestCase(SynchronousTestCase):

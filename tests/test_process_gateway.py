@@ -149,6 +149,8 @@ class GatewayTests(TestCase):
         """Start a gateway in the foreground, and wait until it serves."""
         self.twistd("-n", "--pidfile=", "tracseq-gateway", "--config", str(self.config))
         await self.until(self.serves)
+        # The worker may answer before the supervisor has written down that it serves.
+        await self.until(self.printed("worker 0 serves"))
 
     async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float = 15.0) -> None:
         """Wait for something that no event tells us."""

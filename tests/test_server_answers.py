@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import Answer
-from tests.kit_client import DATE, NO_FIELDS, Attendant, MemoryServer, Visitor, Waiting, answer_whole, request
+from tests.kit_client import DATE, Attendant, MemoryServer, Visitor, Waiting, answer_whole, request
 from tracseq_gateway.errors import CLOSED_EARLY, NO_INSTANCE, GatewayError
-from tracseq_gateway.http.fields import FieldBlock
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.server.request import GatewayRequest
 
 
@@ -27,7 +28,7 @@ def begins(length: int | None, *pieces: bytes, status: int = 200, dated: bool = 
 
     def handle(request: GatewayRequest) -> None:
         first, *rest = pieces
-        request.begin(status, b"Fine", FieldBlock([], dated), length, first, not rest)
+        request.begin(OutgoingHead(status, b"Fine", [], length, dated=dated), first, not rest)
         for left, piece in zip(range(len(rest), 0, -1), rest, strict=True):
             request.send(piece, left == 1)
 
@@ -108,14 +109,16 @@ class FieldTests(AnswerTestCase):
         """An answer has its own fields first, then request id, framing and date, each once."""
         fields = [(b"b", b"1"), (b"a", b"2"), (b"b", b"3")]
         answer = self.one(
-            lambda request: request.begin(201, b"Made", FieldBlock(fields), 0, b"", True), b"X-Request-Id: id-1"
+            lambda request: request.begin(OutgoingHead(201, b"Made", fields, 0), b"", True), b"X-Request-Id: id-1"
         )
         added = [(b"x-request-id", b"id-1"), (b"content-length", b"0"), (b"date", DATE)]
         self.assertEqual((answer.status, answer.fields), (201, fields + added))
 
     def test_date(self) -> None:
         """An answer that has a Date keeps it, and gets no second one."""
-        answer = self.one(lambda request: request.begin(200, b"", FieldBlock([(b"date", b"x")], True), 0, b"", True))
+        answer = self.one(
+            lambda request: request.begin(OutgoingHead(200, b"", [(b"date", b"x")], 0, dated=True), b"", True)
+        )
         self.assertEqual(answer.values(b"date"), [b"x"])
 
     def test_request_id(self) -> None:
@@ -141,16 +144,17 @@ class FieldTests(AnswerTestCase):
     def test_reason(self) -> None:
         """The reason phrase is passed on as it is, even if it is empty."""
         for reason in (b"", b"Sample Archived", b"\xe9"):
-            server = MemoryServer(lambda request, reason=reason: request.begin(299, reason, NO_FIELDS, 0, b"", True))  # type: ignore[misc]
+            head = OutgoingHead(299, reason, [], 0, dated=True)
+            server = MemoryServer(partial(GatewayRequest.begin, head=head, data=b"", done=True))
             self.assertTrue(server.visit(request(b"/")).received.startswith(b"HTTP/1.1 299 %b\r\n" % reason))
 
     def test_interim(self) -> None:
         """Interim answers go to HTTP/1.1 clients, before the answer only, and not to HTTP/1.0."""
 
         def handle(request: GatewayRequest) -> None:
-            request.interim(103, b"Early Hints", FieldBlock([(b"link", b"</a>")]))
+            request.interim(OutgoingHead(103, b"Early Hints", [(b"link", b"</a>")]))
             answer_whole(request)
-            request.interim(103, b"Late", NO_FIELDS)
+            request.interim(OutgoingHead(103, b"Late", []))
 
         visitor = MemoryServer(handle).visit(request(b"/"))
         self.assertEqual([answer.status for answer in visitor.answers()], [103, 200])
@@ -198,7 +202,7 @@ class ErrorTests(AnswerTestCase):
         """A resource that raises after it has begun is logged, and its answer is cut, not ended."""
 
         def fail(request: GatewayRequest) -> None:
-            request.begin(200, b"OK", NO_FIELDS, 10, b"half", False)
+            request.begin(OutgoingHead(200, b"OK", [], 10, dated=True), b"half", False)
             raise ValueError("a resource that fails")
 
         visitor = MemoryServer(fail).visit(request(b"/"))
@@ -223,7 +227,7 @@ class CutTests(SynchronousTestCase):
         root = Waiting()
         visitor = MemoryServer(root).visit(request(b"/", b"Connection: keep-alive", version=version))
         (begun,) = root.requests
-        begun.begin(200, b"OK", NO_FIELDS, length, b"half", False)
+        begun.begin(OutgoingHead(200, b"OK", [], length, dated=True), b"half", False)
         begun.abort()
         begun.send(b"more", True)
         begun.abort()
@@ -247,7 +251,7 @@ class CutTests(SynchronousTestCase):
         server = MemoryServer(root)
         visitor = server.visit(request(b"/"))
         (begun,) = root.requests
-        begun.begin(200, b"OK", NO_FIELDS, 10, b"half", False)
+        begun.begin(OutgoingHead(200, b"OK", [], 10, dated=True), b"half", False)
         begun.refuse(GatewayError(CLOSED_EARLY))
         (answer,) = visitor.answers()
         self.assertEqual((answer.status, answer.complete, visitor.connected), (200, False, False))
@@ -264,7 +268,7 @@ class CutTests(SynchronousTestCase):
         answer_whole(done)
         done.send(b"more", True)
         done.abort()
-        done.interim(103, b"", NO_FIELDS)
+        done.interim(OutgoingHead(103, b"", []))
         self.assertEqual((visitor.received, visitor.connected), (received, True))
 
     def test_client_gone(self) -> None:
@@ -274,7 +278,7 @@ class CutTests(SynchronousTestCase):
         for act in (
             answer_whole,
             lambda request: request.refuse(GatewayError(CLOSED_EARLY)),
-            lambda request: request.interim(103, b"", NO_FIELDS),
+            lambda request: request.interim(OutgoingHead(103, b"", [])),
             lambda request: request.abort(),
             lambda request: request.resume_body(),
         ):

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.kit_client import NO_FIELDS, Attendant, MemoryServer, Visitor, Waiting, answer_whole, request, slices
+from tests.kit_client import Attendant, MemoryServer, Visitor, Waiting, answer_whole, request, slices
 from tracseq_gateway.errors import NOT_FOUND, GatewayError
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.server.request import GatewayRequest
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -207,7 +208,7 @@ class EarlyAnswerTests(BodyTestCase):
         """An answer that begins before the body's end takes the rest of the body along, and then closes."""
         visitor = self.visit(b"Content-Length: 4", sent=b"bo")
         self.attend()
-        self.request.begin(200, b"OK", NO_FIELDS, 8, b"half", False)
+        self.request.begin(OutgoingHead(200, b"OK", [], 8, dated=True), b"half", False)
         visitor.send(b"dy")
         self.assertEqual(self.attendant.heard, ["body", "ended"])
         self.request.send(b"half", True)
@@ -244,7 +245,7 @@ class BrokenTests(BodyTestCase):
         """A body that breaks while its answer is under way cuts the answer off."""
         visitor = self.visit(CHUNKED)
         self.attend()
-        self.request.begin(200, b"OK", NO_FIELDS, 8, b"half", False)
+        self.request.begin(OutgoingHead(200, b"OK", [], 8, dated=True), b"half", False)
         visitor.send(b"XYZ\r\n")
         (answer,) = visitor.answers()
         self.assertEqual((answer.complete, visitor.closed, self.attendant.heard), (False, True, ["gone"]))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.kit_client import NO_FIELDS, Attendant, MemoryServer, Waiting, answer_whole, request
+from tests.kit_client import Attendant, MemoryServer, Waiting, answer_whole, request
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.server.channel import LINGER_SECONDS
 
 
@@ -35,7 +36,7 @@ class SlowReaderTests(SynchronousTestCase):
         """An answer that is cut while the reader is slow ends short, and the connection closes."""
         root = Waiting()
         visitor = MemoryServer(root).visit(request(b"/"), window=1000)
-        root.requests[0].begin(200, b"OK", NO_FIELDS, None, b"x" * 300_000, False)
+        root.requests[0].begin(OutgoingHead(200, b"OK", [], None, dated=True), b"x" * 300_000, False)
         root.requests[0].abort()
         visitor.take()
         (answer,) = visitor.answers()
@@ -47,7 +48,7 @@ class SlowReaderTests(SynchronousTestCase):
         server = MemoryServer(root)
         visitor = server.visit(request(b"/"), window=0)
         root.requests[0].attend(attendant)
-        root.requests[0].begin(200, b"OK", NO_FIELDS, None, b"x" * 300_000, False)
+        root.requests[0].begin(OutgoingHead(200, b"OK", [], None, dated=True), b"x" * 300_000, False)
         visitor.leave()
         self.assertEqual((attendant.heard, server.site.active), (["pause", "gone"], 0))
         server.pass_time(120.0)
@@ -157,7 +158,7 @@ class DrainTests(SynchronousTestCase):
         attendant = Attendant()
         self.root.requests[0].attend(attendant)
         self.root.requests[0].take_body()
-        self.root.requests[1].begin(200, b"OK", NO_FIELDS, None, b"ha", False)
+        self.root.requests[1].begin(OutgoingHead(200, b"OK", [], None, dated=True), b"ha", False)
         drained = self.drain()
         up.send(b"dy")
         self.assertEqual((attendant.body, attendant.heard[-1]), (b"dy", "ended"))
@@ -202,7 +203,7 @@ class DrainTests(SynchronousTestCase):
         """What is still open when the time is over is cut, and counted; idle ones do not count."""
         cut = [self.server.visit(request(b"/")) for _ in range(3)]
         begun = self.server.visit(request(b"/"))
-        self.root.requests[3].begin(200, b"OK", NO_FIELDS, None, b"half", False)
+        self.root.requests[3].begin(OutgoingHead(200, b"OK", [], None, dated=True), b"half", False)
         unread = self.server.visit(request(b"/"), window=0)
         answer_whole(self.root.requests[4], b"x" * 50_000)
         drained = self.drain(30.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit_client import (
-    NO_FIELDS,
     Attendant,
     MemoryServer,
     Visitor,
@@ -13,6 +12,7 @@ from tests.kit_client import (
     answer_whole,
     request,
 )
+from tracseq_gateway.http.outgoing import OutgoingHead
 
 BEFORE, AFTER = 0.3, 0.3
 """How near to a deadline the tests look: ticks of 0.1 s, and steps of the clock as long."""
@@ -261,7 +261,7 @@ class WriteTests(DeadlineTestCase):
         attendant = Attendant()
         answering = self.root.requests.pop()
         answering.attend(attendant)
-        answering.begin(200, b"OK", NO_FIELDS, None, b"x" * 1000, False)
+        answering.begin(OutgoingHead(200, b"OK", [], None, dated=True), b"x" * 1000, False)
         self.assertEqual(attendant.heard, [])
         answering.send(b"x" * 100_000, False)
         self.assertEqual(attendant.heard, ["pause"])

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import read_answers
-from tests.kit_client import NO_FIELDS, Attendant, MemoryServer, Visitor, Waiting, answer_whole, request
+from tests.kit_client import Attendant, MemoryServer, Visitor, Waiting, answer_whole, request
 from tracseq_gateway.errors import CLOSED_EARLY, GatewayError
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.server.channel import AHEAD
 from tracseq_gateway.server.request import GatewayRequest
 
@@ -41,7 +42,7 @@ PIECES = [
 
 def begin(request: GatewayRequest) -> None:
     if not request.begun:
-        request.begin(200, b"OK", NO_FIELDS, None, b"half", False)
+        request.begin(OutgoingHead(200, b"OK", [], None, dated=True), b"half", False)
 
 
 def send(request: GatewayRequest) -> None:
@@ -76,7 +77,7 @@ SERVICE: list[Callable[[GatewayRequest], None]] = [
     lambda request: request.resume_body(),
     lambda request: request.refuse(GatewayError(CLOSED_EARLY)),
     lambda request: request.abort(),
-    lambda request: request.interim(103, b"Hints", NO_FIELDS),
+    lambda request: request.interim(OutgoingHead(103, b"Hints", [])),
 ]
 STEPS = st.lists(
     st.one_of(

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from attrs import frozen
 
 from tracseq_gateway.errors import GatewayError
-from tracseq_gateway.http.fields import FieldBlock
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import RequestHead
 
 State = Literal["unknown", "healthy", "unhealthy"]
@@ -100,16 +100,11 @@ class Request(Protocol):
     def resume_body(self) -> None:
         """Receive the body again."""
 
-    def interim(self, status: int, reason: bytes, fields: FieldBlock) -> None:
+    def interim(self, head: OutgoingHead) -> None:
         """Pass on an interim response (1xx)."""
 
-    def begin(
-        self, status: int, reason: bytes, fields: FieldBlock, length: int | None, data: bytes, done: bool
-    ) -> None:
-        """Send a head and the first bytes of the body.
-
-        ``length`` is the body's length if it is known; ``fields`` says nothing of framing.
-        """
+    def begin(self, head: OutgoingHead, data: bytes, done: bool) -> None:
+        """Send the head and the first bytes of the body; ``done`` if that is all."""
 
     def send(self, data: bytes, done: bool) -> None:
         """Send more of the body."""

@@ -8,9 +8,10 @@ from attrs import define
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from tracseq_gateway.errors import ANSWER_TOO_LARGE, AnswerRefused
-from tracseq_gateway.http.fields import FieldBlock, FieldLine, KnownLines
+from tracseq_gateway.http.fields import FieldLine, KnownLines
 from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE, BadFraming
 from tracseq_gateway.http.heads import LONGEST_KEPT, NOTHING, SpecialFields, connection_options
+from tracseq_gateway.http.outgoing import OutgoingHead
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n").match
 ANSWER_SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"connection", b"date"})
@@ -35,8 +36,8 @@ class AnswerHead:
     connection: frozenset[bytes]
     dated: bool
     """Whether it has a Date field."""
-    block: FieldBlock | None = None
-    """What goes on to a client, written once (see ``forwarding``)."""
+    outgoing: OutgoingHead | None = None
+    """What goes on to a client, made once (see ``forwarding``)."""
 
 
 class AnswerParser:

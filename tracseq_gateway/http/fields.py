@@ -1,4 +1,4 @@
-"""Header fields: lines that were read, and blocks that are sent.
+"""Header fields: the lines that were read.
 
 Most lines of a head were seen before, on this connection or another. :class:`KnownLines` keeps what a line means and
 how it is passed on, so that a line which comes again costs one look-up. It is given only lines that llhttp has found
@@ -76,24 +76,3 @@ class KnownLines(dict[bytes, FieldLine]):
     def read(self, block: bytes) -> list[FieldLine]:
         """Read the lines of a block that ends with its empty line."""
         return [self[line] for line in block[:-4].split(b"\r\n")] if len(block) > 2 else []
-
-
-class FieldBlock:
-    """Fields of an answer, written for HTTP/1.1 at most once however often they are sent.
-
-    Framing (Content-Length, Transfer-Encoding, Connection), Date where ``dated`` is False, and X-Request-Id are added
-    by the channel.
-    """
-
-    __slots__ = ("_lines", "dated", "pairs")
-
-    def __init__(self, pairs: Fields, dated: bool = False, lines: bytes | None = None) -> None:
-        self.pairs = pairs
-        self.dated = dated
-        self._lines = lines
-
-    def lines(self) -> bytes:
-        """The fields as lines, each with its CRLF."""
-        if self._lines is None:
-            self._lines = b"".join([n + b": " + v + b"\r\n" for n, v in self.pairs])
-        return self._lines

@@ -11,8 +11,9 @@ Rules:
 from __future__ import annotations
 
 from tracseq_gateway.http.answer_head import ANSWER_SPECIAL, AnswerHead
-from tracseq_gateway.http.fields import FieldBlock, KnownLines
+from tracseq_gateway.http.fields import KnownLines
 from tracseq_gateway.http.framing import CHUNKED
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import REQUEST_SPECIAL, RequestHead
 
 _ONE_HOP = frozenset(
@@ -106,17 +107,16 @@ def _framing(length: int, method: bytes) -> bytes:
 _METHODS_WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 
 
-def answer_block(head: AnswerHead, via: bytes) -> FieldBlock:
-    """Return the fields of an answer that go on to the client, with our Via; written once for equal heads.
+def outgoing_head(head: AnswerHead, via: bytes) -> OutgoingHead:
+    """Return the head of an answer as it goes on to the client, with our Via; made once for equal heads.
 
     ``via`` is the gateway's pseudonym.
     """
-    block = head.block
-    if block is None:
+    outgoing = head.outgoing
+    if outgoing is None:
         named = head.connection
-        kept = [line for line in head.received if line.passed_on and line.name not in named]
-        ours = b"1.%d %b" % (head.minor, via)
-        lines = b"".join([line.passed_on for line in kept]) + b"via: %b\r\n" % ours
-        pairs = [(line.name, line.value) for line in kept]
-        head.block = block = FieldBlock([*pairs, (b"via", ours)], head.dated and b"date" not in named, lines)
-    return block
+        pairs = [(line.name, line.value) for line in head.received if line.passed_on and line.name not in named]
+        pairs.append((b"via", b"1.%d %b" % (head.minor, via)))
+        dated = head.dated and b"date" not in named
+        head.outgoing = outgoing = OutgoingHead(head.status, head.reason, pairs, head.declared, dated=dated)
+    return outgoing

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tracseq_gateway.errors import INTERNAL, GatewayError
-from tracseq_gateway.http.fields import FieldBlock
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.interfaces import Request, Stage
 
 
@@ -22,9 +22,7 @@ from tracseq_gateway.interfaces import Request, Stage
 class Answer:
     """A whole answer that a link gives itself."""
 
-    status: int
-    reason: bytes
-    fields: FieldBlock
+    head: OutgoingHead
     body: bytes = b""
 
 
@@ -58,8 +56,7 @@ class Chain:
         elif isinstance(verdict, GatewayError):
             request.refuse(verdict)
         elif verdict is not None:
-            body = verdict.body
-            request.begin(verdict.status, verdict.reason, verdict.fields, len(body), body, True)
+            request.begin(verdict.head, verdict.body, True)
 
     def _resume(self, verdict: Verdict, request: Request, following: int) -> None:
         """Go on where a link had to wait."""

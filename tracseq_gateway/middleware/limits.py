@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tracseq_gateway.errors import BODY_TOO_LARGE, LOOP_DETECTED, OVERLOADED, GatewayError
-from tracseq_gateway.http.fields import FieldBlock
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.middleware.chain import Answer, Link
 
@@ -38,12 +38,12 @@ def body_limit(most: int) -> Link:
 
 def last_hop(allowed: Sequence[bytes]) -> Link:
     """Answer an OPTIONS request that may go no further (RFC 9110 section 7.6.2)."""
-    fields = FieldBlock([(b"allow", b", ".join(allowed))])
+    answer = Answer(OutgoingHead(204, b"No Content", [(b"allow", b", ".join(allowed))]))
 
     def check(request: Request) -> Answer | None:
         head = request.head
         if head.fields.max_forwards == 0 and head.method == b"OPTIONS":
-            return Answer(204, b"No Content", fields)
+            return answer
         return None
 
     return check

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tracseq_gateway.errors import GatewayError, problem
-from tracseq_gateway.http.fields import FieldBlock
 from tracseq_gateway.http.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, answer_length
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import RequestHead
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -23,23 +23,16 @@ class AnswerWriter:
         self._framing = NO_BODY
 
     def begin(
-        self,
-        head: RequestHead,
-        request_id: bytes,
-        status: int,
-        reason: bytes,
-        fields: FieldBlock,
-        length: int | None,
-        data: bytes,
-        done: bool,
-        closing: bool,
+        self, asked: RequestHead, request_id: bytes, head: OutgoingHead, data: bytes, done: bool, closing: bool
     ) -> tuple[bytes, bool]:
         """Return the head with the first bytes of the body, and whether the connection must close behind it.
 
-        ``closing`` says that it closes anyway.
+        ``asked`` is what is answered; ``closing`` says that the connection closes anyway.
         """
-        known = len(data) if done and length is None else length
-        self._framing = framed = answer_length(head.method, head.minor, status, known)
+        length = head.length
+        if done and length is None:
+            length = len(data)
+        self._framing = framed = answer_length(asked.method, asked.minor, head.status, length)
         framing = b""
         if framed >= 0:
             framing = b"content-length: %d\r\n" % framed
@@ -50,23 +43,15 @@ class AnswerWriter:
             closing = True
         else:
             data = b""
-            if length is not None and status != 204:
-                framing = b"content-length: %d\r\n" % length
+            if head.length is not None and head.status != 204:
+                framing = b"content-length: %d\r\n" % head.length
         if closing:
             framing += b"connection: close\r\n"
-        elif not head.minor:
+        elif not asked.minor:
             framing += b"connection: keep-alive\r\n"
-        if not fields.dated:
+        if not head.dated:
             framing += b"date: %b\r\n" % self._date()
-        written = b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n%b\r\n%b" % (
-            status,
-            reason,
-            fields.lines(),
-            request_id,
-            framing,
-            data,
-        )
-        return written, closing
+        return b"%bx-request-id: %b\r\n%b\r\n%b" % (head.lines(), request_id, framing, data), closing
 
     def more(self, data: bytes, done: bool) -> bytes:
         """Return more of the body; ``done`` ends it."""
@@ -76,24 +61,20 @@ class AnswerWriter:
             return _chunk(data) + b"0\r\n\r\n" if done else _chunk(data)
         return data
 
-    def interim(self, status: int, reason: bytes, fields: FieldBlock) -> bytes:
+    def interim(self, head: OutgoingHead) -> bytes:
         """Return an interim answer (1xx)."""
-        return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, fields.lines())
+        return head.lines() + b"\r\n"
 
     def refusal(self, error: GatewayError, request_id: bytes) -> bytes:
         """Return the answer to bytes that are no request; the connection closes behind it."""
         fields, body = problem(error, request_id, self._via)
-        return (
-            b"HTTP/1.1 %d %b\r\n%bdate: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (
-                error.kind.status,
-                error.kind.reason,
-                FieldBlock(fields).lines(),
-                self._date(),
-                request_id,
-                len(body),
-                body,
-            )
+        head = OutgoingHead(error.kind.status, error.kind.reason, fields)
+        return b"%bdate: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
+            head.lines(),
+            self._date(),
+            request_id,
+            len(body),
+            body,
         )
 
 

@@ -26,8 +26,8 @@ from tracseq_gateway.errors import (
     RequestRefused,
 )
 from tracseq_gateway.http.chunked import BadChunk
-from tracseq_gateway.http.fields import FieldBlock
 from tracseq_gateway.http.origin import ForwardedLines
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import RequestHead
 from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.server.answer_writer import CONTINUE, AnswerWriter
@@ -275,21 +275,10 @@ class HTTPChannel(Protocol):
 
     # Answers.
 
-    def begin(
-        self,
-        request: GatewayRequest,
-        status: int,
-        reason: bytes,
-        fields: FieldBlock,
-        length: int | None,
-        data: bytes,
-        done: bool,
-    ) -> None:
+    def begin(self, request: GatewayRequest, head: OutgoingHead, data: bytes, done: bool) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
         closing = self._closing or self._state == _BODY or self.site.draining
-        written, self._closing = self._writer.begin(
-            request.head, request.request_id, status, reason, fields, length, data, done, closing
-        )
+        written, self._closing = self._writer.begin(request.head, request.request_id, head, data, done, closing)
         self.transport.write(written)
         if done:
             self._answered()
@@ -302,10 +291,10 @@ class HTTPChannel(Protocol):
         if done:
             self._answered()
 
-    def interim(self, status: int, reason: bytes, fields: FieldBlock) -> None:
+    def interim(self, head: OutgoingHead) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
         if self._request is not None and self._request.head.minor:
-            self.transport.write(self._writer.interim(status, reason, fields))
+            self.transport.write(self._writer.interim(head))
 
     def abort(self) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""

@@ -13,7 +13,7 @@ from typing import Protocol
 from twisted.web.resource import IResource
 
 from tracseq_gateway.errors import BODY_TOO_LARGE, GatewayError, problem
-from tracseq_gateway.http.fields import FieldBlock
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import RequestHead
 from tracseq_gateway.interfaces import Answerer
 from tracseq_gateway.server.resource_request import ResourceRequest
@@ -27,22 +27,13 @@ class Channel(Protocol):
     secure: bool
     local_port: int
 
-    def begin(
-        self,
-        request: GatewayRequest,
-        status: int,
-        reason: bytes,
-        fields: FieldBlock,
-        length: int | None,
-        data: bytes,
-        done: bool,
-    ) -> None:
+    def begin(self, request: GatewayRequest, head: OutgoingHead, data: bytes, done: bool) -> None:
         """Send a head and the first body bytes; ``done`` ends the answer."""
 
     def send(self, data: bytes, done: bool) -> None:
         """Send more body bytes."""
 
-    def interim(self, status: int, reason: bytes, fields: FieldBlock) -> None:
+    def interim(self, head: OutgoingHead) -> None:
         """Send an interim response."""
 
     def abort(self) -> None:
@@ -177,14 +168,12 @@ class GatewayRequest(ResourceRequest):
         if not self.finished:
             self.channel.resume_body()
 
-    def interim(self, status: int, reason: bytes, fields: FieldBlock) -> None:
+    def interim(self, head: OutgoingHead) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""
         if not self.begun and not self.finished:
-            self.channel.interim(status, reason, fields)
+            self.channel.interim(head)
 
-    def begin(
-        self, status: int, reason: bytes, fields: FieldBlock, length: int | None, data: bytes, done: bool
-    ) -> None:
+    def begin(self, head: OutgoingHead, data: bytes, done: bool) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""
         if self.finished:
             return
@@ -192,7 +181,7 @@ class GatewayRequest(ResourceRequest):
         self.finished = done
         if done:
             self._answerer = None
-        self.channel.begin(self, status, reason, fields, length, data, done)
+        self.channel.begin(self, head, data, done)
 
     def send(self, data: bytes, done: bool) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""
@@ -209,7 +198,7 @@ class GatewayRequest(ResourceRequest):
             self.abort()
             return
         fields, body = problem(error, self.request_id, self.channel.via)
-        self.begin(error.kind.status, error.kind.reason, FieldBlock(fields), len(body), body, True)
+        self.begin(OutgoingHead(error.kind.status, error.kind.reason, fields), body, True)
 
     def abort(self) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""

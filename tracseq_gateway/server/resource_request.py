@@ -21,7 +21,8 @@ from twisted.web.resource import IResource, getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
 from tracseq_gateway.errors import INTERNAL, METHOD_NOT_ALLOWED, GatewayError
-from tracseq_gateway.http.fields import FieldBlock, Fields
+from tracseq_gateway.http.fields import Fields
+from tracseq_gateway.http.outgoing import OutgoingHead
 
 if TYPE_CHECKING:
     from tracseq_gateway.http.request_head import RequestHead
@@ -55,7 +56,7 @@ class ResourceRequest:
     finished: bool
     client: str
     channel: Any
-    begin: Callable[[int, bytes, FieldBlock, int | None, bytes, bool], None]
+    begin: Callable[[OutgoingHead, bytes, bool], None]
     send: Callable[[bytes, bool], None]
     refuse: Callable[[GatewayError], None]
 
@@ -207,4 +208,4 @@ class ResourceRequest:
         fields = [field for field in fields if field[0] not in (b"content-length", b"transfer-encoding", b"connection")]
         reason = state.message if state.message is not None else RESPONSES.get(state.code, b"")
         dated = any(name == b"date" for name, _ in fields)
-        self.begin(state.code, reason, FieldBlock(fields, dated), length, data, done)
+        self.begin(OutgoingHead(state.code, reason, fields, length, dated=dated), data, done)

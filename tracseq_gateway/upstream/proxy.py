@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from tracseq_gateway.errors import NO_INSTANCE, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError
 from tracseq_gateway.http.answer_head import AnswerHead
-from tracseq_gateway.http.forwarding import answer_block, request_head
+from tracseq_gateway.http.forwarding import outgoing_head, request_head
 from tracseq_gateway.http.framing import CHUNKED
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.net.deadlines import Deadlines, Timer
@@ -216,14 +216,13 @@ class Exchange:
     def interim(self, head: AnswerHead) -> None:
         """Pass an interim answer on; 100 is ours to give and not passed on."""
         if head.status != 100:
-            self._request.interim(head.status, head.reason, answer_block(head, self._proxy.via))
+            self._request.interim(outgoing_head(head, self._proxy.via))
 
     def answer(self, head: AnswerHead, data: bytes, done: bool) -> None:
         """Pass the head of the answer on, and the first of its body."""
         if done:
             self._end()
-        block = head.block or answer_block(head, self._proxy.via)
-        self._request.begin(head.status, head.reason, block, head.declared, data, done)
+        self._request.begin(head.outgoing or outgoing_head(head, self._proxy.via), data, done)
 
     def answer_data(self, data: bytes, done: bool) -> None:
         """Pass more of the body on."""

@@ -1,0 +1,39 @@
+"""The head of an answer as it goes to a client."""
+
+from __future__ import annotations
+
+from tracseq_gateway.http.fields import Fields
+
+
+class OutgoingHead:
+    """Status, reason and fields; written for HTTP/1.1 at most once, however often it is sent.
+
+    Framing (Content-Length, Transfer-Encoding, Connection), a Date where ``dated`` is False, and X-Request-Id are
+    added by the channel.
+    """
+
+    __slots__ = ("_lines", "dated", "length", "pairs", "reason", "status")
+
+    def __init__(
+        self,
+        status: int,
+        reason: bytes,
+        pairs: Fields,
+        length: int | None = None,
+        *,
+        dated: bool = False,
+    ) -> None:
+        """``length`` is the body's length if it is known; for HEAD and 304, what it would be."""
+        self.status = status
+        self.reason = reason
+        self.pairs = pairs
+        self.length = length
+        self.dated = dated
+        self._lines: bytes | None = None
+
+    def lines(self) -> bytes:
+        """The status line and the fields, each with its CRLF."""
+        if self._lines is None:
+            fields = b"".join([n + b": " + v + b"\r\n" for n, v in self.pairs])
+            self._lines = b"HTTP/1.1 %d %b\r\n%b" % (self.status, self.reason, fields)
+        return self._lines
