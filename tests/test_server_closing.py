@@ -131,10 +131,22 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(len(self.server.reactor.getDelayedCalls()), 1, "only the wheel of deadlines turns on")
 
     def test_idle(self) -> None:
-        """Idle connections close at once."""
+        """Idle connections close within a moment."""
         visitor = self.server.visit(request(b"/"))
         answer_whole(self.root.requests.pop())
         drained = self.drain()
+        self.server.pass_time(0.3)
+        self.assertFalse(visitor.connected)
+        self.assertEqual(self.successResultOf(drained), 0)
+
+    def test_request_that_had_arrived(self) -> None:
+        """A request that reached an idle connection before it was closed is answered, and the last one."""
+        visitor = self.server.visit(request(b"/"))
+        answer_whole(self.root.requests.pop())
+        drained = self.drain()
+        visitor.send(request(b"/"))
+        answer_whole(self.root.requests.pop())
+        self.assertEqual([answer.values(b"connection") for answer in visitor.answers()], [[], [b"close"]])
         self.assertFalse(visitor.connected)
         self.assertEqual(self.successResultOf(drained), 0)
 

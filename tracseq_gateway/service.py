@@ -10,7 +10,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.protocol import ClientFactory
 
 from tracseq_gateway.admin.pages import pages
@@ -97,11 +97,9 @@ class Gateway:
         """
         self.status.draining = True
         self.site.draining = True
-        for port in self._ports:
-            port.accept_waiting()
-            port.stopListening()
-        self._ports.clear()
-        return self.site.drain(seconds).addBoth(self._close)
+        ports, self._ports = self._ports, []
+        closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
+        return closed.addCallback(lambda _: self.site.drain(seconds)).addBoth(self._close)
 
     def _close(self, cut: int) -> int:
         for service in self.services.values():

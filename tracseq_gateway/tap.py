@@ -32,8 +32,18 @@ SANDBOX_NEEDS: Final = ("klein", "jwt", "multipart", "jsonschema")
 """Modules that come with the extra ``sandbox``."""
 
 
+def _port(text: str) -> int:
+    return _whole_number("--port", text, "8000 would be right")
+
+
 def _workers(text: str) -> int | str:
-    return text if text == "auto" else int(text)
+    return text if text == "auto" else _whole_number("--workers", text, '"auto" or 2 would be right')
+
+
+def _whole_number(option: str, text: str, right: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{option}: {text!r} is not a whole number, {right}")
+    return int(text)
 
 
 class Options(usage.Options):
@@ -43,7 +53,7 @@ class Options(usage.Options):
     longdesc = "Serves a sequencing laboratory's services through one address."
     optParameters = [
         ["config", "c", None, "Configuration file (TOML). Without it: the platform's services on this host."],
-        ["port", "p", None, "TCP port to listen on.", int],
+        ["port", "p", None, "TCP port to listen on.", _port],
         ["host", None, None, "Address to listen on."],
         ["workers", "w", None, "Worker processes; auto is one for each CPU.", _workers],
         ["sandbox-data", None, ".tracseq-sandbox", "Where the sandbox keeps its data."],
@@ -105,8 +115,8 @@ def _assemble(reactor: IReactor, config: Config, options: Options) -> IService:
     listeners = openListeners(gateway.host, gateway.port, workers)
     if not options["sandbox"]:
         return _service(reactor, Supervisor(reactor, config, listeners, probing_agent(reactor)))
+    data = _sandboxFolder(options["sandbox-data"])
     sockets = openSockets()
-    data = str(Path(options["sandbox-data"]).absolute())
     address = _addressOf(listeners[0])
     ports = {name: listener.getsockname()[1] for name, listener in sockets.items()}
 
@@ -124,6 +134,18 @@ def _assemble(reactor: IReactor, config: Config, options: Options) -> IService:
         announce=announce,
     )
     return _service(reactor, supervisor)
+
+
+def _sandboxFolder(given: str) -> str:
+    """Make the sandbox's data folder now, while it can still be said what is wrong with it."""
+    folder = Path(given).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"tracseq-gateway: --sandbox-data: {folder} cannot be a folder: {error.strerror}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SystemExit(f"tracseq-gateway: --sandbox-data: {folder} cannot be written to")
+    return str(folder)
 
 
 def _addressOf(listener: socket.socket) -> str:

@@ -79,6 +79,9 @@ def _answer_head(raw: bytes, bodiless: bool, known: KnownLines) -> AnswerHead:
         raise AnswerRefused("a malformed status line")
     if len(raw) > MAX_ANSWER_HEAD:
         raise AnswerRefused("an answer head that is too large", ANSWER_TOO_LARGE)
+    if line[2] == b"101":
+        # No Upgrade is passed on, so nobody asked.
+        raise AnswerRefused("a switch of protocols that nobody asked for")
     try:
         HttpResponseParser(NOTHING).feed_data(raw)
     except HttpParserUpgrade:

@@ -118,6 +118,11 @@ class EagerPort(tcp.Port):
         port.startListening()
         return port
 
+    def connectionLost(self, reason: Any) -> None:
+        """Close, after a last look for connections that were made since the decision to close."""
+        self.accept_waiting()
+        super().connectionLost(reason)
+
     def accept_waiting(self) -> None:
         """Accept the connections that the kernel has already made for us, before the port closes upon them."""
         if not self.connected:

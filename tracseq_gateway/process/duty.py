@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
+from attrs import evolve
 from twisted.logger import Logger, globalLogBeginner
 
 from tracseq_gateway.config import Config, loads
@@ -33,8 +34,7 @@ def serve(reactor: IReactor, build: Callable[[Config, IReactor], Serves]) -> Non
     """
     faulthandler.enable()
     globalLogBeginner.beginLoggingTo([lineObserver(sys.stderr)], redirectStandardIO=False)
-    config = loads(readWhole(CONFIG_FD))
-    raiseDescriptorLimit(config)
+    config = fitted(loads(readWhole(CONFIG_FD)), raiseDescriptorLimit())
     attendant = Attendant(
         reactor,
         build(config, reactor),
@@ -70,18 +70,35 @@ def adoptListener(descriptor: int) -> socket.socket:
     return listener
 
 
-def raiseDescriptorLimit(config: Config) -> None:
-    """Allow as many open files as the system lets us, and warn when that is too few for ``max_connections``."""
+def raiseDescriptorLimit() -> int | None:
+    """Allow as many open files as the system lets us; return how many that is, None for no limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    wanted = config.client.max_connections + SPARE_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        log.warn(
-            "only {hard} open files are allowed, fewer than client.max_connections = {wanted} needs: raise ulimit -n",
-            hard=hard,
-            wanted=config.client.max_connections,
-        )
+    return None if hard == resource.RLIM_INFINITY else hard
+
+
+def fitted(config: Config, descriptors: int | None) -> Config:
+    """Return the configuration with no more client connections than there are descriptors for.
+
+    What the pools may take is kept for them, at most half of what there is: were all of it the clients', no service
+    could be reached.
+    """
+    if descriptors is None:
+        return config
+    free = descriptors - SPARE_DESCRIPTORS
+    pools = sum(len(service.instances) * service.connections.max for service in config.services.values())
+    most = max(1, free - min(free // 2, pools))
+    wanted = config.client.max_connections
+    if 0 < wanted <= most:
+        return config
+    log.warn(
+        "client.max_connections is {most} instead of {wanted}: only {descriptors} open files are allowed (ulimit -n)",
+        most=most,
+        wanted=wanted or "unlimited",
+        descriptors=descriptors,
+    )
+    return evolve(config, client=evolve(config.client, max_connections=most))
 
 
 def discardStandardError() -> None:

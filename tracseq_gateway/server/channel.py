@@ -44,8 +44,10 @@ AHEAD = 65536
 """Bytes that may wait behind the request that is being answered."""
 LINGER_SECONDS = 2.0
 """How long a refused connection is still read, so that its answer arrives."""
+DRAIN_IDLE_SECONDS = 0.1
+"""How long a drain leaves an idle connection open: a request that has arrived is read within it, and answered."""
 FIRST_REQUEST_SECONDS = 0.5
-"""How long a drain waits for the first request of a new connection."""
+"""The same for a connection that has brought no request yet."""
 
 _HEAD, _BODY, _ANSWERING, _LINGERING, _LOST = range(5)
 """Waiting for a head; reading a body; body complete, answer under way; refused; gone."""
@@ -95,7 +97,7 @@ class HTTPChannel(Protocol):
         transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
         if self.site.opened(self):
-            self._timer.start(self.site.limits.head_seconds)
+            self._timer.start(FIRST_REQUEST_SECONDS if self.site.draining else self.site.limits.head_seconds)
         else:
             transport.abortConnection()
 
@@ -397,14 +399,9 @@ class HTTPChannel(Protocol):
     # Draining.
 
     def drain(self) -> None:
-        """Close now if idle, else after the answer that is under way."""
-        if self._state != _HEAD or self._waiting:
-            return
-        if self._served:
-            self._close()
-        else:
-            # Its first request may be on the way already: it was let in a moment ago.
-            self._timer.start(FIRST_REQUEST_SECONDS)
+        """Close if idle and no request is on its way, else after its answer."""
+        if self._state == _HEAD and not self._waiting:
+            self._timer.start(DRAIN_IDLE_SECONDS if self._served else FIRST_REQUEST_SECONDS)
 
     def cut(self) -> bool:
         """Close whatever is under way; return whether a request was cut."""

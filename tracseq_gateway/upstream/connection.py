@@ -239,8 +239,6 @@ class UpstreamConnection(TwistedProtocol):
 
     def _interim(self, exchange: Receiver, head: AnswerHead, rest: bytes) -> None:
         self._interims += 1
-        if head.status == 101:
-            raise AnswerRefused("a switch of protocols that nobody asked for")
         if self._interims > MAX_INTERIM:
             raise AnswerRefused("too many interim answers")
         exchange.interim(head)

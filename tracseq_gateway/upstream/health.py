@@ -39,6 +39,8 @@ probed together drift apart, and so do gateways that were started together."""
 LARGEST_BODY: Final = 64 * 1024
 """Bytes of an answer that are read. What follows is not waited for: the status has been given."""
 
+_log = Logger()
+
 
 @frozen
 class Outcome:
@@ -159,7 +161,9 @@ class Prober:
         if self._stopped():
             return  # and the probe was broken off
         ended = reactor.seconds()
+        before = self.health
         self._standing = judge(self._standing, Outcome(ended - began, error), self._policy, self._tools.now())
+        self._note(before)
         self._tools.report(self.health)
         if not self._first.called:
             self._first.callback(None)
@@ -167,6 +171,20 @@ class Prober:
             return  # by one of those who were told
         pause = self._policy.interval * self._tools.random.uniform(1 - JITTER, 1 + JITTER)
         await deferLater(reactor, max(0.0, began + pause - ended))
+
+    def _note(self, before: InstanceHealth) -> None:
+        """Write a change of state to the log: it explains the 503s that follow, or their end."""
+        health = self.health
+        if health.state == before.state:
+            return
+        log = _log.warn if health.state == "unhealthy" else _log.info
+        log(
+            "{service} at {url} is {state}{why}",
+            service=health.service,
+            url=health.url,
+            state=health.state,
+            why=f": {health.error}" if health.error else "",
+        )
 
     async def _probe(self) -> str | None:
         """Why the probe failed, in a few words; None if it did not."""
@@ -180,7 +198,7 @@ class Prober:
 
     def _broken(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
-            Logger().failure("the probes of {url} have ended", failure, url=self.health.url)
+            _log.failure("the probes of {url} have ended", failure, url=self.health.url)
 
 
 def probing_agent(reactor: IReactorTime) -> IAgent:

@@ -7,6 +7,7 @@ opened, and the first to be free, new or given back, serves the first in the que
 
 from __future__ import annotations
 
+import errno
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
@@ -29,6 +30,7 @@ from tracseq_gateway.errors import (
     CONNECT_REFUSED,
     CONNECT_TIMEOUT,
     NAME_ERROR,
+    OVERLOADED,
     QUEUE_FULL,
     QUEUE_TIMEOUT,
     GatewayError,
@@ -226,7 +228,12 @@ _CONNECT_KINDS: tuple[tuple[type[Exception], Kind, str], ...] = (
 )
 
 
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
 def _connect_error(reason: Failure) -> GatewayError:
+    if getattr(reason.value, "osError", None) in _OUT_OF_RESOURCES:
+        return GatewayError(OVERLOADED, "the gateway has no file descriptor left", retry_after=1)
     for kind_of_failure, kind, detail in _CONNECT_KINDS:
         if reason.check(kind_of_failure):
             return GatewayError(kind, detail)
