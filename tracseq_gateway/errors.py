@@ -23,6 +23,10 @@ before and was closed without a byte of an answer, so an idempotent request may 
 """
 
 
+_REASONS = {413: "Content Too Large", 414: "URI Too Long"}
+"""Where the standard library has the phrases of an earlier RFC, depending on its version."""
+
+
 @frozen
 class Kind:
     """One row of the error table."""
@@ -37,8 +41,8 @@ class Kind:
 
     @property
     def reason(self) -> bytes:
-        """The reason phrase of the status line."""
-        return HTTPStatus(self.status).phrase.encode("ascii")
+        """The reason phrase of the status line, as RFC 9110 has it."""
+        return _REASONS.get(self.status, HTTPStatus(self.status).phrase).encode("ascii")
 
 
 # What a client did.

@@ -58,7 +58,7 @@ def _move(
         return problems
     variable = next(iter(variables.values()))
     if service not in tree["services"]:
-        put(tree, ("services", service), builtin_service(service))
+        put(tree, ("services", service), builtin_service(service, tree))
         sources.mark(("services", service), ENVIRONMENT, variable)
     table = tree["services"][service]
     instances: Any = table.get("instances", []) if isinstance(table, dict) else None

@@ -17,11 +17,19 @@ PORTS: Mapping[str, int] = {
 }
 
 
-def builtin_service(name: str) -> Tree:
-    """Return the table of one of the seven, as an operator would write it."""
-    return {"prefix": f"/{name}", "instances": [f"http://127.0.0.1:{PORTS[name]}"]}
+LARGE_BODIES: Mapping[str, str] = {"rag": "100MiB"}
+"""The platform's largest file, for the service that takes files; the others keep the model's default."""
 
 
-def builtin_services() -> Tree:
+def builtin_service(name: str, tree: Tree) -> Tree:
+    """Return the table of one of the seven, as an operator would write it; ``tree``'s own ``[defaults]`` win."""
+    defaults = tree.get("defaults", {})
+    service: Tree = {"prefix": f"/{name}", "instances": [f"http://127.0.0.1:{PORTS[name]}"]}
+    if name in LARGE_BODIES and not (isinstance(defaults, dict) and "max_body" in defaults):
+        service["max_body"] = LARGE_BODIES[name]
+    return service
+
+
+def builtin_services(tree: Tree) -> Tree:
     """Return the tables of all seven, by name."""
-    return {name: builtin_service(name) for name in PORTS}
+    return {name: builtin_service(name, tree) for name in PORTS}

@@ -55,7 +55,7 @@ def load(file: str | None, environ: Mapping[str, str], overrides: Mapping[str, o
         return Loaded(None, (error.problem,))
     sources = Sources(file, key_lines(text))
     if tree.get("services", {}) == {}:
-        tree["services"] = builtin_services()
+        tree["services"] = builtin_services(tree)
     problems = lay_over(tree, environ, sources) + _apply_options(tree, overrides, sources)
     config, wrong = compose(tree, sources)
     problems += wrong + check_services(tree["services"], sources) + warnings(tree, sources)

@@ -2,7 +2,7 @@
 
 Rules:
 
-1. One request at a time. What a client sends ahead waits, at most :data:`AHEAD` bytes of it, with reading paused.
+1. One request at a time. What a client sends ahead waits, with reading paused once it is more than :data:`AHEAD`.
 2. A head is parsed only when it is whole; what can never become a good one is refused at the first bad byte.
 3. After a refusal nothing that the client sends is ever parsed: it is read and thrown away for a moment, so that a
    reset does not destroy the answer on its way, and then the connection is closed.
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tracseq_gateway.server.site import GatewaySite
 
 AHEAD = 65536
-"""Bytes that may wait behind the request that is being answered."""
+"""Bytes that may wait behind the request that is being answered; the read that passes them is the last."""
 LINGER_SECONDS = 2.0
 """How long a refused connection is still read, so that its answer arrives."""
 DRAIN_IDLE_SECONDS = 0.1
@@ -192,7 +192,7 @@ class HTTPChannel(Protocol):
         forwarded = self.forwarded.lines(head)
         request = GatewayRequest(self, head, self.forwarded.client, forwarded)
         self._request = request
-        site.active += 1
+        site.request_began()
         if fields.length:
             self._begin_body(fields.length, fields.expects_continue)
         else:

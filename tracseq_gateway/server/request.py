@@ -111,7 +111,7 @@ class GatewayRequest(ResourceRequest):
             self._answerer.body_ended()
 
     def break_off(self, error: GatewayError) -> None:
-        """The client's body broke a rule: stop who works on the request, and refuse it."""
+        """The request cannot go on: stop who works on it, and refuse it."""
         if self.finished:
             return
         answerer, self._answerer = self._answerer, None

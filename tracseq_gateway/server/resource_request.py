@@ -59,6 +59,7 @@ class ResourceRequest:
     begin: Callable[[OutgoingHead, bytes, bool], None]
     send: Callable[[bytes, bool], None]
     refuse: Callable[[GatewayError], None]
+    break_off: Callable[[GatewayError], None]
 
     def __init__(self) -> None:
         self._state: _State | None = None
@@ -86,7 +87,8 @@ class ResourceRequest:
             self.refuse(GatewayError(METHOD_NOT_ALLOWED, "this resource has no such method", allow=allowed))
         except Exception:
             _log.failure("a resource failed on {path!r}", path=self.head.path)
-            self.refuse(GatewayError(INTERNAL))
+            # Whoever had begun to work on it is told, so that nothing of his stays behind.
+            self.break_off(GatewayError(INTERNAL))
 
     def connection_lost(self) -> None:
         """Tell those who asked by :meth:`notifyFinish`."""

@@ -77,6 +77,10 @@ class GatewaySite(Site):
             drained, self._drained = self._drained, None
             drained.callback(0)
 
+    def request_began(self) -> None:
+        """Count a request in."""
+        self.active += 1
+
     def request_ended(self) -> None:
         """Count a request out."""
         self.active -= 1

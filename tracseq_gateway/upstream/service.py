@@ -80,8 +80,9 @@ class UpstreamService:
 
     @property
     def retry_after(self) -> int:
-        """Seconds after which a client may find an instance again: the next probe, at least."""
-        return max(1, round(self.settings.health.interval))
+        """Seconds after which an instance may be healthy again: as many probes as that takes."""
+        health = self.settings.health
+        return max(1, round(health.interval * health.healthy_after))
 
     def close(self) -> None:
         """Close the idle connections."""
