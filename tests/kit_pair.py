@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from tracseq_gateway.net.transport import EagerConnector, EagerPort
+from tracseq_gateway.net.connect import EagerConnector
+from tracseq_gateway.net.transport import EagerPort
 
 PATTERN = bytes(range(251)) * 4000
 """A megabyte in which every displaced byte shows."""

@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from tests.kit import read_answers
 from tracseq_gateway.config.model import Config, Instance, Service, Size
-from tracseq_gateway.net.transport import EagerConnector
+from tracseq_gateway.net.connect import EagerConnector
 from tracseq_gateway.service import Gateway
 
 SIZE = 20 << 20

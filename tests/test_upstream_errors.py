@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.kit import OK, Answer, MemoryClient, MemoryGateway
 from tracseq_gateway.config.model import Connections, Gateway, Seconds, Timeouts
 from tracseq_gateway.interfaces import InstanceHealth
+from tracseq_gateway.upstream import proxy
 
 Spoil = Callable[[MemoryGateway, MemoryClient, bytes], None]
 """Sends a request (the bytes) and sees to it that the service fails."""
@@ -149,6 +150,24 @@ class ProblemTests(SynchronousTestCase):
         gateway.service.connections[0].close()
         bad = gateway.exchange(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").answers()[0]
         self.assertEqual(bad.values(b"proxy-status"), [b"lab-7; error=connection_refused"])
+
+
+class OwnFaultTests(SynchronousTestCase):
+    def test_a_fault_of_ours_leaves_nothing_behind(self) -> None:
+        """An exception while a request is passed on is 500, logged once; the instance counts it no longer."""
+        gateway = MemoryGateway()
+        gateway.exchange(b"GET /warm HTTP/1.1\r\nHost: a\r\n\r\n")
+
+        def fail(*arguments: object) -> bytes:
+            raise ValueError("a fault")
+
+        self.patch(proxy, "request_head", fail)
+        client = gateway.exchange(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual([answer.status for answer in client.answers()], [500])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        (instance,) = gateway.worker.services["all"].instances
+        self.assertEqual((instance.in_flight, gateway.worker.site.active), (0, 0))
+        self.assertIn("0 busy, 0 idle", repr(instance.pool))
 
 
 class RequestIdTests(SynchronousTestCase):

@@ -21,8 +21,9 @@ from tracseq_gateway.http.request_head import METHODS
 from tracseq_gateway.interfaces import InstanceHealth, Stage, WorkerHealth
 from tracseq_gateway.middleware.chain import Chain, Link
 from tracseq_gateway.middleware.limits import body_limit, concurrency_limit, last_hop, loop_guard
+from tracseq_gateway.net.connect import connect_tcp
 from tracseq_gateway.net.deadlines import Deadlines
-from tracseq_gateway.net.transport import EagerConnector, EagerPort
+from tracseq_gateway.net.transport import EagerPort
 from tracseq_gateway.routing.resource import GatewayResource
 from tracseq_gateway.routing.table import Route, RouteTable
 from tracseq_gateway.server.site import GatewaySite
@@ -72,7 +73,7 @@ class Gateway:
         return Route(prefix, rewrite, Chain(links, proxy))
 
     def _connect_tcp(self, host: str, port: int, factory: ClientFactory, timeout: float | None) -> None:
-        EagerConnector(host, port, factory, timeout, None, self._reactor).connect()  # type: ignore[arg-type]
+        connect_tcp(host, port, factory, timeout, self._reactor)
 
     def listen(self, listening: socket.socket) -> None:
         """Serve a listening socket; the caller gives it away."""

@@ -132,10 +132,3 @@ class EagerPort(tcp.Port):
             self.doRead()
             if self.sessionno == before:
                 return
-
-
-class EagerConnector(tcp.Connector):
-    """Opens connections that write eagerly."""
-
-    def _makeTransport(self) -> EagerClient:
-        return EagerClient(self.host, self.port, self.bindAddress, self, self.reactor)
