@@ -35,8 +35,9 @@ docs: $(VENV)/.installed-docs ## build the documentation into docs/_build/html; 
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --fresh-env docs docs/_build/html
 
 bench: $(VENV)/.installed-bench ## measure the gateway beside nginx, Caddy and treq: a table and a plot
-	@for tool in nginx wrk; do PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || { \
-		echo "make bench needs $$tool: apt-get install nginx-light wrk" >&2; exit 1; }; done
+	@for tool in nginx wrk redis-server; do PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || { \
+		echo "make bench needs $$tool: apt-get install nginx-light libnginx-mod-http-lua lua-nginx-redis redis-server wrk" >&2; \
+		exit 1; }; done
 	@$(BIN)/python -m benchmarks all
 
 clean: ## remove what these commands made; the sandbox's data stays

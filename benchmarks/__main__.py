@@ -1,6 +1,7 @@
-"""``python -m benchmarks [cpu] [latency] [idle] [transfer] [growth] [--quick]``; without a part, all of them.
+"""``python -m benchmarks [cpu] [latency] [idle] [transfer] [growth] [duties] [tokens] [memory]
+[--quick]``; without a part, all of them.
 
-The full form takes about twenty minutes, in which the machine should have nothing else to do; each part can be run for
+The full form takes about forty minutes, in which the machine should have nothing else to do; each part can be run for
 itself, and the report is made from the latest run of each.
 """
 
@@ -23,16 +24,19 @@ from benchmarks import (
     record,
     report,
     scenario_cpu,
+    scenario_duties,
     scenario_growth,
     scenario_idle,
     scenario_latency,
+    scenario_memory,
+    scenario_tokens,
     scenario_transfer,
 )
-from benchmarks.contestants import CONTESTANTS
+from benchmarks.contest import CONTESTANTS
 from benchmarks.errors import BenchmarkError
 from benchmarks.processes import Cores, pinned
 from benchmarks.samples import Results, Run
-from benchmarks.settings import PROXIES, QUICK, Settings
+from benchmarks.settings import DUTY_PROXIES, PROXIES, QUICK, Settings
 
 
 def _cpu(results: Results, settings: Settings, cores: Cores) -> Results:
@@ -56,13 +60,35 @@ def _growth(results: Results, settings: Settings, cores: Cores) -> Results:
     return evolve(results, growth=tuple(scenario_growth.measure(settings, cores, say)))
 
 
+def _duties(results: Results, settings: Settings, cores: Cores) -> Results:
+    return evolve(results, duties=tuple(scenario_duties.measure(settings, cores, say)))
+
+
+def _tokens(results: Results, settings: Settings, cores: Cores) -> Results:
+    tokens = scenario_tokens.measure(settings, cores, say)
+    refusals = scenario_tokens.measure_refusals(settings, cores, say)
+    return evolve(results, tokens=tuple(tokens), refusals=tuple(refusals))
+
+
+def _memory(results: Results, settings: Settings, cores: Cores) -> Results:
+    keys = scenario_memory.measure_keys(settings, cores, say)
+    verdicts = scenario_memory.measure_verdicts(settings, cores, say)
+    return evolve(results, keys=tuple(keys), verdicts=tuple(verdicts))
+
+
 PARTS: dict[str, Callable[[Results, Settings, Cores], Results]] = {
     "cpu": _cpu,
     "latency": _latency,
     "idle": _idle,
     "transfer": _transfer,
     "growth": _growth,
+    "duties": _duties,
+    "tokens": _tokens,
+    "memory": _memory,
 }
+
+KNOWN = dict.fromkeys(("cpu", "latency", "idle", "growth"), PROXIES) | {"duties": DUTY_PROXIES}
+"""The contestants of the parts that have several."""
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -71,23 +97,33 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, "all", "report"], metavar="PART", default="all")
     parser.add_argument("--quick", action="store_true", help="short form: shows that it works; figures mean little")
     parser.add_argument("--rounds", type=int, help="rounds of every part")
-    parser.add_argument("--contestants", default=",".join(PROXIES), help="of %(default)s", metavar="A,B")
+    parser.add_argument("--contestants", default=",".join(CONTESTANTS), help="of %(default)s", metavar="A,B")
     parser.add_argument("--output", type=Path, default=record.RESULTS, help="directory of the results", metavar="DIR")
     chosen = parser.parse_args(arguments)
     chosen.contestants = tuple(chosen.contestants.split(","))
     for name in chosen.contestants:
         if name not in CONTESTANTS:
             parser.error(f"{name!r} is not a contestant: {', '.join(CONTESTANTS)}")
+    chosen.parts = list(PARTS) if "all" in chosen.parts else [part for part in chosen.parts if part != "report"]
+    for part in chosen.parts:
+        known = KNOWN.get(part, CONTESTANTS)
+        if not set(known) & set(chosen.contestants):
+            parser.error(f"the part {part} knows only {', '.join(known)}")
     return chosen
 
 
 def settings_of(chosen: argparse.Namespace) -> Settings:
     """The settings that the command line asks for."""
-    settings = evolve(QUICK if chosen.quick else Settings(), contestants=chosen.contestants)
+    settings = evolve(
+        QUICK if chosen.quick else Settings(),
+        contestants=tuple(name for name in chosen.contestants if name in PROXIES),
+        duty_contestants=tuple(name for name in chosen.contestants if name in DUTY_PROXIES),
+    )
     if chosen.rounds is None:
         return settings
     n = chosen.rounds
-    return evolve(settings, rounds=n, idle_rounds=n, transfer_rounds=n, growth_rounds=n)
+    settings = evolve(settings, rounds=n, idle_rounds=n, transfer_rounds=n, growth_rounds=n)
+    return evolve(settings, duty_rounds=n, token_rounds=n, memory_rounds=n)
 
 
 def say(text: str) -> None:
@@ -124,9 +160,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run; returns the exit code."""
     chosen = options(arguments)
     signal.signal(signal.SIGTERM, _terminated)
-    parts = list(PARTS) if "all" in chosen.parts else [part for part in chosen.parts if part != "report"]
     try:
-        measure(parts, settings_of(chosen), chosen.quick, chosen.output)
+        measure(chosen.parts, settings_of(chosen), chosen.quick, chosen.output)
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1

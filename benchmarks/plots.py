@@ -8,16 +8,37 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.report import LABELS, growth_points
+from benchmarks.duties import DUTIES
+from benchmarks.report import growth_points
+from benchmarks.report_duties import duty_shares
 from benchmarks.samples import Results, Spread, grouped
-from benchmarks.targets import CADDY_RATIO, IDLE_BYTES, NGINX_RATIO, TRANSFER_BYTES
+from benchmarks.settings import CLIENTS
+from benchmarks.tables import LABELS
+from benchmarks.targets import (
+    CADDY_RATIO,
+    DUTIES_CADDY_RATIO,
+    DUTIES_NGINX_RATIO,
+    IDLE_BYTES,
+    NGINX_RATIO,
+    REFUSED_RATIO,
+    TRANSFER_BYTES,
+)
 
 COLOURS = {
     "direct": "#8c8c8c",
     "nginx": "#2a7f62",
     "caddy": "#3d6fb4",
     "treq": "#b07c2c",
+    "nginx_lua": "#6a4c93",
     "gateway": "#c0392b",
+}
+SHARES = {
+    "none": "#c0392b",
+    "auth": "#3d6fb4",
+    "limits": "#6a4c93",
+    "metrics": "#b07c2c",
+    "log": "#2a7f62",
+    "headers": "#8c8c8c",
 }
 
 
@@ -35,7 +56,8 @@ def _bars(axes: Any, values: dict[str, Spread], form: str) -> None:
     """One horizontal bar for each contestant: its median, and whiskers to the smallest and the largest value."""
     for place, (name, spread) in enumerate(reversed(values.items())):
         reach = [[spread.median - spread.low], [spread.high - spread.median]]
-        axes.barh(place, spread.median, color=COLOURS[name], height=0.6, xerr=reach, ecolor="#333333", capsize=3)
+        colour = COLOURS.get(name, COLOURS["gateway"])
+        axes.barh(place, spread.median, color=colour, height=0.6, xerr=reach, ecolor="#333333", capsize=3)
         axes.annotate(
             f"{spread.median:{form}}",
             (spread.high, place),
@@ -43,7 +65,7 @@ def _bars(axes: Any, values: dict[str, Spread], form: str) -> None:
             textcoords="offset points",
             va="center",
         )
-    axes.set_yticks(range(len(values)), [LABELS[name] for name in reversed(values)])
+    axes.set_yticks(range(len(values)), [LABELS.get(name, name) for name in reversed(values)])
     axes.set_xlim(0, max(spread.high for spread in values.values()) * 1.12)
 
 
@@ -139,6 +161,58 @@ def growth(results: Results, over: str) -> Figure:
     return figure
 
 
+def duties(results: Results) -> Figure:
+    """CPU for one request with all duties, beside two that only pass on, with lines where the targets lie."""
+    full = [s for s in results.duties if s.clients == CLIENTS and (s.contestant != "gateway" or s.duties == DUTIES)]
+    values = {
+        name: Spread.of(sample.microseconds for sample in samples)
+        for name, samples in grouped(full, lambda sample: sample.contestant).items()
+    }
+    title = "CPU for one request with all duties (nginx and Caddy: with none)"
+    figure, axes = _figure(title, "microseconds", "", 3.4)
+    _bars(axes, values, ".0f")
+    for other, factor, style in (("nginx_lua", DUTIES_NGINX_RATIO, "--"), ("caddy", DUTIES_CADDY_RATIO, ":")):
+        if other in values:
+            label = f"{factor} x {LABELS[other]}"
+            axes.axvline(values[other].median * factor, color=COLOURS[other], linestyle=style, label=label)
+    axes.legend(title="gateway's targets", frameon=False, loc="lower right")
+    return figure
+
+
+def shares(results: Results) -> Figure:
+    """What each duty alone adds, one after the other, above what all cost together."""
+    figure, axes = _figure("The gateway's CPU for one request, by duty", "microseconds", "", 3.0)
+    left = 0.0
+    for label, share in duty_shares(results).items():
+        width = max(share.median, 0.0)
+        shown = "passing on" if label == "none" else label
+        axes.barh(1, width, left=left, color=SHARES[label], height=0.6, label=f"{shown} {share.median:.1f}")
+        left += width
+    together = [s for s in results.duties if (s.contestant, s.duties, s.clients) == ("gateway", DUTIES, CLIENTS)]
+    spread = Spread.of(sample.microseconds for sample in together)
+    axes.barh(0, spread.median, color=COLOURS["gateway"], height=0.6)
+    axes.annotate(f"{spread.median:.1f}", (spread.median, 0), xytext=(6, 0), textcoords="offset points", va="center")
+    axes.set_yticks([0, 1], ["all together", "each alone"])
+    figure.legend(frameon=False, loc="outside lower center", ncols=3)
+    return figure
+
+
+def refusals(results: Results) -> Figure:
+    """CPU for a served and for a refused request of one client."""
+    groups = grouped(results.refusals, lambda sample: "refused" if sample.refused else "served")
+    values = {label: Spread.of(sample.microseconds for sample in samples) for label, samples in groups.items()}
+    figure, axes = _figure("CPU for one client's requests, all duties on", "microseconds", "", 2.6)
+    _bars(axes, values, ".0f")
+    axes.axvline(
+        values["served"].median * REFUSED_RATIO,
+        color="#333333",
+        linestyle="--",
+        label=f"target: {REFUSED_RATIO} x served",
+    )
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
 PICTURES: dict[str, dict[str, Callable[[Results], Figure]]] = {
     "cpu": {"cpu.png": cpu},
     "latency": {"latency.png": latency},
@@ -148,7 +222,15 @@ PICTURES: dict[str, dict[str, Callable[[Results], Figure]]] = {
         "growth_clients.png": lambda results: growth(results, "clients"),
         "growth_routes.png": lambda results: growth(results, "routes"),
     },
+    "duties": {"duties.png": duties, "duties_shares.png": shares},
+    "tokens": {"refusals.png": refusals},
+    "memory": {},
 }
+NEEDED: dict[str, Callable[[Results], object]] = {
+    "growth_routes.png": lambda results: growth_points(results, "routes"),
+    "duties_shares.png": duty_shares,
+}
+"""What a picture shows that only the gateway has: there is none if it was not among the contestants."""
 
 
 def draw(results: Results, directory: Path) -> dict[str, list[str]]:
@@ -156,8 +238,8 @@ def draw(results: Results, directory: Path) -> dict[str, list[str]]:
     drawn: dict[str, list[str]] = {}
     for part in results.runs:
         for name, picture in PICTURES[part].items():
-            if name == "growth_routes.png" and not growth_points(results, "routes"):
-                continue  # only the gateway is measured by routes, and it was not among the contestants
+            if name in NEEDED and not NEEDED[name](results):
+                continue
             picture(results).savefig(directory / name, dpi=120)
             drawn.setdefault(part, []).append(name)
     return drawn

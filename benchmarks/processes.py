@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
+import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -48,6 +50,15 @@ class Launch:
     environment: dict[str, str] = field(factory=dict)
 
 
+def program(name: str, remedy: str) -> str:
+    """The path of an installed program, looked for beside the interpreter first; else a BenchmarkError."""
+    places = [sysconfig.get_path("scripts"), os.environ.get("PATH", ""), "/usr/sbin"]
+    found = shutil.which(name, path=os.pathsep.join(places))
+    if found is None:
+        raise BenchmarkError(f"{name} is not installed: {remedy}")
+    return found
+
+
 def raise_descriptor_limit() -> int:
     """Let this process and its children open as many files as the hard limit allows; return that number."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -75,8 +86,22 @@ def pinned(core: int) -> Iterator[None]:
 
 
 @contextmanager
-def serving(launch: Launch, core: int, port: int, path: str, scratch: Path) -> Iterator[int]:
+def serving(launch: Launch, core: int, port: int, path: str, scratch: Path, token: str | None = None) -> Iterator[int]:
     """Run a server on ``core``, from its first 200 for ``path`` on ``port``; gives its process id.
+
+    ``token`` stands for the browser's own.
+    """
+
+    def probe() -> None:
+        ask(port, path, token=token, timeout=1.0)
+
+    with started(launch, core, scratch, probe, f"127.0.0.1:{port}{path}") as pid:
+        yield pid
+
+
+@contextmanager
+def started(launch: Launch, core: int, scratch: Path, probe: Callable[[], object], where: str) -> Iterator[int]:
+    """Run a server on ``core``, from when ``probe`` first returns instead of raising; gives its process id.
 
     Its output goes to a file in ``scratch``, and the end of that into the :exc:`BenchmarkError` if it does not start.
     """
@@ -93,13 +118,15 @@ def serving(launch: Launch, core: int, port: int, path: str, scratch: Path) -> I
             start_new_session=True,
         )
     try:
-        _wait_until_it_answers(process, launch.name, port, path, log)
+        _wait_until_it_answers(process, probe, f"{launch.name} does not answer on {where}", log)
         yield process.pid
     finally:
         _stop(process)
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], name: str, port: int, path: str, log: Path) -> None:
+def _wait_until_it_answers(
+    process: subprocess.Popen[bytes], probe: Callable[[], object], problem: str, log: Path
+) -> None:
     deadline = time.monotonic() + START_SECONDS
     reason = "nothing was tried"
     while time.monotonic() < deadline:
@@ -107,13 +134,13 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], name: str, port: in
             reason = f"it ended with code {process.returncode}"
             break
         try:
-            ask(port, path, timeout=1.0)
+            probe()
             return
         except (OSError, NotAnswered) as error:
             reason = str(error) or type(error).__name__
         time.sleep(0.05)
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-    raise BenchmarkError(f"{name} does not answer on 127.0.0.1:{port}{path}: {reason}; its output ends:\n{tail}")
+    raise BenchmarkError(f"{problem}: {reason}; its output ends:\n{tail}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

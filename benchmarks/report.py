@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from benchmarks.samples import CpuSample, GrowthSample, Results, Spread, grouped
+from benchmarks import report_duties
+from benchmarks.samples import CpuSample, GrowthSample, Results, grouped
+from benchmarks.tables import LABELS, cell, table
 from benchmarks.targets import added_p99, verdicts
 
-LABELS = {
-    "direct": "service alone",
-    "nginx": "nginx",
-    "caddy": "Caddy",
-    "treq": "twisted.web and treq",
-    "gateway": "TracSeq Gateway",
-}
 MET = {True: "yes", False: "**no**", None: "-"}
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; the first column is left-aligned, the others right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def cell(values: Iterable[float], form: str, factor: float = 1.0) -> str:
-    """The median, with the smallest and the largest value behind it where there are several."""
-    return Spread.of(values).times(factor).text(form)
 
 
 def _targets(results: Results) -> str:
@@ -183,6 +167,31 @@ SECTIONS = (
         "How cost grows",
         "Requests for each CPU-second of the workers: with more clients, and (the gateway) with more routes.",
         (lambda results: _growth(results, "clients"), lambda results: _growth(results, "routes")),
+    ),
+    (
+        "duties",
+        "CPU for one request with all duties",
+        "Each duty for each request: the verdict on the bearer token (cached), GCRA in a Redis of the contestant's "
+        "own (unix socket, on the core of the load, its CPU counted apart), metrics, a JSON access line in a file, "
+        "security headers. 64 keep-alive clients of 16 users. nginx and Caddy only pass on. nginx with Lua has "
+        "every verdict in its cache from the start. Before the load each contestant has shown that it does these "
+        "duties and no others. A duty's share is what it adds when it is the only one (limits alone know clients by "
+        "their address, and so only one); together they come to less or more, because they share work.",
+        (report_duties.costs, report_duties.shares, report_duties.calls),
+    ),
+    (
+        "tokens",
+        "New tokens and refused requests",
+        "Known: the verdict is remembered. New: every request has a token whose verdict is not. The Auth Service is a "
+        "stand-in that answers at once. The refused client is over its limit with every request.",
+        (report_duties.tokens, report_duties.refusals),
+    ),
+    (
+        "memory",
+        "Memory of limits and verdicts",
+        "Redis: growth of used_memory, each user having used one request of one service's limit. Worker: growth of its "
+        "PSS.",
+        (report_duties.state,),
     ),
 )
 

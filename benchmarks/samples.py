@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from attrs import evolve, field, frozen
 
 from benchmarks.proc import Memory
+from benchmarks.samples_duties import DutySample, KeysSample, RefusalSample, TokenSample, VerdictsSample
 
 T = TypeVar("T")
 
@@ -163,6 +164,11 @@ class Results:
     base: tuple[BaseSample, ...] = ()
     transfer: tuple[TransferSample, ...] = ()
     growth: tuple[GrowthSample, ...] = ()
+    duties: tuple[DutySample, ...] = ()
+    tokens: tuple[TokenSample, ...] = ()
+    refusals: tuple[RefusalSample, ...] = ()
+    keys: tuple[KeysSample, ...] = ()
+    verdicts: tuple[VerdictsSample, ...] = ()
 
     def of_run(self, part: str, run: Run) -> Results:
         """These results, with ``run`` as the one that ``part`` is from."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.contestants import contest
+from benchmarks.contest import contest
 from benchmarks.measure import Say, cost, turns
 from benchmarks.processes import Cores
 from benchmarks.samples import CpuSample
 from benchmarks.settings import Settings
-from benchmarks.wrk import wrk
+from benchmarks.wrk import SAME, VARIED, wrk
 
 
 def measure(settings: Settings, cores: Cores, say: Say) -> list[CpuSample]:
@@ -17,7 +17,8 @@ def measure(settings: Settings, cores: Cores, say: Say) -> list[CpuSample]:
         with contest(name, cores) as proxy:
             wrk(proxy.port, cores.load, clients=settings.clients, seconds=settings.warmup)
             for varied in (False, True):
-                spent = cost(proxy, cores.load, clients=settings.clients, seconds=settings.cpu_seconds, varied=varied)
+                shape = VARIED if varied else SAME
+                spent = cost(proxy, cores.load, clients=settings.clients, seconds=settings.cpu_seconds, shape=shape)
                 load = spent.load
                 sample = CpuSample(name, number, load.requests, load.seconds, spent.workers, spent.overseers, varied)
                 say(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from benchmarks.contestants import Running, contest
+from benchmarks.contest import Running, contest
 from benchmarks.measure import Say, cost, turns
 from benchmarks.processes import Cores, raise_descriptor_limit
 from benchmarks.samples import GrowthSample
 from benchmarks.settings import Settings
-from benchmarks.wrk import wrk
+from benchmarks.wrk import Shape, wrk
 
 
 def measure(settings: Settings, cores: Cores, say: Say) -> list[GrowthSample]:
@@ -20,8 +20,9 @@ def measure(settings: Settings, cores: Cores, say: Say) -> list[GrowthSample]:
     def take(
         proxy: Running, name: str, number: int, over: Literal["clients", "routes"], clients: int, routes: int
     ) -> None:
-        wrk(proxy.port, cores.load, clients=clients, seconds=settings.warmup, routes=routes)
-        spent = cost(proxy, cores.load, clients=clients, seconds=settings.growth_seconds, routes=routes)
+        shape = Shape(routes=routes)
+        wrk(proxy.port, cores.load, clients=clients, seconds=settings.warmup, shape=shape)
+        spent = cost(proxy, cores.load, clients=clients, seconds=settings.growth_seconds, shape=shape)
         count = clients if over == "clients" else routes
         sample = GrowthSample(name, over, count, number, spent.load.requests, spent.load.seconds, spent.workers)
         say(f"growth {number} {name}, {count} {over}: {sample.per_cpu_second:,.0f} requests per CPU-second")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from benchmarks import proc
-from benchmarks.contestants import Running, contest
+from benchmarks.contest import Running, contest
 from benchmarks.errors import BenchmarkError
 from benchmarks.http_client import ask, browser_request, connect, receive
 from benchmarks.measure import Say, turns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.contestants import contest
+from benchmarks.contest import contest
 from benchmarks.measure import Say, turns
 from benchmarks.paced import Pace, paced
 from benchmarks.processes import Cores

@@ -16,7 +16,8 @@ from typing import Literal
 from attrs import define, field
 
 from benchmarks import proc
-from benchmarks.contestants import CHECKOUT, Running, Stage, gateway, scratch_directory
+from benchmarks.contest import Running, scratch_directory
+from benchmarks.contestants import CHECKOUT, Stage, gateway
 from benchmarks.errors import BenchmarkError
 from benchmarks.http_client import PATH, answer_length, ask, connect, receive
 from benchmarks.measure import Say

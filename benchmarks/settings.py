@@ -5,6 +5,10 @@ from __future__ import annotations
 from attrs import frozen
 
 PROXIES = ("nginx", "caddy", "treq", "gateway")
+DUTY_PROXIES = ("nginx", "caddy", "nginx_lua", "gateway")
+"""Of the part ``duties``: the first two only pass on."""
+
+CLIENTS = 64
 
 
 @frozen
@@ -12,11 +16,12 @@ class Settings:
     """What a run does. The defaults are those of the published figures."""
 
     contestants: tuple[str, ...] = PROXIES
+    duty_contestants: tuple[str, ...] = DUTY_PROXIES
     rounds: int = 5
     warmup: int = 1
     """Seconds of load before each measurement; its requests are not counted."""
 
-    clients: int = 64
+    clients: int = CLIENTS
     cpu_seconds: int = 8
 
     latency_rate: float = 500.0
@@ -36,6 +41,19 @@ class Settings:
     growth_clients: tuple[int, ...] = (1, 16, 64, 256, 1024)
     growth_routes: tuple[int, ...] = (1, 10, 100, 1000)
 
+    duty_rounds: int = 5
+    duty_seconds: int = 5
+    duty_clients: tuple[int, ...] = (1, 16, 64, 256)
+
+    token_rounds: int = 3
+    token_seconds: int = 4
+    """Far less than the minute after which a client that is over its limit would be served again."""
+    tokens: int = 20_000
+
+    memory_rounds: int = 3
+    limiter_keys: int = 100_000
+    cached_tokens: int = 10_000
+
 
 QUICK = Settings(
     rounds=1,
@@ -48,5 +66,13 @@ QUICK = Settings(
     transfer_rounds=1,
     growth_seconds=1,
     growth_rounds=1,
+    duty_rounds=1,
+    duty_seconds=1,
+    token_rounds=1,
+    token_seconds=1,
+    tokens=2000,
+    memory_rounds=1,
+    limiter_keys=5000,
+    cached_tokens=2000,
 )
-"""Shows in half a minute or so that everything works; its figures mean little."""
+"""Shows in a minute or two that everything works; its figures mean little."""

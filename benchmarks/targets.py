@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import frozen
 
+from benchmarks.duties import DUTIES
 from benchmarks.samples import Results, Spread
+from benchmarks.settings import CLIENTS
 
 NGINX_RATIO = 2.6
 CADDY_RATIO = 0.5
@@ -12,6 +16,9 @@ ADDED_P99 = 0.005
 IDLE_CONNECTIONS = 10_000
 IDLE_BYTES = 20_000
 BASE_BYTES = 200_000_000
+DUTIES_NGINX_RATIO = 1.5
+DUTIES_CADDY_RATIO = 1.0
+REFUSED_RATIO = 0.5
 TRANSFER_SIZE = 1_000_000_000
 TRANSFER_BYTES = 20_000_000
 
@@ -105,6 +112,55 @@ def _transfer(results: Results, direction: str) -> Verdict:
     return Verdict(target, wanted, measured, growth.high < TRANSFER_BYTES and exact)
 
 
+def duties_ratio(results: Results, other: str) -> Spread | None:
+    """The gateway's CPU for one request with all duties over that of ``other``, which does what it can, in the
+    rounds in which both were measured."""
+    full = [s for s in results.duties if s.clients == CLIENTS and (s.contestant != "gateway" or s.duties == DUTIES)]
+    costs = {(sample.contestant, sample.round): sample.microseconds for sample in full}
+    ratios = [cost / costs[other, r] for (name, r), cost in costs.items() if name == "gateway" and (other, r) in costs]
+    return Spread.of(ratios) if ratios else None
+
+
+def refused_ratio(results: Results) -> Spread | None:
+    """CPU for a refused request over that for a served one, in the rounds in which both were measured."""
+    costs = {(sample.refused, sample.round): sample.microseconds for sample in results.refusals}
+    ratios = [cost / costs[False, r] for (refused, r), cost in costs.items() if refused and (False, r) in costs]
+    return Spread.of(ratios) if ratios else None
+
+
+def _duties(results: Results, other: str, label: str, wanted: str, met: Callable[[float], bool]) -> Verdict:
+    target = f"CPU per request with all duties, times {label}"
+    ratio = duties_ratio(results, other)
+    if ratio is None:
+        return _unmeasured(target, wanted)
+    return Verdict(target, wanted, ratio.text(".2f"), met(ratio.median))
+
+
+def _refused(results: Results) -> Verdict:
+    target, wanted = "CPU for a refused request, times a served one's", f"at most {REFUSED_RATIO}"
+    ratio = refused_ratio(results)
+    if ratio is None:
+        return _unmeasured(target, wanted)
+    return Verdict(target, wanted, ratio.text(".2f"), ratio.median <= REFUSED_RATIO)
+
+
+def _refused_calls(results: Results) -> Verdict:
+    target, wanted = "Redis calls for refused requests, after the first", "none"
+    samples = [sample for sample in results.refusals if sample.refused]
+    if not samples:
+        return _unmeasured(target, wanted)
+    calls, requests = sum(sample.calls for sample in samples), sum(sample.requests for sample in samples)
+    return Verdict(target, wanted, f"{calls} for {requests:,}", calls == 0)
+
+
+def _expiring(results: Results) -> Verdict:
+    target, wanted = "Limiter keys in Redis that expire", "all"
+    if not results.keys:
+        return _unmeasured(target, wanted)
+    keys, expiring = sum(sample.keys for sample in results.keys), sum(sample.expiring for sample in results.keys)
+    return Verdict(target, wanted, f"{expiring:,} of {keys:,}", expiring == keys)
+
+
 def verdicts(results: Results) -> list[Verdict]:
     """All targets. CPU and latency are judged by their medians, memory by the worst round."""
     return [
@@ -117,4 +173,21 @@ def verdicts(results: Results) -> list[Verdict]:
         _base(results),
         _transfer(results, "upload"),
         _transfer(results, "download"),
+        _duties(
+            results,
+            "nginx_lua",
+            "nginx's with Lua and Redis",
+            f"at most {DUTIES_NGINX_RATIO}",
+            lambda ratio: ratio <= DUTIES_NGINX_RATIO,
+        ),
+        _duties(
+            results,
+            "caddy",
+            "bare Caddy's",
+            f"below {DUTIES_CADDY_RATIO}",
+            lambda ratio: ratio < DUTIES_CADDY_RATIO,
+        ),
+        _refused(results),
+        _refused_calls(results),
+        _expiring(results),
     ]

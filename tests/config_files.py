@@ -16,6 +16,9 @@ FULL = str(CONTRACT / "full.toml")
 
 NOTHING: Mapping[str, str] = {}
 
+SECRET: Mapping[str, str] = {"AUTHENTICATION__JWT_SECRET_KEY": "a secret of the tests, 32 bytes long"}
+"""An environment with what the full file needs."""
+
 SERVICE = '[services.samples]\nprefix = "/samples"\ninstances = ["http://127.0.0.1:8081"]\n'
 """Three lines that are a whole configuration; what a test is about follows from line 4."""
 
@@ -42,6 +45,10 @@ class ConfigTestCase(SynchronousTestCase):
         loaded = self.loaded(text, environ, overrides)
         assert loaded.config is not None, "\n".join(map(str, loaded.problems))
         return loaded.config
+
+    def assertSaid(self, text: str, *problems: str) -> None:
+        """Assert the problems of a file that is three good lines and then, from line 4, this text."""
+        self.assertEqual(self.said(SERVICE + text), list(problems))
 
     def said(self, text: str, environ: Mapping[str, str] = NOTHING) -> list[str]:
         """Return the problems of a file as they are printed, without the file's name and the first colon."""

@@ -21,6 +21,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from tracseq_gateway.config.model import Client, Config, Gateway, Instance, Service
+from tracseq_gateway.config.policies import Redis
 from tracseq_gateway.service import Gateway as WorkerGateway
 
 
@@ -264,6 +265,10 @@ class MemoryService:
                 connection.settle()
 
 
+EPOCH = 1_780_000_000.0
+"""Seconds from 1970 to when the fake clocks say 0."""
+
+
 class MemoryGateway:
     """A worker's gateway on a fake clock, with one service that owns ``/`` and keeps paths as they are."""
 
@@ -274,8 +279,11 @@ class MemoryGateway:
         gateway: Gateway | None = None,
         services: dict[str, Service] | None = None,
         answer: bytes | None = OK,
+        tables: dict[str, Any] | None = None,
+        environ: dict[str, str] | None = None,
         **service_settings: Any,
     ) -> None:
+        """``tables`` are further tables of the configuration, by name; ``environ`` holds secrets."""
         self.clock = Clock()
         self.clock.advance(1000.0)
         if services is None:
@@ -288,10 +296,21 @@ class MemoryGateway:
             services = {"all": Service("all", **settings)}
         self.service = MemoryService(answer)
         self.worker = WorkerGateway(
-            Config(gateway=gateway or Gateway(), client=client or Client(), services=services),
+            Config(
+                gateway=gateway or Gateway(),
+                client=client or Client(),
+                services=services,
+                **{"redis": Redis("unix:///nowhere/redis.sock"), **(tables or {})},
+            ),
             self.clock,
             connect=self.service.connect,
+            environ=environ or {},
+            now=self.now,
         )
+
+    def now(self) -> float:
+        """The time of day: the fake clock's seconds, in 2026."""
+        return EPOCH + self.clock.seconds()
 
     def client(self, peer: str = "192.0.2.7") -> MemoryClient:
         """A new connection of a client."""

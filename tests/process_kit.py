@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, ProcessProtocol
@@ -160,6 +160,9 @@ class StandIn:
         self._reactor = reactor
         self._port: IListeningPort | None = None
         self._drained: Deferred[int] | None = None
+
+    def start(self) -> Deferred[None]:
+        return succeed(None)
 
     def listen(self, sock: socket.socket) -> None:
         factory = Factory.forProtocol(lambda: Words(self))

@@ -9,10 +9,16 @@ from tests.config_files import ConfigTestCase
 from tracseq_gateway.config import Loaded, dumps, load, loads
 from tracseq_gateway.config.environment import OTHERS, VARIABLES
 
-TABLES = ["gateway", "client", "defaults", "services", "services.a", "services.rag", "auth", "auth.jwt", "redis", "x"]
+TABLES = [
+    "gateway", "client", "defaults", "services", "services.a", "services.rag", "services.rag.paths./a", "auth",
+    "auth.jwt", "auth.api_keys.a", "rate_limit", "rate_limit.limits.a", "rate_limit.failed_logins", "cors", "security",
+    "metrics", "redis", "x",
+]  # fmt: skip
 KEYS = [
     "port", "workers", "trusted_proxies", "host", "prefix", "instances", "timeouts", "timeouts.response", "health",
     "max_body", "balance", "roles", "public", "rate_limit", "url", "service_key", "jwt", "name", "head", "instances.0",
+    "algorithms", "keys", "jwks_url", "secret_env", "hash", "owner", "services", "methods", "paths", "limits",
+    "expires", "api_keys", "allow_origins", "allow_credentials", "allow", "content_types", "enabled", "service", "path",
 ]  # fmt: skip
 TEXTS = st.one_of(
     st.text(max_size=12),

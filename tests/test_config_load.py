@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from tests.config_files import FULL, MINIMAL, SERVICE, ConfigTestCase
 from tracseq_gateway.config import (
     AccessLog,
-    Auth,
+    Authentication,
     Breaker,
     Config,
     Cors,
@@ -30,8 +30,13 @@ from tracseq_gateway.config import (
 
 class ContractTests(ConfigTestCase):
     def test_minimal(self) -> None:
-        """The least file is one service, and everything else has its default."""
-        samples = Service(name="samples", prefix="/samples", instances=(Instance("http://127.0.0.1:8081"),))
+        """The least file is one service with the platform's rate, and everything else has its default."""
+        samples = Service(
+            name="samples",
+            prefix="/samples",
+            instances=(Instance("http://127.0.0.1:8081"),),
+            rate_limit=RateLimit(200, 400),
+        )
         self.assertEqual(load(MINIMAL, {}, {}), Loaded(Config(services={"samples": samples}), ()))
 
     def test_full_services(self) -> None:
@@ -88,12 +93,36 @@ class ContractTests(ConfigTestCase):
             ),
         )
         self.assertEqual(config.redis, Redis("embedded", "tracseq:ratelimit"))
-        jwt = Jwt(("HS256",), "AUTHENTICATION__JWT_SECRET_KEY", "tracseq-auth", "tracseq")
-        self.assertEqual(config.auth, Auth(True, "auth", "service_gateway", jwt, Seconds(300.0), "X-API-Key"))
-        self.assertEqual(config.rate_limit, RateLimiting(True, RateLimit(100, 200), "local"))
-        origins = ("http://localhost:3000", "https://*.tracseq.com")
-        self.assertEqual(config.cors, Cors(True, origins, True, Seconds(86400.0)))
-        self.assertEqual(config.security, Security(True, (), ()))
+        self.assertEqual(
+            config.auth,
+            Authentication(
+                enabled=True,
+                service="auth",
+                service_key="service_gateway",
+                jwt=Jwt(
+                    algorithms=("HS256",),
+                    secret_env="AUTHENTICATION__JWT_SECRET_KEY",
+                    issuer="tracseq-auth",
+                    audience="tracseq",
+                ),
+                cache_seconds=Seconds(300.0),
+                api_key_header="X-API-Key",
+            ),
+        )
+        self.assertEqual(
+            config.rate_limit,
+            RateLimiting(enabled=True, default=RateLimit(100, 200), when_redis_is_down="local"),
+        )
+        self.assertEqual(
+            config.cors,
+            Cors(
+                enabled=True,
+                allow_origins=("http://localhost:3000", "https://*.tracseq.com"),
+                allow_credentials=True,
+                max_age=Seconds(86400.0),
+            ),
+        )
+        self.assertEqual(config.security, Security(headers=True, allow=(), deny=()))
         self.assertEqual(config.access_log, AccessLog("stdout", "json"))
         self.assertEqual(config.metrics, Metrics(True, "/metrics"))
 
@@ -147,6 +176,40 @@ class DefaultsTests(ConfigTestCase):
         self.assertEqual(storage.timeouts, Timeouts(connect=Seconds(1.0), response=Seconds(2.0)))
         self.assertEqual(storage.balance, "round_robin")
 
+    def test_rates_of_the_platform(self) -> None:
+        """Without a file, each service has the platform's rate, and the public paths of the Auth Service are public."""
+        services = self.config("").services
+        self.assertEqual(
+            {name: service.rate_limit for name, service in services.items()},
+            {
+                "auth": RateLimit(50, 100),
+                "samples": RateLimit(200, 400),
+                "storage": RateLimit(150, 300),
+                "templates": RateLimit(100, 200),
+                "sequencing": RateLimit(300, 600),
+                "notifications": RateLimit(100, 200),
+                "rag": RateLimit(80, 160),
+            },
+        )
+        self.assertEqual(
+            {name: service.public for name, service in services.items() if service.public},
+            {"auth": ("/login", "/register", "/refresh", "/forgot-password", "/reset-password", "/verify-email")},
+        )
+
+    def test_policies_by_name(self) -> None:
+        """They hold for services of these names in a file; a service's own value wins, then that of the defaults."""
+        auth = '[services.auth]\nprefix = "/a"\ninstances = ["http://h"]\n'
+        self.assertIn("/login", self.config(auth).services["auth"].public)
+        self.assertEqual(self.config(f"{auth}rate_limit.burst = 7").services["auth"].rate_limit, RateLimit(100, 7))
+        self.assertEqual(self.config(f"{auth}public = []").services["auth"].public, ())
+        shared = self.config(f'[defaults]\nrate_limit.burst = 7\npublic = ["/x"]\n{auth}').services["auth"]
+        self.assertEqual((shared.rate_limit, shared.public), (RateLimit(100, 7), ("/x",)))
+
+    def test_no_policies_of_other_names(self) -> None:
+        """A service of another name has no rate of its own, and nothing of it is public."""
+        lims = self.config('[services.lims]\nprefix = "/auth"\ninstances = ["http://h"]').services["lims"]
+        self.assertEqual((lims.rate_limit, lims.public), (None, ()))
+
     def test_trailing_slashes(self) -> None:
         """Prefixes and rewrites are in normal form, whichever way they were written."""
         service = self.config('[services.a]\nprefix = "/a/"\nrewrite = "/v1/"\ninstances = ["http://h"]\n').services[
@@ -165,6 +228,32 @@ class PrecedenceTests(ConfigTestCase):
     def test_options_not_given(self) -> None:
         """An option that is None leaves the value as it is."""
         self.assertEqual(self.config("[gateway]\nport = 1", {}, {"gateway.port": None}).gateway.port, 1)
+
+    def test_defaults_of_the_caller(self) -> None:
+        """A caller's default applies where neither file nor environment nor options say anything."""
+        defaults: dict[str, object] = {
+            "gateway.port": 1,
+            "gateway.host": "127.0.0.1",
+            "gateway.workers": 1,
+            "gateway.via": "v",
+            "auth.service_key": "k",
+        }
+        loaded = load(self.written("[gateway]\nport = 2"), {"HOST": "::1"}, {"gateway.workers": 3}, defaults)
+        assert loaded.config is not None
+        self.assertEqual(loaded.config.gateway, Gateway(host="::1", port=2, workers=3, via="v"))
+        self.assertEqual(loaded.config.auth.service_key, "k")
+
+    def test_wrong_defaults_of_the_caller(self) -> None:
+        """A wrong one is reported under its key; what is no table in the file stays, and is reported as such."""
+        file = self.written(f"{SERVICE}[gateway]\nvia = 'v'\n[metrics]\npath = 5")
+        defaults: dict[str, object] = {"gateway.port": 0, "metrics.path.x": 1}
+        self.assertEqual(
+            [str(problem) for problem in load(file, {}, {}, defaults).problems],
+            [
+                f"{file}:7: metrics.path: 5 is an integer, a string would be right",
+                "defaults:0: gateway.port: 0 is out of range, an integer from 1 to 65535 would be right",
+            ],
+        )
 
     def test_wrong_options(self) -> None:
         """A wrong option is a problem that names the option, and so is one that does not exist."""

@@ -50,8 +50,32 @@ class ManualTests(SynchronousTestCase):
             "| `response` | a number of seconds of at least 0 | `30` |",
             "## `[services.NAME.timeouts]`",
             "## `[[services.NAME.instances]]`",
+            "| `rate_limit` | a table, see below: `services.NAME.rate_limit` |  | Rate for each client.",
         ):
             self.assertIn(row, text)
+
+    def test_tables_by_name(self) -> None:
+        """Tables that the operator names have a section each, and one that comes again refers to where it is shown."""
+        text = render()
+        for line in (
+            '## `[services.NAME.paths."PATH"]`\n',
+            "## `[auth.api_keys.NAME]`\n",
+            "## `[[auth.jwt.keys]]`\n",
+            "## `[rate_limit.limits.NAME]`\n",
+            '| `paths` | tables, see below: `services.NAME.paths."PATH"` | `{}` |',
+            "| `api_keys` | tables, see below: `auth.api_keys.NAME` | `{}` |",
+            "| `keys` | an array of tables, see below: `auth.jwt.keys` | `[]` |",
+            "| `rate_limit` | a table, as `services.NAME.rate_limit` |  | Its own rate",
+            "| `per_account` | a table, as `services.NAME.rate_limit` | `{ requests_per_minute = 5, burst = 10 }` |",
+        ):
+            self.assertIn(line, text)
+        self.assertEqual(text.count("| `requests_per_minute` |"), 1)
+
+    def test_platform(self) -> None:
+        """The platform's services have a row each, with what holds by their names."""
+        text = render()
+        self.assertIn("| `samples` | 8081 | 200, 400 |  |\n", text)
+        self.assertIn("| `auth` | 8080 | 50, 100 | `/login`, `/register`,", text)
 
     def test_every_variable(self) -> None:
         """Each environment variable has a row."""

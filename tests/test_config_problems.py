@@ -8,11 +8,6 @@ from tracseq_gateway.config import Problem, load
 
 
 class SingleValueTests(ConfigTestCase):
-    """Each file is three good lines and then, from line 4, what is wrong."""
-
-    def assertSaid(self, text: str, *problems: str) -> None:
-        self.assertEqual(self.said(SERVICE + text), list(problems))
-
     def test_unknown_keys(self) -> None:
         """An unknown key or table is named with its line and the nearest known one."""
         self.assertSaid(
@@ -92,7 +87,7 @@ class SingleValueTests(ConfigTestCase):
         """A wrong value of a secret key is not repeated."""
         said = "\n".join(self.said(f'{SERVICE}[auth]\nservice_key = 12345\n[redis]\nurl = "http://:hunter2@h"'))
         self.assertIn("auth.service_key: is not what it takes, a string would be right", said)
-        self.assertIn("redis.url: is not the address of a Redis", said)
+        self.assertIn("redis.url: has none of the schemes of a Redis", said)
         self.assertNotIn("12345", said)
         self.assertNotIn("hunter2", said)
 

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tracseq_gateway.config.model import Seconds, Size
+from tracseq_gateway.config.keys import Seconds, Size
 from tracseq_gateway.config.problem import Wrong, dotted, show
 from tracseq_gateway.config.texts import listen_address, path, request_target, rewrite
 from tracseq_gateway.config.url import Authority, is_host, parse_url

@@ -78,7 +78,7 @@ class ProblemTests(SynchronousTestCase):
             self.assertEqual(fields[b"content-type"], b"application/problem+json")
             self.assertEqual(fields[b"cache-control"], b"no-store")
             expected = {
-                "type": f"urn:tracseq:problem:{kind.slug}",
+                "type": kind.registered or f"urn:tracseq:problem:{kind.slug}",
                 "title": kind.title,
                 "status": kind.status,
                 "request_id": "id-1",

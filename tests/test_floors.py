@@ -23,10 +23,12 @@ ROOT = Path(__file__).parent.parent
 GROUND: dict[str, set[str]] = {
     "errors": set(),
     "http": {"errors"},
-    "interfaces": {"errors", "http"},
-    "metrics": {"errors", "interfaces"},
     "config": set(),
+    "interfaces": {"errors", "http", "config"},
+    "metrics": {"errors", "interfaces", "config"},
+    "access_log": {"errors", "http", "interfaces", "config"},
     "net": set(),
+    "redis": {"config", "net"},
     "sandbox": {"config", "http"},
 }
 # Rooms are strangers to each other. They do not know the sandbox either: production is installed without it.
@@ -44,7 +46,7 @@ ROOMS: dict[str, set[str]] = {
 ROOF: dict[str, set[str]] = {
     "service": {*GROUND, *ROOMS},
     "process": {*GROUND, *ROOMS, "service"},
-    "cli": {"config", "process"},
+    "cli": {"config", "interfaces", "redis", "identity", "process"},
     "tap": {*GROUND, *ROOMS, "service", "process"},
 }
 FLOORS: dict[str, dict[str, set[str]]] = {"ground": GROUND, "rooms": ROOMS, "roof": ROOF}

@@ -117,6 +117,7 @@ class PackagingTests(SynchronousTestCase):
         with zipfile.ZipFile(self.wheel) as archive:
             names = archive.namelist()
         self.assertIn("tracseq_gateway/py.typed", names)
+        self.assertIn("tracseq_gateway/limits/gcra.lua", names)
         self.assertEqual(
             ["twisted/plugins/tracseq_gateway_plugin.py"], [name for name in names if name.startswith("twisted/")]
         )

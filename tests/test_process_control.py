@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.protocols.amp import Command
 from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
@@ -62,6 +62,9 @@ class FakeGateway:
     def __init__(self) -> None:
         self.told: list[object] = []
         self.drained: Deferred[int] = Deferred()
+
+    def start(self) -> Deferred[None]:
+        return succeed(None)
 
     def listen(self, sock: socket.socket) -> None:
         self.told.append(sock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -78,7 +78,9 @@ class SupervisorTests(TestCase):
         await announced
         await self.until(lambda: self.supervisor.workers.running == workers)
 
-    def launch(self, workers: int, drain: float, config: Config) -> Deferred[Sequence[InstanceHealth]]:
+    def launch(
+        self, workers: int, drain: float, config: Config, variables: Mapping[str, str] | None = None
+    ) -> Deferred[Sequence[InstanceHealth]]:
         """Start a supervisor; fires with its announcement."""
         config = evolve(config, gateway=evolve(config.gateway, drain_seconds=Seconds(drain)))
         listeners = openListeners("127.0.0.1", 0, workers)
@@ -91,6 +93,7 @@ class SupervisorTests(TestCase):
             probing_agent(self.reactor),
             announce=announced.callback,
             command=STAND_IN,
+            variables=variables,
         )
         self.supervisor.startService()
         self.addCleanup(self.clear)
@@ -231,6 +234,12 @@ class SupervisorTests(TestCase):
         self.assertIn("crash 2 in a row, next start in 1 s", self.deaths()[1])
         del os.environ["STAND_IN"]
         await self.until(lambda: self.supervisor.workers.running == 1)
+
+    async def test_variables(self) -> None:
+        """Variables that are for the workers are in their environment, and not in the supervisor's own."""
+        self.launch(1, 10.0, Config(), {"STAND_IN": "crash"})
+        await self.until(lambda: "cannot start" in self.log())
+        self.assertNotIn("STAND_IN", os.environ)
 
     def deaths(self) -> list[str]:
         return [line for line in self.log() if "exited with status" in line]

@@ -66,8 +66,13 @@ def large(request: GatewayRequest) -> None:
         answer_whole(request, b"x" * 200_000)
 
 
+def whole(request: GatewayRequest) -> None:
+    if not request.begun:
+        answer_whole(request)
+
+
 SERVICE: list[Callable[[GatewayRequest], None]] = [
-    answer_whole,
+    whole,
     large,
     begin,
     send,

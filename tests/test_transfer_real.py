@@ -18,7 +18,8 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from tests.kit import read_answers
-from tracseq_gateway.config.model import Config, Instance, Service, Size
+from tracseq_gateway.config.keys import Size
+from tracseq_gateway.config.model import Config, Instance, Service
 from tracseq_gateway.net.connect import EagerConnector
 from tracseq_gateway.service import Gateway
 

@@ -6,7 +6,8 @@ from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLook
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, MemoryClient, MemoryGateway, ServiceConnection
-from tracseq_gateway.config.model import Connections, Instance, Seconds
+from tracseq_gateway.config.keys import Seconds
+from tracseq_gateway.config.model import Connections, Instance
 from tracseq_gateway.interfaces import InstanceHealth
 from tracseq_gateway.upstream.balance import POLICIES
 from tracseq_gateway.upstream.proxy import IDEMPOTENT

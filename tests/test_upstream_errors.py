@@ -10,7 +10,8 @@ from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLook
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, Answer, MemoryClient, MemoryGateway
-from tracseq_gateway.config.model import Connections, Gateway, Seconds, Timeouts
+from tracseq_gateway.config.keys import Seconds
+from tracseq_gateway.config.model import Connections, Gateway, Timeouts
 from tracseq_gateway.interfaces import InstanceHealth
 from tracseq_gateway.upstream import proxy
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, MemoryClient, MemoryGateway, ServiceConnection
-from tracseq_gateway.config.model import Size
+from tracseq_gateway.config.keys import Size
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 FULL = 65536

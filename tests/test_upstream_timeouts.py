@@ -7,7 +7,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, MemoryClient, MemoryGateway, ServiceConnection
-from tracseq_gateway.config.model import Connections, Seconds, Timeouts
+from tracseq_gateway.config.keys import Seconds
+from tracseq_gateway.config.model import Connections, Timeouts
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 PARTIAL = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789"

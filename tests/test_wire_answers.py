@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, SPLITS, Answer, MemoryClient, MemoryGateway, ServiceConnection, whole
-from tracseq_gateway.config.model import Seconds, Timeouts
+from tracseq_gateway.config.keys import Seconds
+from tracseq_gateway.config.model import Timeouts
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "wire_cases" / "upstream-answers.json").read_text())
 

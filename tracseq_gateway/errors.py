@@ -10,7 +10,7 @@ import json
 from http import HTTPStatus
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 Source = Literal["client", "gateway", "upstream"]
 
@@ -38,6 +38,8 @@ class Kind:
     retry: Retry = "never"
     proxy_status: str | None = None
     """The error type of RFC 9209 section 2.3; None for what is the client's own."""
+    registered: str | None = None
+    """The problem type that somebody else has registered for it; None: it is ours, by its slug."""
 
     @property
     def reason(self) -> bytes:
@@ -58,7 +60,27 @@ HEAD_TOO_LARGE = Kind("head-too-large", 431, "Request Header Fields Too Large", 
 NOT_IMPLEMENTED = Kind("not-implemented", 501, "Not Implemented", "client")
 VERSION_NOT_SUPPORTED = Kind("version-not-supported", 505, "HTTP Version Not Supported", "client")
 
+# Who the client is, what it may do and how often.
+UNAUTHENTICATED = Kind("unauthenticated", 401, "Authentication Required", "client")
+FORBIDDEN = Kind("forbidden", 403, "Forbidden", "client")
+ADDRESS_DENIED = Kind("address-denied", 403, "Forbidden", "client")
+UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "Unsupported Media Type", "client")
+QUOTA_EXCEEDED = Kind(
+    "quota-exceeded",
+    429,
+    "Too Many Requests",
+    "client",
+    registered="https://iana.org/assignments/http-problem-types#quota-exceeded",
+)
+TOO_MANY_AT_ONCE = Kind("too-many-at-once", 429, "Too Many Requests", "client")
+
 # What the gateway itself ran into.
+LIMITER_UNAVAILABLE = Kind(
+    "limiter-unavailable", 503, "Service Unavailable", "gateway", proxy_status="destination_unavailable"
+)
+AUTH_UNAVAILABLE = Kind(
+    "auth-unavailable", 503, "Service Unavailable", "gateway", proxy_status="destination_unavailable"
+)
 INTERNAL = Kind("internal-error", 500, "Internal Server Error", "gateway", proxy_status="proxy_internal_error")
 OVERLOADED = Kind("overloaded", 503, "Gateway Overloaded", "gateway", proxy_status="connection_limit_reached")
 LOOP_DETECTED = Kind("loop-detected", 508, "Loop Detected", "gateway", proxy_status="proxy_loop_detected")
@@ -94,9 +116,15 @@ class GatewayError:
     detail: str = ""
     """One sentence for the caller; says nothing of hosts behind the gateway."""
     retry_after: int | None = None
-    """Seconds, for 503."""
+    """Seconds, for 429 and 503."""
     allow: tuple[str, ...] = ()
     """The methods that a 405 names."""
+    challenge: str = ""
+    """WWW-Authenticate, for 401."""
+    members: tuple[tuple[str, object], ...] = ()
+    """Further members of the problem document."""
+    written: list[tuple[str, object, bytes]] = field(factory=list, init=False, eq=False, repr=False)
+    """What an answer to it looks like, once it was written; kept here by who writes it, for errors that come again."""
 
 
 class RequestRefused(Exception):
@@ -120,20 +148,38 @@ def problem(error: GatewayError, request_id: bytes, via: str) -> tuple[list[tupl
 
     ``via`` is the gateway's pseudonym, the member of ``Proxy-Status`` (RFC 9209).
     """
+    return problem_fields(error, via), problem_body(problem_document(error), request_id)
+
+
+def problem_body(document: bytes, request_id: bytes) -> bytes:
+    """The body for one request: its id is made of characters that stand for themselves in JSON."""
+    return b'%b"request_id": "%b"}\n' % (document, request_id)
+
+
+def problem_document(error: GatewayError) -> bytes:
+    """The body up to its last member, which is the request's id."""
     kind = error.kind
     document: dict[str, object] = {
-        "type": f"urn:tracseq:problem:{kind.slug}",
+        "type": kind.registered or f"urn:tracseq:problem:{kind.slug}",
         "title": kind.title,
         "status": kind.status,
     }
     if error.detail:
         document["detail"] = error.detail
-    document["request_id"] = request_id.decode("ascii")
+    document.update(error.members)
+    return json.dumps(document).encode("utf-8")[:-1] + b", "
+
+
+def problem_fields(error: GatewayError, via: str) -> list[tuple[bytes, bytes]]:
+    """The fields of the response, without framing."""
+    kind = error.kind
     fields = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
     if kind.proxy_status is not None:
         fields.append((b"proxy-status", f"{via}; error={kind.proxy_status}".encode("ascii")))
     if error.retry_after is not None:
         fields.append((b"retry-after", b"%d" % error.retry_after))
+    if error.challenge:
+        fields.append((b"www-authenticate", error.challenge.encode("ascii")))
     if error.allow:
         fields.append((b"allow", ", ".join(error.allow).encode("ascii")))
-    return fields, json.dumps(document).encode("utf-8") + b"\n"
+    return fields

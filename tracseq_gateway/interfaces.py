@@ -5,10 +5,12 @@ Rooms on one floor do not import each other; they meet here.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Literal, Protocol, get_args
 
-from attrs import frozen
+from attrs import define, frozen
 
+from tracseq_gateway.config.policies import RateLimit, Role
 from tracseq_gateway.errors import GatewayError
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import RequestHead
@@ -43,6 +45,40 @@ class WorkerHealth:
     restarts: int = 0
 
 
+ROLES: tuple[Role, ...] = get_args(Role)
+"""The platform's roles, lowest first: who has one may do what the lower ones may."""
+
+
+@define(eq=False)
+class Identity:
+    """Who calls. Made once for a credential and shared by its requests, so nothing of one request is kept here."""
+
+    kind: Literal["user", "key"]
+    """By a token of the Auth Service, or by an API key."""
+    subject: str
+    """The user's id, or the owner of the API key."""
+    role: Role
+    email: str = ""
+    session: str = ""
+    """The session's id; empty for an API key."""
+    key_name: str = ""
+    """The API key's name; empty for a user."""
+    services: frozenset[str] = frozenset()
+    """The services that may be called; empty: all."""
+    methods: frozenset[bytes] = frozenset()
+    """The methods that may be used; empty: all."""
+    rate_limit: RateLimit | None = None
+    """Its own rate, instead of the service's."""
+    rank: int = 0
+    """The role's place in :data:`ROLES`; set from ``role``."""
+    client: bytes = b""
+    """Its name in limiter keys, such as ``u:6f1c...``; set from the rest."""
+
+    def __attrs_post_init__(self) -> None:
+        self.rank = ROLES.index(self.role)
+        self.client = (f"k:{self.key_name}" if self.kind == "key" else f"u:{self.subject}").encode()
+
+
 class Answerer(Protocol):
     """Who works on a request once it is dispatched; the server side tells it what the client does."""
 
@@ -73,14 +109,34 @@ class Request(Protocol):
     request_id: bytes
     client: str
     """The client's address; behind trusted proxies, the one that they vouch for."""
+    service: str
+    """The name of the service that it was routed to; empty before, and for the gateway's own pages."""
+    identity: Identity | None
+    """Who calls; None when nobody said so, or nobody asked."""
     forwarded: bytes
-    """The lines that tell a service where the request comes from, each with its CRLF."""
+    """The lines that the gateway adds to the request for a service, each with its CRLF: where it comes from, who
+    calls."""
+    answer_lines: bytes
+    """The lines that the gateway adds to the answer, whoever gives it, each with its CRLF."""
     max_body: int
     """Most bytes of body, counted while they come; beyond it the request is refused with 413. 0: no limit."""
     begun: bool
     """Whether an answer has begun."""
     finished: bool
     """Whether the request is over: answered, refused, or its client gone."""
+    status: int
+    """The status of the answer; 0 before it begins, 499 if the client left before."""
+    error: GatewayError | None
+    """Why the gateway itself answered or broke off; None for a service's answer."""
+    began: float
+    """When its head was complete, in seconds of the reactor's clock."""
+    received: int
+    """Bytes of body that have come, without their framing."""
+    sent: int
+    """Bytes of body that were sent, without their framing."""
+
+    def at_end(self, ended: Callable[[Request], None]) -> None:
+        """Have ``ended`` called with this request once it is over, however it ends; in the order of the calls."""
 
     def body_exceeds(self, limit: int) -> bool:
         """Whether the body is known to be longer than ``limit`` bytes."""
@@ -92,6 +148,13 @@ class Request(Protocol):
         """Start to receive: return what has come of the body and whether that is all; the rest goes to who attends.
 
         A client that waits for it gets its 100 (Continue) now.
+        """
+
+    def peek_body(self, most: int, ready: Callable[[bytes | None], None]) -> None:
+        """Look at the whole body before somebody takes it: ``ready`` is called with it once it has come.
+
+        With None if it is longer than ``most`` bytes; never if the client leaves or breaks off before. To be called
+        once, before :meth:`take_body`, which then returns these same bytes.
         """
 
     def pause_body(self) -> None:
@@ -114,6 +177,13 @@ class Request(Protocol):
 
     def abort(self) -> None:
         """Cut off an answer that cannot be completed, so that the client sees that it is not whole."""
+
+
+class Recorder(Protocol):
+    """Who writes down what happened."""
+
+    def request_ended(self, request: Request) -> None:
+        """A request is over. Called once for each, own pages and refusals among them; must not raise or wait."""
 
 
 class Stage(Protocol):

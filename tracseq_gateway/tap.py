@@ -1,6 +1,7 @@
 """``twistd tracseq-gateway``: its options, and the service that they make.
 
-Sockets are opened in :func:`makeService`, before twistd goes to the background and gives up its privileges.
+Sockets are opened and the run directory is locked in :func:`makeService`, before twistd goes to the background and
+gives up its privileges.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, cast
 
 from twisted.application.service import IService, MultiService
@@ -18,18 +20,42 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from tracseq_gateway import __version__
-from tracseq_gateway.config import Config, load
+from tracseq_gateway.config import Config, Loaded, load, missing_secrets
 from tracseq_gateway.interfaces import InstanceHealth
 from tracseq_gateway.process.banner import banner
 from tracseq_gateway.process.reactor import IReactor
+from tracseq_gateway.process.redis_process import RedisProcess, needs_embedded
+from tracseq_gateway.process.redis_program import EmbeddedRedisError, find_server
+from tracseq_gateway.process.run_directory import RunDirectory, RunDirectoryError, run_directory
 from tracseq_gateway.process.sandbox_process import SandboxProcess, openSockets, standIn
 from tracseq_gateway.process.signals import StopSignals
 from tracseq_gateway.process.sockets import ListenError, openListeners
 from tracseq_gateway.process.supervisor import Supervisor
+from tracseq_gateway.sandbox.secret import signing_secret
+from tracseq_gateway.service.callers import check_keys
 from tracseq_gateway.upstream.health import probing_agent
 
-SANDBOX_NEEDS: Final = ("klein", "jwt", "multipart", "jsonschema")
+SANDBOX_NEEDS: Final = ("klein", "multipart", "jsonschema")
 """Modules that come with the extra ``sandbox``."""
+
+SANDBOX_DOORS: Final[Mapping[str, object]] = MappingProxyType(
+    {
+        "rate_limit.enabled": True,
+        "cors.enabled": True,
+        "cors.allow_origins": ["http://localhost:3000", "http://127.0.0.1:3000"],
+        "security.headers": True,
+    }
+)
+"""What the sandbox shows unless the configuration says otherwise."""
+SANDBOX_IDENTITY: Final[Mapping[str, object]] = MappingProxyType(
+    {
+        "auth.enabled": True,
+        "auth.service_key": "service_gateway",
+        "auth.jwt.issuer": "tracseq-auth",
+        "auth.jwt.audience": "tracseq",
+    }
+)
+"""The same, when there is an Auth Service to log in at."""
 
 
 def _port(text: str) -> int:
@@ -81,23 +107,45 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    config = _configuration(options)
+    config, variables = _configuration(options)
     try:
-        return _assemble(cast(IReactor, reactor), config, options)
-    except ListenError as error:
+        return _assemble(cast(IReactor, reactor), config, options, variables)
+    except (ListenError, RunDirectoryError, EmbeddedRedisError) as error:
         raise SystemExit(f"tracseq-gateway: {error}") from None
 
 
-def _configuration(options: Options) -> Config:
-    overrides = {f"gateway.{name}": options[name] for name in ("host", "port", "workers")}
-    loaded = load(options["config"], os.environ, overrides)
-    if loaded.config is None:
-        raise SystemExit("\n".join(str(problem) for problem in loaded.problems))
+def _configuration(options: Options) -> tuple[Config, Mapping[str, str]]:
+    """Return the configuration, and what the workers' environment has beside ours."""
+    loaded = _load(options, os.environ)
+    variables: dict[str, str] = {}
+    if options["sandbox"]:
+        config = _accepted(loaded)
+        _allowSandbox(config)
+        variables = _sandboxSecret(config, _sandboxFolder(options))
+        loaded = _load(options, {**os.environ, **variables}, _sandboxDefaults(config))
+    config = _accepted(loaded)
+    environ = {**os.environ, **variables}
+    missing = missing_secrets(config, environ)
+    if missing:
+        raise SystemExit("\n".join(map(str, missing)))
+    try:
+        check_keys(config, environ)
+    except ValueError as error:
+        raise SystemExit(f"tracseq-gateway: {error}") from None
     log = Logger()
     for problem in loaded.problems:
         log.warn("{problem}", problem=str(problem))
-    if options["sandbox"]:
-        _allowSandbox(loaded.config)
+    return config, variables
+
+
+def _load(options: Options, environ: Mapping[str, str], defaults: Mapping[str, object] | None = None) -> Loaded:
+    overrides = {f"gateway.{name}": options[name] for name in ("host", "port", "workers")}
+    return load(options["config"], environ, overrides, defaults)
+
+
+def _accepted(loaded: Loaded) -> Config:
+    if loaded.config is None:
+        raise SystemExit("\n".join(str(problem) for problem in loaded.problems))
     return loaded.config
 
 
@@ -109,13 +157,47 @@ def _allowSandbox(config: Config) -> None:
         raise SystemExit(f"tracseq-gateway: --sandbox needs {missing[0]}: pip install 'tracseq-gateway[sandbox]'")
 
 
-def _assemble(reactor: IReactor, config: Config, options: Options) -> IService:
+def _sandboxDefaults(config: Config) -> Mapping[str, object]:
+    """What the sandbox shows of itself with the services of a configuration."""
+    service = config.auth.service
+    return {**SANDBOX_DOORS, **SANDBOX_IDENTITY} if not service or service in config.services else SANDBOX_DOORS
+
+
+def _sandboxFolder(options: Options) -> Path:
+    """Have the sandbox's data folder now, while it can still be said what is wrong with it."""
+    folder = Path(options["sandbox-data"]).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"tracseq-gateway: --sandbox-data: {folder} cannot be a folder: {error.strerror}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SystemExit(f"tracseq-gateway: --sandbox-data: {folder} cannot be written to")
+    return folder
+
+
+def _sandboxSecret(config: Config, folder: Path) -> dict[str, str]:
+    """The variable by which the workers get the secret that the sandbox signs with."""
+    try:
+        return {config.auth.jwt.secret_env: signing_secret(folder, os.environ)}
+    except OSError as error:
+        raise SystemExit(f"tracseq-gateway: --sandbox-data: {error.filename}: {error.strerror}") from None
+
+
+def _assemble(reactor: IReactor, config: Config, options: Options, variables: Mapping[str, str]) -> IService:
     gateway = config.gateway
+    program = find_server(os.environ) if needs_embedded(config) else None
     workers = len(os.sched_getaffinity(0)) if gateway.workers == "auto" else gateway.workers
     listeners = openListeners(gateway.host, gateway.port, workers)
+    try:
+        redis = None if program is None else _redis(reactor, config, options, program)
+    except RunDirectoryError:
+        for listener in listeners:
+            listener.close()
+        raise
+    agent = probing_agent(reactor)
     if not options["sandbox"]:
-        return _service(reactor, Supervisor(reactor, config, listeners, probing_agent(reactor)))
-    data = _sandboxFolder(options["sandbox-data"])
+        return _service(reactor, Supervisor(reactor, config, listeners, agent, redis=redis))
+    data = str(_sandboxFolder(options))
     sockets = openSockets()
     address = _addressOf(listeners[0])
     ports = {name: listener.getsockname()[1] for name, listener in sockets.items()}
@@ -129,23 +211,19 @@ def _assemble(reactor: IReactor, config: Config, options: Options) -> IService:
         reactor,
         standIn(config, sockets),
         listeners,
-        probing_agent(reactor),
+        agent,
+        redis=redis,
         sandbox=SandboxProcess(reactor, data, sockets),
         announce=announce,
+        variables=variables,
     )
     return _service(reactor, supervisor)
 
 
-def _sandboxFolder(given: str) -> str:
-    """Make the sandbox's data folder now, while it can still be said what is wrong with it."""
-    folder = Path(given).absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SystemExit(f"tracseq-gateway: --sandbox-data: {folder} cannot be a folder: {error.strerror}") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise SystemExit(f"tracseq-gateway: --sandbox-data: {folder} cannot be written to")
-    return str(folder)
+def _redis(reactor: IReactor, config: Config, options: Options, program: str) -> RedisProcess:
+    owner = options.parent["uid"] if options.parent is not None else None  # twistd --uid
+    directory = RunDirectory(run_directory(config, os.environ, config.gateway.port), owner)
+    return RedisProcess(reactor, directory, config.redis, program)
 
 
 def _addressOf(listener: socket.socket) -> str:

@@ -1,8 +1,19 @@
 -- What wrk sends: a browser's ten header fields (Host and those of the file), to one route or to many in turn.
 --
 --   wrk ... -s browser.lua URL -- HEADERS_FILE ROUTES same|varied
+--   wrk ... -s browser.lua URL -- HEADERS_FILE 1 users|sessions TOKENS_FILE
+--
+-- users: each of wrk's threads, and so each of its connections, has a token of its own. sessions: each request has the
+-- next token.
 --
 -- The last line of the output is the summary as JSON, read by benchmarks/wrk.py.
+
+local threads = 0
+
+function setup(thread)
+   thread:set("number", threads)
+   threads = threads + 1
+end
 
 function init(args)
    for line in io.lines(args[1]) do
@@ -12,6 +23,8 @@ function init(args)
 
    local routes = tonumber(args[2])
    if args[3] == "varied" then return vary() end
+   if args[3] == "users" then return one_user(args[4]) end
+   if args[3] == "sessions" then return sessions(args[4]) end
    if routes == 1 then return end   -- wrk formats the one request once
 
    local requests = {}
@@ -36,6 +49,29 @@ function vary()
    local turn = -1
    request = function()
       turn = (turn + 1) % 512
+      return requests[turn]
+   end
+end
+
+-- The token of this thread; wrk formats the one request once.
+function one_user(file)
+   local line = 0
+   for token in io.lines(file) do
+      if line == number then wrk.headers["Authorization"] = "Bearer " .. token end
+      line = line + 1
+   end
+   assert(number < line, "fewer tokens than threads")
+end
+
+function sessions(file)
+   local requests = {}
+   for token in io.lines(file) do
+      wrk.headers["Authorization"] = "Bearer " .. token
+      requests[#requests + 1] = wrk.format("GET")
+   end
+   local turn = 0
+   request = function()
+      turn = turn % #requests + 1
       return requests[turn]
    end
 end

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from twisted.web.resource import Resource
@@ -42,14 +43,28 @@ class Missing(Resource):
 
     isLeaf = True
 
+    @classmethod
+    def above(cls) -> Missing:
+        """Nothing here, but perhaps below."""
+        missing = cls()
+        missing.isLeaf = False
+        return missing
+
+    def getChild(self, path: bytes, request: Any) -> Resource:
+        """Nothing below either."""
+        return Missing()
+
     def render(self, request: Any) -> Any:
         """Answer 404."""
         request.refuse(GatewayError(NOT_FOUND, "the gateway has no such page"))
         return NOT_DONE_YET
 
 
-def pages(status: Status, now: Callable[[], float] = time.time) -> Resource:
-    """Build the tree: ``/``, ``/health`` with ``live``, ``ready`` and ``services`` below, ``/services``.
+def pages(
+    status: Status, now: Callable[[], float] = time.time, further: Mapping[str, Resource] = MappingProxyType({})
+) -> Resource:
+    """Build the tree: ``/``, ``/health`` with ``live``, ``ready`` and ``services`` below, ``/services``; and
+    ``further`` pages, by their path.
 
     ``/health`` and ``/health/ready`` answer 200 while the gateway takes requests and 503 while it drains;
     ``/health/live`` answers 200 as long as the process does.
@@ -65,4 +80,16 @@ def pages(status: Status, now: Callable[[], float] = time.time) -> Resource:
     health.putChild(b"services", Page(lambda: (200, status.services_health(now()))))
     root.putChild(b"health", health)
     root.putChild(b"services", Page(lambda: (200, status.services())))
+    for path, page in further.items():
+        _put(root, path, page)
     return root
+
+
+def _put(root: Resource, path: str, page: Resource) -> None:
+    """Put a page where its path says, below what is there."""
+    *above, last = path.strip("/").encode("ascii").split(b"/")
+    for segment in above:
+        if segment not in root.children:
+            root.putChild(segment, Missing.above())
+        root = root.children[segment]
+    root.putChild(last, page)

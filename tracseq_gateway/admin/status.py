@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ class Status:
             for instance in service.instances
         }
         self._workers: WorkerHealth | None = None
+        self._parts: dict[str, Callable[[], Any]] = {}
         self.draining = False
 
     def update_instances(self, instances: Iterable[InstanceHealth]) -> None:
@@ -42,6 +43,10 @@ class Status:
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take over how many workers there are."""
         self._workers = workers
+
+    def show(self, name: str, part: Callable[[], Any]) -> None:
+        """Have ``/health`` show what ``part`` returns, under ``name``."""
+        self._parts[name] = part
 
     def of_service(self, name: str) -> Sequence[InstanceHealth]:
         """The instances of one service."""
@@ -78,6 +83,8 @@ class Status:
                 "running": self._workers.running,
                 "restarts": self._workers.restarts,
             }
+        for name, part in self._parts.items():
+            document[name] = part()
         return document
 
     def services_health(self, now: float) -> Document:

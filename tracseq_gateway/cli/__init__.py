@@ -1,6 +1,6 @@
 """Roof: the ``tracseq-gateway`` command, beside twistd. One module a subcommand.
 
-Nothing here imports Twisted: a check of a file answers at once.
+No module here imports Twisted before it runs a command that talks to somebody: a check of a file answers at once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 
 from tracseq_gateway import __version__
-from tracseq_gateway.cli import check
+from tracseq_gateway.cli import check, key, revoke
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"tracseq-gateway {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    check.add_to(commands)
+    for command in (check, key, revoke):
+        command.add_to(commands)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
     return status

@@ -4,54 +4,67 @@
 are given; :func:`dumps` and :func:`loads` carry the tree to worker processes.
 """
 
+from tracseq_gateway.config.keys import Network, Seconds, Size
 from tracseq_gateway.config.load import Loaded, load
 from tracseq_gateway.config.model import (
     ACTIVE_BALANCES,
-    AccessLog,
-    Auth,
     Balance,
     Breaker,
     Client,
     Config,
     Connections,
-    Cors,
     Gateway,
     Health,
     Instance,
+    Retries,
+    Service,
+    Timeouts,
+)
+from tracseq_gateway.config.policies import (
+    AccessLog,
+    ApiKey,
+    Authentication,
+    Cors,
+    FailedLogins,
     Jwt,
+    JwtKey,
+    Limit,
     Metrics,
-    Network,
+    PathRule,
     RateLimit,
     RateLimiting,
     Redis,
-    Retries,
     Role,
-    Seconds,
     Security,
-    Service,
-    Size,
-    Timeouts,
+    TokenNeed,
+    WhenRedisIsDown,
 )
 from tracseq_gateway.config.problem import Problem
+from tracseq_gateway.config.secrets import missing_secrets
 from tracseq_gateway.config.wire import dumps, loads
 
 __all__ = [
     "ACTIVE_BALANCES",
     "AccessLog",
-    "Auth",
+    "ApiKey",
+    "Authentication",
     "Balance",
     "Breaker",
     "Client",
     "Config",
     "Connections",
     "Cors",
+    "FailedLogins",
     "Gateway",
     "Health",
     "Instance",
     "Jwt",
+    "JwtKey",
+    "Limit",
     "Loaded",
     "Metrics",
     "Network",
+    "PathRule",
     "Problem",
     "RateLimit",
     "RateLimiting",
@@ -63,7 +76,10 @@ __all__ = [
     "Service",
     "Size",
     "Timeouts",
+    "TokenNeed",
+    "WhenRedisIsDown",
     "dumps",
     "load",
     "loads",
+    "missing_secrets",
 ]

@@ -1,10 +1,10 @@
-"""The platform's seven services: where they are when nobody says so."""
+"""The platform's seven services: where they are when nobody says so, and what holds for them by their names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tracseq_gateway.config.tree import Tree
+from tracseq_gateway.config.tree import Tree, put
 
 PORTS: Mapping[str, int] = {
     "auth": 8080,
@@ -16,16 +16,33 @@ PORTS: Mapping[str, int] = {
     "rag": 8086,
 }
 
-
 LARGE_BODIES: Mapping[str, str] = {"rag": "100MiB"}
 """The platform's largest file, for the service that takes files; the others keep the model's default."""
+
+RATES: Mapping[str, Tree] = {
+    name: {"requests_per_minute": rate, "burst": 2 * rate}
+    for name, rate in {
+        "auth": 50,
+        "samples": 200,
+        "storage": 150,
+        "templates": 100,
+        "sequencing": 300,
+        "notifications": 100,
+        "rag": 80,
+    }.items()
+}
+"""The platform's rate for each client."""
+
+PUBLIC: Mapping[str, list[str]] = {
+    "auth": ["/login", "/register", "/refresh", "/forgot-password", "/reset-password", "/verify-email"]
+}
+"""Paths below the prefix that are called by those who have no token yet."""
 
 
 def builtin_service(name: str, tree: Tree) -> Tree:
     """Return the table of one of the seven, as an operator would write it; ``tree``'s own ``[defaults]`` win."""
-    defaults = tree.get("defaults", {})
     service: Tree = {"prefix": f"/{name}", "instances": [f"http://127.0.0.1:{PORTS[name]}"]}
-    if name in LARGE_BODIES and not (isinstance(defaults, dict) and "max_body" in defaults):
+    if name in LARGE_BODIES and "max_body" not in _defaults(tree):
         service["max_body"] = LARGE_BODIES[name]
     return service
 
@@ -33,3 +50,22 @@ def builtin_service(name: str, tree: Tree) -> Tree:
 def builtin_services(tree: Tree) -> Tree:
     """Return the tables of all seven, by name."""
     return {name: builtin_service(name, tree) for name in PORTS}
+
+
+def lay_under(tree: Tree) -> None:
+    """Give the services of the platform's names its rates and public paths, where the tree says nothing else.
+
+    A service's own value wins, then that of ``[defaults]``; each is taken as a whole.
+    """
+    services = tree["services"]
+    if not isinstance(services, dict):
+        return
+    for key, values in (("rate_limit", RATES), ("public", PUBLIC)):
+        for name in services.keys() & values.keys():
+            if isinstance(services[name], dict) and key not in services[name] and key not in _defaults(tree):
+                put(tree, ("services", name, key), values[name])
+
+
+def _defaults(tree: Tree) -> Tree:
+    defaults = tree.get("defaults", {})
+    return defaults if isinstance(defaults, dict) else {}

@@ -10,6 +10,7 @@ from cattrs import Converter
 
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.config.problem import KeyPath, Problem, Wrong
+from tracseq_gateway.config.references import check_references
 from tracseq_gateway.config.sources import Sources
 from tracseq_gateway.config.structure import Fault, make_converter, structure, unknown_key
 from tracseq_gateway.config.tree import Tree, merged, only_in
@@ -33,6 +34,8 @@ def compose(tree: Tree, sources: Sources) -> tuple[Config | None, list[Problem]]
     faults += found
     tables["services"], found = _services(converter, tree["services"], shared, sources)
     faults += found
+    if isinstance(tree["services"], dict):
+        faults += check_references(tables)
     if faults:
         # A wrong default is found again in each service that takes it, but it is one problem, in one place.
         return None, list(dict.fromkeys(sources.fault(path, wrong) for path, wrong in faults))

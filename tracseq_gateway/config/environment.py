@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from tracseq_gateway.config.addresses import SERVICE_VARIABLE, address_services
-from tracseq_gateway.config.planned import not_acted_on
 from tracseq_gateway.config.problem import Problem, Wrong, dotted, show
 from tracseq_gateway.config.sources import ENVIRONMENT, Sources
 from tracseq_gateway.config.tree import Tree, put
@@ -83,13 +82,15 @@ VARIABLES = (
 BALANCING = "LOAD_BALANCER__ENABLED"
 LOG_REQUESTS = "MONITORING__LOG_REQUESTS"
 JWT_SECRET = "AUTHENTICATION__JWT_SECRET_KEY"  # noqa: S105 the variable's name, not its value
+IDENTITY_KEY = "TRACSEQ_IDENTITY_KEY"
 
 OTHERS: Mapping[str, str] = {
     "SERVICES__<NAME>__HOST": "The host of that service's one instance; several instances become one.",
     "SERVICES__<NAME>__PORT": "The port of that service's one instance; several instances become one.",
     BALANCING: "`false`: only the first instance of each service is used.",
     LOG_REQUESTS: "`true`: `access_log.target` is `stdout` unless the file names another; `false`: it is `off`.",
-    JWT_SECRET: "The secret itself, which never enters the configuration; see `auth.jwt.secret_env`.",
+    JWT_SECRET: "The shared secret of the HS algorithms. It stays where it is; see `auth.jwt.secret_env`.",
+    IDENTITY_KEY: "The key that signs the identity headers, at least 32 bytes. See `auth.identity_key_env`.",
 }
 """Variables that are more than another name of a key, and what they do."""
 
@@ -114,8 +115,6 @@ def lay_over(tree: Tree, environ: Mapping[str, str], sources: Sources) -> list[P
                 problems += special(tree, _switch(given[name]), sources)
             except Wrong as fault:
                 problems.append(_problem(name, fault))
-    if JWT_SECRET in given:
-        problems.append(Problem(ENVIRONMENT, 0, JWT_SECRET, *not_acted_on("authentication"), level="warning"))
     return problems + _unknown(given)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import NoneType
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import attrs
 
+from tracseq_gateway.config.builtin import PORTS, PUBLIC, RATES
 from tracseq_gateway.config.environment import OTHERS, VARIABLES
-from tracseq_gateway.config.model import Config, Instance, Network, Service, Size
+from tracseq_gateway.config.keys import Network, Size, present
+from tracseq_gateway.config.model import Config, Instance, Service
+from tracseq_gateway.config.policies import JwtKey, PathRule
 from tracseq_gateway.config.values import NUMBERS, UNITS
 
 HEAD = """\
@@ -24,8 +26,16 @@ Networks are addresses (`10.0.0.1`) or networks in CIDR notation (`10.0.0.0/8`).
 
 Any key of a service but `prefix` and `instances` can stand in `[defaults]`, where it applies to every service. A
 service's own value wins, and its tables are laid over those of `[defaults]` key by key: `timeouts.response = 120` in
-one service leaves the other timeouts as they are. With no service in the file, or without a file, the services are
-the seven of the platform on 127.0.0.1, ports 8080 to 8086.
+one service leaves the other timeouts as they are.
+
+## The platform's services
+
+With no service in the file, or without a file, the services are the seven of the platform on 127.0.0.1. What stands
+under *Rate* and *Public* holds for a service of that name in a file, too, unless `[services.NAME]` or `[defaults]` has
+a `rate_limit` or `public` of its own.
+
+| Name | Port | Rate, burst | Public |
+|---|---|---|---|
 """
 
 ENVIRONMENT = """\
@@ -41,25 +51,45 @@ name becomes an underscore. A service that the file does not have is added when 
 
 def render() -> str:
     """Return the reference as Markdown."""
-    sections = [HEAD.format(units=", ".join(UNITS))]
+    head = HEAD.format(units=", ".join(UNITS)) + "".join(_platform())
+    return "\n".join([head, *_sections(), ENVIRONMENT + "".join(_variables())])
+
+
+def _platform() -> Iterator[str]:
+    for name, port in PORTS.items():
+        rate = "{requests_per_minute}, {burst}".format_map(RATES[name])
+        yield f"| `{name}` | {port} | {rate} | {', '.join(f'`{path}`' for path in PUBLIC.get(name, ()))} |\n"
+
+
+def _sections() -> Iterator[str]:
+    """Yield the section of each table; those within it follow it."""
+    titles: dict[type[Any], str] = {}
     for field in attrs.fields(Config):
         kind = get_type_hints(Config)[field.name]
         if field.name == "services":
-            sections += _sections(Service, "services.NAME", "One service; `NAME` is its name.")
+            yield from _section(Service, "services.NAME", "One service; `NAME` is its name.", titles)
         else:
-            sections += _sections(kind, field.name, field.metadata["help"])
-    return "\n".join(sections) + "\n" + ENVIRONMENT + "".join(_variables())
+            yield from _section(kind, field.name, field.metadata["help"], titles)
 
 
-def _sections(kind: type[Any], name: str, about: str) -> Iterator[str]:
-    """Yield the section of one table, then those of the tables in it."""
-    title = f"[[{name}]]" if kind is Instance else f"[{name}]"
-    rows = [_row(field, get_type_hints(kind)[field.name]) for field in _keys(kind)]
-    yield f"## `{title}`\n\n{_marks(about)}\n\n| Key | Takes | Default | Meaning |\n|---|---|---|---|\n{''.join(rows)}"
-    for field in _keys(kind):
-        below = _table_in(get_type_hints(kind)[field.name])
-        if below is not None:
-            yield from _sections(below, f"{name}.{field.name}", field.metadata["help"])
+def _section(kind: type[Any], title: str, about: str, titles: dict[type[Any], str]) -> Iterator[str]:
+    """Yield the section of one table, then those of the tables in it that no other section has shown.
+
+    ``titles`` are those of the sections so far, by what they are about; a table that comes again refers to its own.
+    """
+    inner = {field.name: _table_in(_hint(kind, field)) for field in _keys(kind)}
+    new = {name: below for name, below in inner.items() if below is not None and below not in titles}
+    for name, below in new.items():
+        titles.setdefault(below, f"{title}.{name}{_place(_hint(kind, attrs.fields_dict(kind)[name]))}")
+    rows = "".join(_row(field, _hint(kind, field), field.name in new, titles) for field in _keys(kind))
+    brackets = f"[[{title}]]" if kind in ARRAYS else f"[{title}]"
+    yield f"## `{brackets}`\n\n{_marks(about)}\n\n| Key | Takes | Default | Meaning |\n|---|---|---|---|\n{rows}"
+    for name, below in new.items():
+        yield from _section(below, titles[below], attrs.fields_dict(kind)[name].metadata["help"], titles)
+
+
+ARRAYS = frozenset({Instance, JwtKey})
+"""Tables that stand in arrays."""
 
 
 def _keys(kind: type[Any]) -> list[attrs.Attribute[Any]]:
@@ -67,11 +97,26 @@ def _keys(kind: type[Any]) -> list[attrs.Attribute[Any]]:
     return [field for field in attrs.fields(kind) if field.default is not attrs.NOTHING]
 
 
-def _row(field: attrs.Attribute[Any], hint: Any) -> str:
+def _hint(kind: type[Any], field: attrs.Attribute[Any]) -> Any:
+    return present(get_type_hints(kind)[field.name])
+
+
+def _place(hint: Any) -> str:
+    """Say what stands between a key and the tables that it holds by names of the operator's."""
+    if get_origin(hint) is not dict:
+        return ""
+    return '."PATH"' if get_args(hint)[1] is PathRule else ".NAME"
+
+
+def _row(field: attrs.Attribute[Any], hint: Any, new: bool, titles: Mapping[type[Any], str]) -> str:
     meaning = _marks(field.metadata["help"])
     if field.metadata["planned"]:
         meaning += f" **Known, not yet acted on: {field.metadata['planned']}.**"
-    cells = (f"`{field.name}`", _takes(field, hint), _default(field, hint), meaning)
+    table = _table_in(hint)
+    takes = _takes(field, hint)
+    if table is not None:
+        takes += f", see below: `{titles[table]}`" if new else f", as `{titles[table]}`"
+    cells = (f"`{field.name}`", takes, _default(field, hint, new), meaning)
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |\n"
 
 
@@ -85,35 +130,41 @@ def _takes(field: attrs.Attribute[Any], hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(f'`"{word}"`' for word in options)
     if get_origin(hint) is dict:
-        return f"a table, each value {_takes(field, options[1])}"
+        return "tables" if _table_in(hint) else f"a table, each value {_takes(field, options[1])}"
     if get_origin(hint) is tuple:
-        return f"an array of {'tables or URLs' if options[0] is Instance else _plural(options[0])}"
-    if _table_in(hint):
-        return "a table, see below"
-    return {str: "a string", bool: "`true` or `false`"}[hint]
+        return f"an array of {_plural(options[0])}"
+    return "a table" if _table_in(hint) else {str: "a string", bool: "`true` or `false`"}[hint]
 
 
 def _plural(kind: Any) -> str:
-    return {str: "strings", Network: "networks"}[kind]
+    return {str: "strings", Network: "networks", Instance: "tables or URLs", JwtKey: "tables"}[kind]
 
 
-def _default(field: attrs.Attribute[Any], hint: Any) -> str:
-    """Write the default as it would stand in a file; a table's are in its own section."""
+def _default(field: attrs.Attribute[Any], hint: Any, new: bool) -> str:
+    """Write the default as it would stand in a file; a ``new`` table's is in the section that follows."""
     default: Any = field.default
     value = default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
-    if value is None or attrs.has(type(value)):
+    if value is None or (new and attrs.has(type(value))):
         return ""
+    return f"`{_written(value, hint)}`"
+
+
+def _written(value: Any, hint: Any) -> str:
+    """Write a value in TOML."""
+    if attrs.has(type(value)):
+        pairs = (f"{field.name} = {_written(getattr(value, field.name), _hint(hint, field))}" for field in _keys(hint))
+        return "{ " + ", ".join(pairs) + " }"
     if hint is Size:
-        return f"`{_size(value)}`"
+        return _size(value)
     if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
+        return str(value).lower()
     if isinstance(value, str):
-        return f'`"{value}"`'
+        return f'"{value}"'
     if isinstance(value, float):
-        return f"`{value:g}`"
+        return f"{value:.15g}"
     if isinstance(value, tuple):
-        return "`[" + ", ".join(f'"{element}"' for element in value) + "]`"
-    return f"`{value}`"
+        return "[" + ", ".join(f'"{element}"' for element in value) + "]"
+    return str(value)
 
 
 def _size(value: int) -> str:
@@ -122,9 +173,8 @@ def _size(value: int) -> str:
 
 
 def _table_in(hint: Any) -> type[Any] | None:
-    """Return the class of the table that a key holds, alone, perhaps, or many times."""
-    kinds = [kind for kind in (hint, *get_args(hint)) if kind is not NoneType and isinstance(kind, type)]
-    return next((kind for kind in kinds if attrs.has(kind)), None)
+    """Return the class of the table that a key holds, alone or many times."""
+    return next((kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and attrs.has(kind)), None)
 
 
 def _variables() -> Iterator[str]:

@@ -1,73 +1,38 @@
 """The configuration model: frozen attrs classes, one a table of the file.
 
-This file is the single source of what can be configured: the loader structures TOML into it, ``tracseq-gateway
-check`` reports against it, and the configuration page of the docs is generated from it.
-
-House rules:
-
-1. A key is declared with :func:`key`; its help text is the manual.
-2. A key that this version knows but does not act on is declared with ``planned=``: the loader warns by name when a
-   file sets it, so that nobody believes in a policy that is not there.
-3. Values are in the units of their types (bytes, seconds); text such as ``"50MiB"`` is the loader's business.
-   So are the bounds ``least`` and ``most``: a tree that is built in code (port 0 in a test) is not held to them.
-4. A room gets its own piece (``Timeouts``, ``Service``), never the tree.
+This file and its neighbours ``keys`` (how a key is declared) and ``policies`` (who may call, how often, through which
+doors) are the single source of what can be configured: the loader structures TOML into them, ``tracseq-gateway check``
+reports against them, and the configuration page of the docs is generated from them. A room gets its own piece
+(``Timeouts``, ``Service``), never the tree.
 """
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network
-from typing import Any, Literal, NewType
+from typing import Literal
 
 from attrs import Factory, field, frozen
 
-Size = NewType("Size", int)
-"""A number of bytes. In a file: an integer, or text such as ``"64KiB"`` or ``"50MiB"``."""
-
-Seconds = NewType("Seconds", float)
-"""A duration. In a file: a number; 0 means no limit where the key says so."""
-
-MOMENT = 0.001
-"""The least duration where 0 would not mean "no limit" but "at once"."""
-
-Network = IPv4Network | IPv6Network
+from tracseq_gateway.config.keys import MOMENT, Network, Seconds, Size, key, table
+from tracseq_gateway.config.policies import (
+    AccessLog,
+    Authentication,
+    Cors,
+    Metrics,
+    PathRule,
+    RateLimit,
+    RateLimiting,
+    Redis,
+    Role,
+    Security,
+    TokenNeed,
+    WhenRedisIsDown,
+)
 
 OWN_PATHS = ("/health", "/services", "/metrics", "/docs", "/openapi.json", "/dashboard")
 """What the gateway answers itself, beside ``/``; no service may have such a prefix."""
 
 Balance = Literal["round_robin", "weighted_round_robin", "least_connections", "p2c", "ewma", "consistent_hash"]
 ACTIVE_BALANCES = frozenset({"round_robin", "weighted_round_robin", "least_connections"})
-
-Role = Literal[
-    "guest",
-    "data_analyst",
-    "research_scientist",
-    "lab_technician",
-    "principal_investigator",
-    "lab_administrator",
-]
-
-
-def key(
-    default: Any,
-    help: str,
-    *,
-    planned: str | None = None,
-    least: float | None = None,
-    most: float | None = None,
-    **rest: Any,
-) -> Any:
-    """Declare a configuration key.
-
-    ``help`` is one or two sentences for the operator. ``planned`` names what would act on the key in a later
-    version: until then a file that sets it gets a warning that names the key. ``least`` and ``most`` bound a number
-    (both are allowed values); without them the bounds of its type hold, and no type allows a negative number.
-    """
-    return field(default=default, metadata={"help": help, "planned": planned, "least": least, "most": most}, **rest)
-
-
-def table(kind: type[Any], help: str, *, planned: str | None = None) -> Any:
-    """Declare a sub-table whose keys all have defaults."""
-    return field(default=Factory(kind), metadata={"help": help, "planned": planned})
 
 
 @frozen
@@ -80,14 +45,23 @@ class Gateway:
         "auto", "Worker processes; ``auto`` is one for each CPU that the process may use.", least=1, most=1024
     )
     environment: Literal["development", "staging", "production"] = key(
-        "development", "Shown by ``/``; the sandbox refuses to start in ``production``."
+        "development",
+        "Shown by ``/``. In ``production`` the sandbox refuses to start, and having no ``auth.enabled`` is warned of.",
     )
     drain_seconds: Seconds = key(Seconds(30.0), "How long open requests may go on after a stop before they are cut.")
     max_concurrent_requests: int = key(
         1000, "Requests in flight in one worker; beyond it 503 with Retry-After. 0: no limit."
     )
     trusted_proxies: tuple[Network, ...] = key(
-        (), "Networks of the proxies in front, whose X-Forwarded-* and Forwarded fields are believed."
+        (), "Networks of the proxies in front, whose X-Forwarded-* and Forwarded fields and PROXY header are believed."
+    )
+    proxy_protocol: bool = key(
+        False, "Whether connections from ``trusted_proxies`` begin with a PROXY header, version 1 or 2."
+    )
+    run_directory: str = key(
+        "",
+        "Private directory for sockets. Empty: ``tracseq-gateway-PORT`` below ``$RUNTIME_DIRECTORY``, "
+        "``$XDG_RUNTIME_DIR`` or the directory for temporary files, whichever is there first.",
     )
     via: str = key("tracseq-gateway", "The pseudonym in Via and Proxy-Status (RFC 9110 section 7.6.3).")
 
@@ -185,14 +159,6 @@ class Breaker:
 
 
 @frozen
-class RateLimit:
-    """A rate and a burst."""
-
-    requests_per_minute: int = key(100, "Sustained rate for one client.", planned="rate limits", least=1)
-    burst: int = key(200, "Requests that may come at once.", planned="rate limits", least=1)
-
-
-@frozen
 class Instance:
     """One server process of a service."""
 
@@ -223,99 +189,33 @@ class Service:
     connections: Connections = table(Connections, "The connection pool of each instance, in each worker.")
     retries: Retries = table(Retries, "Repeating failed requests.")
     breaker: Breaker = table(Breaker, "Circuit breaker.")
-    auth: Literal["required", "optional", "none"] = key(
-        "required", "Whether a token is needed.", planned="authentication"
+    auth: TokenNeed = key("required", "Whether a token is needed, once ``auth.enabled`` is true.")
+    public: tuple[str, ...] = key(
+        (),
+        "Paths below the prefix that need no token: exactly these, or with ``/*`` at the end all below. "
+        "Without it: the platform's, for its services.",
     )
-    rate_limit: RateLimit | None = key(None, "Rate for each client.", planned="rate limits")
-    public: tuple[str, ...] = key((), "Paths below the prefix that need no token.", planned="authentication")
-    roles: dict[str, Role] = field(
-        default=Factory(dict),
-        metadata={"help": "The lowest role that may use a method.", "planned": "authentication"},
+    roles: dict[str, Role] = key(
+        Factory(dict), "The lowest role that may use a method; ``*`` stands for the methods that are not named."
     )
-
-
-@frozen
-class Redis:
-    """Where the workers share state."""
-
-    url: str = key(
-        "embedded",
-        "``embedded``, ``redis://``, ``rediss://``, ``unix://`` or ``sentinel://``.",
-        planned="shared state in Redis",
+    paths: dict[str, PathRule] = key(
+        Factory(dict),
+        "Rules for paths below the prefix, by path: it and all below it; ``*`` stands for one segment. "
+        "The longest that matches holds, without regard to case.",
     )
-    key_prefix: str = key("tracseq:ratelimit", "Prefix of every key.", planned="shared state in Redis")
-
-
-@frozen
-class Jwt:
-    """How tokens are verified."""
-
-    algorithms: tuple[str, ...] = key(("HS256",), "Algorithms that are accepted.", planned="authentication")
-    secret_env: str = key(
-        "AUTHENTICATION__JWT_SECRET_KEY",
-        "Environment variable that holds the shared secret.",
-        planned="authentication",
+    rate_limit: RateLimit | None = key(
+        None, "Rate for each client. Without it: the platform's, for its services, else ``rate_limit.default``."
     )
-    issuer: str = key("", "Required ``iss``.", planned="authentication")
-    audience: str = key("", "Required ``aud``.", planned="authentication")
-
-
-@frozen
-class Auth:
-    """Who may call."""
-
-    enabled: bool = key(False, "Whether tokens are verified.", planned="authentication")
-    service: str = key("auth", "Service whose /validate/token is asked.", planned="authentication")
-    service_key: str = key("", "How the gateway identifies itself to it.", planned="authentication", repr=False)
-    jwt: Jwt = table(Jwt, "Local verification.", planned="authentication")
-    cache_seconds: Seconds = key(Seconds(300.0), "How long a verdict is kept.", planned="authentication")
-    api_key_header: str = key("X-API-Key", "Header that carries an API key.", planned="authentication")
-
-
-@frozen
-class RateLimiting:
-    """How often clients may call."""
-
-    enabled: bool = key(False, "Whether rates are limited.", planned="rate limits")
-    default: RateLimit = table(RateLimit, "For services without their own.", planned="rate limits")
-    when_redis_is_down: Literal["local", "open", "closed"] = key(
-        "local", "What holds when Redis is away.", planned="rate limits"
+    when_redis_is_down: WhenRedisIsDown | None = key(
+        None, "What holds for this service's rates when Redis is away; without it ``rate_limit.when_redis_is_down``."
     )
-
-
-@frozen
-class Cors:
-    """Cross-origin requests of browsers."""
-
-    enabled: bool = key(False, "Whether the gateway answers preflights.", planned="CORS")
-    allow_origins: tuple[str, ...] = key((), "Origins, or patterns with one ``*``.", planned="CORS")
-    allow_credentials: bool = key(False, "Whether cookies may come along.", planned="CORS")
-    max_age: Seconds = key(Seconds(86400.0), "How long browsers keep a preflight's answer.", planned="CORS")
-
-
-@frozen
-class Security:
-    """Further doors."""
-
-    headers: bool = key(False, "Whether security headers are added to answers.", planned="security headers")
-    allow: tuple[Network, ...] = key((), "Networks that may call; empty: all.", planned="address lists")
-    deny: tuple[Network, ...] = key((), "Networks that may not call.", planned="address lists")
-
-
-@frozen
-class AccessLog:
-    """One line a request."""
-
-    target: str = key("off", "``stdout``, ``journald``, a file's path or ``off``.", planned="the access log")
-    format: str = key("json", "``json`` or ``combined``.", planned="the access log")
-
-
-@frozen
-class Metrics:
-    """Prometheus metrics."""
-
-    enabled: bool = key(False, "Whether metrics are served.", planned="metrics")
-    path: str = key("/metrics", "Where.", planned="metrics")
+    max_concurrent: int = key(0, "Requests in flight in one worker; beyond it 503 with Retry-After. 0: no limit.")
+    max_concurrent_per_client: int = key(
+        0, "Requests in flight of one client in one worker; beyond it 429. 0: no limit."
+    )
+    content_types: tuple[str, ...] = key(
+        (), "Media types that a request body may have, such as ``application/json`` or ``image/*``. Empty: any."
+    )
 
 
 @frozen
@@ -328,7 +228,7 @@ class Config:
         default=Factory(dict), metadata={"help": "The services, by name.", "planned": None}
     )
     redis: Redis = table(Redis, "Shared state.")
-    auth: Auth = table(Auth, "Who may call.")
+    auth: Authentication = table(Authentication, "Who may call.")
     rate_limit: RateLimiting = table(RateLimiting, "How often.")
     cors: Cors = table(Cors, "Cross-origin requests.")
     security: Security = table(Security, "Further doors.")

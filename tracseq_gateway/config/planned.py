@@ -15,24 +15,19 @@ from tracseq_gateway.config.problem import KeyPath, Problem
 from tracseq_gateway.config.sources import Sources
 from tracseq_gateway.config.tree import Tree
 
-PROTECTIVE = frozenset({"authentication", "rate limits", "address lists"})
-"""What keeps somebody out: a file that relies on it must not be misread."""
-
 
 def warnings(tree: Tree, sources: Sources) -> list[Problem]:
     """Return one warning for each key that the tree sets and that this version does not act on."""
     found = [*_set_keys(tree, Config, ()), *_set_keys(tree.get("defaults"), Service, ("defaults",))]
-    return [sources.problem(path, *not_acted_on(policy), level="warning") for path, policy in found]
-
-
-def not_acted_on(policy: str) -> tuple[str, str]:
-    """Say what is wrong with relying on a policy of a later version, and what would be right."""
-    if policy in PROTECTIVE:
-        return (
-            f"known, but this version does not act on it: the policy is NOT enforced ({policy})",
-            "protect the services by other means until it is",
+    return [
+        sources.problem(
+            path,
+            f"known, but this version does not act on it ({policy})",
+            "it has no effect until a later version",
+            "warning",
         )
-    return f"known, but this version does not act on it ({policy})", "it has no effect until a later version"
+        for path, policy in found
+    ]
 
 
 def _set_keys(table: object, kind: type[Any], path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

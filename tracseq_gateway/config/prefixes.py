@@ -46,7 +46,7 @@ def _prefixes(tables: Mapping[str, Mapping[str, object]]) -> Iterator[tuple[str,
 
 def _clashes(name: str, prefix: str, prefixes: Mapping[str, str], sources: Sources) -> Iterator[Problem]:
     here: KeyPath = ("services", name, "prefix")
-    if any(_within(prefix, own) for own in OWN_PATHS):
+    if any(is_within(prefix, own) for own in OWN_PATHS):
         yield sources.problem(
             here, f"{show(prefix)} is the gateway's own", f"a prefix outside {', '.join(OWN_PATHS)} would be right"
         )
@@ -59,7 +59,7 @@ def _clashes(name: str, prefix: str, prefixes: Mapping[str, str], sources: Sourc
                 f"{show(prefix)} is the prefix of {dotted(('services', other))} too",
                 f"a prefix that {dotted(('services', name))} has for itself would be right",
             )
-    enclosing = [other for other, its in prefixes.items() if its not in (prefix, "/") and _within(prefix, its)]
+    enclosing = [other for other, its in prefixes.items() if its not in (prefix, "/") and is_within(prefix, its)]
     if enclosing:
         around = max(enclosing, key=lambda other: len(prefixes[other]))
         yield sources.problem(
@@ -70,6 +70,6 @@ def _clashes(name: str, prefix: str, prefixes: Mapping[str, str], sources: Sourc
         )
 
 
-def _within(prefix: str, other: str) -> bool:
+def is_within(prefix: str, other: str) -> bool:
     """Tell whether a prefix is another one or below it, by whole segments."""
     return prefix == other or prefix.startswith(other + "/")

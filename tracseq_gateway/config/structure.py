@@ -11,13 +11,14 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import attrs
 from cattrs import BaseValidationError, Converter, ForbiddenExtraKeysError
-from cattrs.errors import AttributeValidationNote, IterableValidationNote
+from cattrs.errors import AttributeValidationNote, ClassValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, override
 
-from tracseq_gateway.config.model import Client, Instance, Network, Service
+from tracseq_gateway.config.agree import disagreements
+from tracseq_gateway.config.keys import Network, present
+from tracseq_gateway.config.model import Instance
 from tracseq_gateway.config.problem import KeyPath, Wrong
-from tracseq_gateway.config.texts import RULES
-from tracseq_gateway.config.url import parse_url
+from tracseq_gateway.config.rules import RULES
 from tracseq_gateway.config.values import NUMBERS, boolean, mistyped, nearest, network, one_of, string
 
 Table = TypeVar("Table")
@@ -68,23 +69,28 @@ def _table_hook(converter: Converter, kind: type[Any]) -> Hook:
             value = {"url": value}
         if not isinstance(value, dict):
             raise mistyped(value, "a URL, or a table with a url," if kind is Instance else "a table")
-        return _agree(from_dict(value, kind))
+        table = from_dict(value, kind)
+        wrong = disagreements(table)
+        if wrong:
+            raise ClassValidationError(f"disagreements in {kind.__name__}", wrong, kind)
+        return table
 
     return hook
 
 
 def _field_hook(converter: Converter, kind: type[Any], field: attrs.Attribute[Any], hint: Any) -> Hook:
     """Return what reads one key: its type first, then the rule for its text."""
-    read = _reader(converter, field, hint)
+    read = _reader(converter, field, present(hint))
     rule = RULES.get((kind, field.name), lambda value: value)
 
     def hook(value: Any, _: Any) -> Any:
         try:
-            return rule(read(value))
+            value = read(value)
         except Wrong as fault:
             if field.repr:
                 raise
             raise Wrong("is not what it takes", fault.right) from None  # a secret is not shown, not even a wrong one
+        return rule(value)
 
     return hook
 
@@ -104,28 +110,6 @@ def _reader(converter: Converter, field: attrs.Attribute[Any], hint: Any) -> Cal
         return converter.structure(value, hint)
 
     return read
-
-
-def _agree(table: Any) -> Any:
-    """Hold a table whose keys are all right to what they must be together."""
-    if isinstance(table, Instance) and not table.url:
-        raise Wrong("an instance without a url", 'url = "http://host:port" would be right')
-    if isinstance(table, Client) and table.head < table.request_line:
-        raise Wrong(
-            f"{table.head} bytes cannot hold a request line of {table.request_line}",
-            "at least client.request_line would be right",
-            ("head",),
-        )
-    if isinstance(table, Service):
-        places = [parse_url(instance.url) for instance in table.instances]
-        for index, place in enumerate(places):
-            if place in places[:index]:
-                raise Wrong(
-                    f"{place.url()} is listed twice",
-                    "one instance with a greater weight would be right",
-                    ("instances", index),
-                )
-    return table
 
 
 def _faults(error: Exception, path: KeyPath) -> Iterator[Fault]:

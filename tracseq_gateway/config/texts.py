@@ -1,30 +1,19 @@
 """Rules for the text of single keys: each takes a value of the right type and returns it, or raises :class:`Wrong`.
 
 A few make two spellings of one thing equal: ``/samples/`` is ``/samples``. What passes can be put into a request line,
-a header field or a socket address as it stands.
+a header field or a socket address as it stands. A rule for a list or a table says which part of it is to blame.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
 
-from tracseq_gateway.config.model import (
-    ACTIVE_BALANCES,
-    AccessLog,
-    Auth,
-    Gateway,
-    Health,
-    Instance,
-    Metrics,
-    Redis,
-    Service,
-)
+from tracseq_gateway.config.model import ACTIVE_BALANCES
 from tracseq_gateway.config.problem import Wrong, quoted, show
 from tracseq_gateway.config.url import is_host, parse_url
-from tracseq_gateway.config.values import one_of
 
 # RFC 3986 section 3.3: unreserved and sub-delims. A prefix is matched and sent as it stands, so neither
 # percent-encoding nor the rest of pchar has a place in it.
@@ -32,7 +21,50 @@ _PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=/-]*")
 _TARGET = re.compile(r"/[!-~]*")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
-_REDIS_URL = re.compile(r"(?:rediss?|unix|sentinel)://.+", re.DOTALL)
+_PART = "[a-z0-9][a-z0-9!#$&^_.+-]*"  # RFC 6838 section 4.2
+_MEDIA_RANGE = re.compile(rf"\*/\*|{_PART}/(?:\*|{_PART})")
+_HEADER_TEXT = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = re.compile(r"[a-z0-9_-]{1,32}")
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+# These make the connection or the message what it is, so none of them can be taken out of a request.
+_INDISPENSABLE = frozenset({"authorization", "connection", "content-length", "cookie", "host", "transfer-encoding"})
+
+Value = TypeVar("Value")
+
+
+def each(rule: Callable[[str], str]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """Make the rule for a list of a rule for one of its elements."""
+
+    def rule_for_all(texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_at(index, rule, text) for index, text in enumerate(texts))
+
+    return rule_for_all
+
+
+def each_name(rule: Callable[[str], str]) -> Callable[[dict[str, Value]], dict[str, Value]]:
+    """Make the rule for a table whose keys are free of a rule for one of them; it raises when two become equal."""
+
+    def rule_for_all(table: dict[str, Value]) -> dict[str, Value]:
+        ruled: dict[str, Value] = {}
+        for name, value in table.items():
+            key = _at(name, rule, name)
+            if key in ruled:
+                raise Wrong(f"stands for {show(key)}, which is there twice", "one of them would be right", (name,))
+            ruled[key] = value
+        return ruled
+
+    return rule_for_all
+
+
+def _at(place: str | int, rule: Callable[[str], str], text: str) -> str:
+    try:
+        return rule(text)
+    except Wrong as fault:
+        raise Wrong(fault.wrong, fault.right, (place, *fault.at)) from None
 
 
 def listen_address(host: str) -> str:
@@ -46,6 +78,34 @@ def token(text: str) -> str:
     """What may stand as a field name or a pseudonym in a header."""
     if not _TOKEN.fullmatch(text):
         raise Wrong(f"{show(text)} cannot stand in a header", "letters, digits and hyphens would be right")
+    return text
+
+
+def credential_header(name: str) -> str:
+    """The name of a field that carries a credential and is not passed on."""
+    if token(name).lower() in _INDISPENSABLE:
+        raise Wrong(f"{show(name)} has another meaning", 'a field of its own such as "X-API-Key" would be right')
+    return name
+
+
+def header_text(text: str) -> str:
+    """What may stand as the value of a header field: visible ASCII, and spaces between it."""
+    if not _HEADER_TEXT.fullmatch(text):
+        raise Wrong(f"{show(text)} cannot stand in a header", "visible characters of ASCII would be right")
+    return text
+
+
+def secret_header_text(text: str) -> str:
+    """The same for a secret, which is not shown."""
+    if not _HEADER_TEXT.fullmatch(text):
+        raise Wrong("cannot stand in a header", "visible characters of ASCII would be right")
+    return text
+
+
+def realm(text: str) -> str:
+    """What may stand between quotes in a header."""
+    if '"' in header_text(text) or "\\" in text:
+        raise Wrong(f"{show(text)} cannot stand between quotes", "text without quotes and backslashes would be right")
     return text
 
 
@@ -68,19 +128,30 @@ def rewrite(text: str) -> str:
     return "" if text in ("", "/") else path(text)
 
 
+def path_pattern(text: str) -> str:
+    """A path in which ``*`` stands for one segment. It holds without regard to case and ``;parameters``."""
+    if ";" in text:
+        raise Wrong(f'{show(text)} has a ";" in it', "the path alone, which holds for all parameters, would be right")
+    if any("*" in segment and segment != "*" for segment in path(text).split("/")):
+        raise Wrong(f'{show(text)} has a "*" within a segment', '"*" as a segment of its own would be right')
+    return path(text).lower()
+
+
+def public_path(text: str) -> str:
+    """Exactly one path, or with ``/*`` at the end all below it."""
+    below = text.removesuffix("/*")
+    if "*" in below:
+        raise Wrong(f'{show(text)} has a "*" before its end', 'a path such as "/login" or "/docs/*" would be right')
+    if text == "/*":
+        return text
+    return path(below) + text[len(below) :]
+
+
 def request_target(text: str) -> str:
     """A path, perhaps with a query, that goes into a request line as it stands."""
     if not _TARGET.fullmatch(text) or "#" in text:
         raise Wrong(f"{show(text)} is not a path", 'a path such as "/health", without spaces, would be right')
     return text
-
-
-def public_paths(paths: tuple[str, ...]) -> tuple[str, ...]:
-    """Paths below a prefix."""
-    for index, text in enumerate(paths):
-        if not _TARGET.fullmatch(text):
-            raise Wrong(f'{show(text)} does not start with "/"', 'a path such as "/login" would be right', (index,))
-    return paths
 
 
 def active_balance(name: str) -> str:
@@ -91,63 +162,66 @@ def active_balance(name: str) -> str:
     return name
 
 
-def methods(roles: dict[str, str]) -> dict[str, str]:
-    """A table whose keys are HTTP methods."""
-    for name in roles:
-        if not _METHOD.fullmatch(name):
-            raise Wrong(f"{show(name)} is not a method", 'a method such as "DELETE", in capitals, is', (name,))
-    return roles
+def method(name: str) -> str:
+    """An HTTP method."""
+    if not _METHOD.fullmatch(name):
+        raise Wrong(f"{show(name)} is not a method", 'a method such as "DELETE", in capitals, is')
+    return name
+
+
+def method_or_any(name: str) -> str:
+    """An HTTP method, or ``*`` for those that are not named."""
+    return name if name == "*" else method(name)
+
+
+def media_type(text: str) -> str:
+    """A media type without parameters, or all of one kind, or any; case makes no difference."""
+    if not _MEDIA_RANGE.fullmatch(text.lower()):
+        raise Wrong(f"{show(text)} is not a media type", '"application/json" or "image/*" would be right')
+    return text.lower()
+
+
+def variable(name: str) -> str:
+    """The name of an environment variable, or nothing."""
+    if name and not _VARIABLE.fullmatch(name):
+        raise Wrong(f"{show(name)} cannot be an environment variable", 'a name such as "TRACSEQ_SECRET" would be right')
+    return name
+
+
+def short_name(name: str) -> str:
+    """A name that stands in keys of Redis, metrics and header fields."""
+    if not _NAME.fullmatch(name):
+        raise Wrong("is no name for it", "1 to 32 small letters, digits, - and _ would be right")
+    return name
+
+
+def filled(text: str) -> str:
+    """Any text but none."""
+    if not text:
+        raise Wrong("is empty", "text would be right")
+    return text
+
+
+def key_prefix(text: str) -> str:
+    """What the keys in Redis begin with."""
+    if not re.fullmatch(r"[!-~]{1,100}", text):
+        raise Wrong(f"{show(text)} is no prefix of a key", "1 to 100 visible characters of ASCII would be right")
+    return text
+
+
+def moment(text: str) -> str:
+    """A point in time (RFC 3339), or nothing."""
+    if text:
+        try:
+            # What fromisoformat takes beyond RFC 3339, such as weeks and times of no place, is nothing to rely on.
+            datetime.fromisoformat(text if _MOMENT.fullmatch(text) else "").timestamp()
+        except (ValueError, OverflowError):
+            right = '"2027-01-31T00:00:00Z", with Z or an offset, is'
+            raise Wrong(f"{show(text)} is not a moment", right) from None
+    return text
 
 
 def instance_url(url: str) -> str:
     """A URL that :func:`parse_url` takes."""
     parse_url(url)
     return url
-
-
-def redis_url(url: str) -> str:
-    """``embedded``, or a URL of Redis; it may hold a password, so it is never shown."""
-    if url != "embedded" and not _REDIS_URL.fullmatch(url):
-        raise Wrong(
-            "is not the address of a Redis",
-            '"embedded" or a URL that starts with redis://, rediss://, unix:// or sentinel:// would be right',
-        )
-    return url
-
-
-def log_target(target: str) -> str:
-    """A word, or a file that can be written."""
-    if target in ("stdout", "journald", "off"):
-        return target
-    directory = os.path.dirname(target) or "."
-    if "\0" in target or not target or os.path.isdir(target):
-        raise Wrong(f"{show(target)} is not a file", "stdout, journald, off or a file's path would be right")
-    if not os.path.isdir(directory):
-        raise Wrong(f"{show(target)} is an unreachable file", "a file in a directory that exists would be right")
-    if not os.access(target if os.path.exists(target) else directory, os.W_OK):
-        raise Wrong(f"{show(target)} is an unreachable file", "a file that this user may write would be right")
-    return target
-
-
-def log_format(name: str) -> str:
-    """The name of a line format."""
-    return one_of(name, ("json", "combined"))
-
-
-RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
-    (Gateway, "host"): listen_address,
-    (Gateway, "via"): token,
-    (Health, "path"): request_target,
-    (Instance, "url"): instance_url,
-    (Service, "prefix"): path,
-    (Service, "rewrite"): rewrite,
-    (Service, "balance"): active_balance,
-    (Service, "public"): public_paths,
-    (Service, "roles"): methods,
-    (Redis, "url"): redis_url,
-    (Auth, "api_key_header"): token,
-    (AccessLog, "target"): log_target,
-    (AccessLog, "format"): log_format,
-    (Metrics, "path"): path,
-}
-"""By table and key, what a value must be beyond its type."""

@@ -24,6 +24,16 @@ def put(tree: Tree, path: tuple[str, ...], value: object) -> bool:
     return True
 
 
+def holds(tree: Tree, path: tuple[str, ...]) -> bool:
+    """Tell whether something stands at a path."""
+    table: Any = tree
+    for name in path:
+        if not isinstance(table, dict) or name not in table:
+            return False
+        table = table[name]
+    return True
+
+
 def is_deeper(value: object, levels: int) -> bool:
     """Tell whether tables and arrays lie within each other beyond a number of levels."""
     layer = [value]

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from tracseq_gateway.config.problem import Wrong, quoted, show
 
-_URL = re.compile(
+URL = re.compile(
     r"""
     (?P<scheme> [A-Za-z][A-Za-z0-9+.-]* ) ://
     (?P<user> [^/?\#]* @ )?
@@ -40,7 +40,7 @@ class Authority:
 
 def parse_url(url: str) -> Authority:
     """Return where the URL of an instance leads; without a port it is 80. Raises :class:`Wrong` for anything else."""
-    parts = _URL.fullmatch(url)
+    parts = URL.fullmatch(url)
     if parts is None:
         raise Wrong(f"{show(url)} is not a URL", f"{EXAMPLE} would be right")
     if parts["user"] is not None:

@@ -14,7 +14,7 @@ from ipaddress import ip_interface, ip_network
 
 from attrs import evolve, frozen
 
-from tracseq_gateway.config.model import Network, Seconds, Size
+from tracseq_gateway.config.keys import Network, Seconds, Size
 from tracseq_gateway.config.problem import Wrong, kind_of, quoted, show
 
 UNITS: dict[str, int] = {

@@ -11,7 +11,8 @@ from typing import Literal
 
 from cattrs.preconf.json import JsonConverter, make_converter
 
-from tracseq_gateway.config.model import Config, Network
+from tracseq_gateway.config.keys import Network
+from tracseq_gateway.config.model import Config
 
 
 def dumps(config: Config) -> bytes:

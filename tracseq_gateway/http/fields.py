@@ -35,14 +35,15 @@ _SECRET = frozenset({b"authorization", b"cookie", b"x-api-key", b"proxy-authoriz
 class _KnownNames(dict[bytes, tuple[bytes, bool, bool, bool]]):
     """From a name as it is spelled to the name, and whether it is special, dropped, secret. Bounded likewise."""
 
-    def __init__(self, special: frozenset[bytes], dropped: Callable[[bytes], bool]) -> None:
+    def __init__(self, special: frozenset[bytes], dropped: Callable[[bytes], bool], secret: frozenset[bytes]) -> None:
         super().__init__()
         self._special = special
         self._dropped = dropped
+        self._secret = _SECRET | secret
 
     def __missing__(self, spelled: bytes) -> tuple[bytes, bool, bool, bool]:
         name = spelled.lower()
-        known = (name, name in self._special, self._dropped(name), name in _SECRET)
+        known = (name, name in self._special, self._dropped(name), name in self._secret)
         if len(spelled) <= _LONGEST_KNOWN:
             if len(self) >= _MOST_KNOWN:
                 self.clear()
@@ -56,10 +57,18 @@ class KnownLines(dict[bytes, FieldLine]):
     Bounded: long lines and secrets are not kept, and when it is full it starts anew.
     """
 
-    def __init__(self, special: frozenset[bytes], dropped: Callable[[bytes], bool]) -> None:
-        """``special``: names that the gateway reads; ``dropped``: whether a field goes no further, by its name."""
+    def __init__(
+        self,
+        special: frozenset[bytes],
+        dropped: Callable[[bytes], bool],
+        secret: frozenset[bytes] = frozenset(),
+    ) -> None:
+        """``special``: names that the gateway reads; ``dropped``: whether a field goes no further, by its name.
+
+        ``secret``: names of fields whose lines are forgotten with their request, beside those that always are.
+        """
         super().__init__()
-        self._names = _KnownNames(special, dropped)
+        self._names = _KnownNames(special, dropped, secret)
 
     def __missing__(self, line: bytes) -> FieldLine:
         spelled, _, value = line.partition(b":")

@@ -10,8 +10,11 @@ Rules:
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 from tracseq_gateway.http.answer_head import ANSWER_SPECIAL, AnswerHead
-from tracseq_gateway.http.fields import KnownLines
+from tracseq_gateway.http.fields import Fields, KnownLines
 from tracseq_gateway.http.framing import CHUNKED
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import REQUEST_SPECIAL, RequestHead
@@ -47,13 +50,35 @@ _RESERVED = frozenset(
         b"x-method-override",
     }
 )
-_RESERVED_PREFIXES = (b"x-forwarded-", b"x-user-", b"x-consumer-", b"x-client-cert", b"x-ssl-client")
+_NO_LETTERS = re.compile(rb"[^0-9a-z]").sub
+_RESERVED_PREFIXES = (
+    b"x-forwarded-",
+    b"x-user-",
+    b"x-identity-",
+    b"x-consumer-",
+    b"x-client-cert",
+    b"x-ssl-client",
+)
 
 
-def drops_from_request(name: bytes) -> bool:
-    """Whether a field, by its lower-case name, is left out of the request to a service."""
-    dashed = name.replace(b"_", b"-")
-    return dashed in _ONE_HOP or dashed in _REWRITTEN or dashed in _RESERVED or dashed.startswith(_RESERVED_PREFIXES)
+def _dashed(name: bytes) -> bytes:
+    """A name as services may take it for: to some, all that is no letter or digit is the same (RFC 3875 4.1.18)."""
+    return _NO_LETTERS(b"-", name)
+
+
+def drops_from_request(name: bytes, further: frozenset[bytes] = frozenset()) -> bool:
+    """Whether a field, by its lower-case name, is left out of the request to a service.
+
+    ``further`` are names that this gateway keeps to itself, in lower case and with dashes.
+    """
+    dashed = _dashed(name)
+    return (
+        dashed in _ONE_HOP
+        or dashed in _REWRITTEN
+        or dashed in _RESERVED
+        or dashed in further
+        or dashed.startswith(_RESERVED_PREFIXES)
+    )
 
 
 def drops_from_answer(name: bytes) -> bool:
@@ -61,9 +86,13 @@ def drops_from_answer(name: bytes) -> bool:
     return name in _ONE_HOP or name in (b"content-length", b"x-request-id")
 
 
-def known_request_lines() -> KnownLines:
-    """What the request heads of one gateway have in common."""
-    return KnownLines(REQUEST_SPECIAL, drops_from_request)
+def known_request_lines(kept_back: frozenset[bytes] = frozenset()) -> KnownLines:
+    """What the request heads of one gateway have in common.
+
+    ``kept_back`` are names of fields, in lower case, that hold secrets between client and gateway.
+    """
+    dashed = frozenset(_dashed(name) for name in kept_back)
+    return KnownLines(REQUEST_SPECIAL, lambda name: drops_from_request(name, dashed), kept_back)
 
 
 def known_answer_lines() -> KnownLines:
@@ -107,16 +136,25 @@ def _framing(length: int, method: bytes) -> bytes:
 _METHODS_WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 
 
-def outgoing_head(head: AnswerHead, via: bytes) -> OutgoingHead:
+AnswerRules = Callable[[Fields], tuple[Fields, bytes]]
+"""What a gateway makes of the fields of a service's answer: those that go on, and lines for clients that use TLS."""
+
+
+def outgoing_head(head: AnswerHead, via: bytes, rules: AnswerRules | None = None) -> OutgoingHead:
     """Return the head of an answer as it goes on to the client, with our Via; made once for equal heads.
 
-    ``via`` is the gateway's pseudonym.
+    ``via`` is the gateway's pseudonym. One head is always given the same ``rules``.
     """
     outgoing = head.outgoing
     if outgoing is None:
         named = head.connection
         pairs = [(line.name, line.value) for line in head.received if line.passed_on and line.name not in named]
+        over_tls = b""
+        if rules is not None:
+            pairs, over_tls = rules(pairs)
         pairs.append((b"via", b"1.%d %b" % (head.minor, via)))
         dated = head.dated and b"date" not in named
-        head.outgoing = outgoing = OutgoingHead(head.status, head.reason, pairs, head.declared, dated=dated)
+        head.outgoing = outgoing = OutgoingHead(
+            head.status, head.reason, pairs, head.declared, dated=dated, of_service=True, over_tls=over_tls
+        )
     return outgoing

@@ -8,11 +8,11 @@ from tracseq_gateway.http.fields import Fields
 class OutgoingHead:
     """Status, reason and fields; written for HTTP/1.1 at most once, however often it is sent.
 
-    Framing (Content-Length, Transfer-Encoding, Connection), a Date where ``dated`` is False, and X-Request-Id are
-    added by the channel.
+    Framing (Content-Length, Transfer-Encoding, Connection), a Date where ``dated`` is False, X-Request-Id and, to
+    an answer of the gateway's own, the lines that those have in common are added by the channel.
     """
 
-    __slots__ = ("_lines", "dated", "length", "pairs", "reason", "status")
+    __slots__ = ("_lines", "dated", "length", "of_service", "over_tls", "pairs", "reason", "status")
 
     def __init__(
         self,
@@ -22,13 +22,20 @@ class OutgoingHead:
         length: int | None = None,
         *,
         dated: bool = False,
+        of_service: bool = False,
+        over_tls: bytes = b"",
     ) -> None:
-        """``length`` is the body's length if it is known; for HEAD and 304, what it would be."""
+        """``length`` is the body's length if it is known; for HEAD and 304, what it would be.
+
+        ``of_service`` says that a service gave the answer; ``over_tls`` are lines for clients that came by TLS.
+        """
         self.status = status
         self.reason = reason
         self.pairs = pairs
         self.length = length
         self.dated = dated
+        self.of_service = of_service
+        self.over_tls = over_tls
         self._lines: bytes | None = None
 
     def lines(self) -> bytes:

@@ -52,6 +52,8 @@ REQUEST_SPECIAL = frozenset(
         b"x-request-id",
         b"via",
         b"max-forwards",
+        b"authorization",
+        b"user-agent",
     }
 )
 
@@ -86,6 +88,12 @@ class RequestFields:
     """All Via values; empty when there is none."""
     passed_on: bytes
     """The lines that go on to a service."""
+    authorization: tuple[bytes, ...] = ()
+    """The values of Authorization; more than one is an attempt to be two."""
+    agent: bytes | None = None
+    """User-Agent: the first, if there are several."""
+    credential: object = None
+    """What was found out about who sends these fields, kept by who found it out: the same bytes, the same caller."""
     max_forwards: int | None = None
     """How often an OPTIONS request may still be passed on (RFC 9110 section 7.6.2)."""
 
@@ -203,7 +211,9 @@ def _request_fields(raw: bytes, block: bytes, minor: int, limits: HeadLimits, kn
         _request_id(special),
         b", ".join(special.values(b"via")) if special.other else b"",
         _passed_on(received, connection),
-        _max_forwards(special),
+        tuple(special.values(b"authorization")) if special.other else (),
+        agent=next(iter(special.values(b"user-agent")), None) if special.other else None,
+        max_forwards=_max_forwards(special),
     )
 
 

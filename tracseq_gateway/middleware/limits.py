@@ -25,11 +25,14 @@ def concurrency_limit(most: int, active: Callable[[], int]) -> Link:
 
 
 def body_limit(most: int) -> Link:
-    """Refuse with 413 a body of more than ``most`` bytes: at once if it says so, else when it has come so far."""
+    """Refuse with 413 a body of more than ``most`` bytes: at once if it says so, else when it has come so far.
+
+    0: any body may come.
+    """
 
     def check(request: Request) -> GatewayError | None:
         request.max_body = most
-        if request.body_exceeds(most):
+        if most and request.body_exceeds(most):
             return GatewayError(BODY_TOO_LARGE, f"a request body larger than {most} bytes")
         return None
 

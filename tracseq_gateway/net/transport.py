@@ -23,7 +23,7 @@ _LAST_READS = 4
 _MOST_ACCEPTS = 4096
 
 
-class _EagerWrites:
+class EagerWrites:
     """Mixed in before a :class:`tcp.Connection`."""
 
     connected: int
@@ -82,11 +82,11 @@ class _EagerWrites:
         return len(self.dataBuffer) - self.offset + self._tempDataLen
 
 
-class EagerServer(_EagerWrites, tcp.Server):  # type: ignore[misc]
+class EagerServer(EagerWrites, tcp.Server):  # type: ignore[misc]
     """A connection that was accepted."""
 
 
-class EagerClient(_EagerWrites, tcp.Client):  # type: ignore[misc]
+class EagerClient(EagerWrites, tcp.Client):  # type: ignore[misc]
     """A connection that was opened.
 
     A service that refuses a long body answers and closes, and our next write then fails: what it said before is still

@@ -31,6 +31,9 @@ ORPHAN_SECONDS: Final = 5.0
 class Serves(Protocol):
     """What a worker serves with: ``tracseq_gateway.service.Gateway``."""
 
+    def start(self) -> Deferred[None]:
+        """Make ready; fires when it is."""
+
     def listen(self, sock: socket.socket) -> None:
         """Accept connections from ``sock``, which now belongs to it."""
 
@@ -72,9 +75,13 @@ class Attendant(Conversation):
         self._log = Logger()
 
     @Serve.responder
-    def serve(self) -> dict[str, Any]:
-        """Accept connections."""
-        self._gateway.listen(self._listener)
+    def serve(self) -> Deferred[dict[str, Any]]:
+        """Make ready, then accept connections."""
+        return self._gateway.start().addCallback(self._listen)
+
+    def _listen(self, _: None) -> dict[str, Any]:
+        if not self._draining:
+            self._gateway.listen(self._listener)
         return {}
 
     @InstancesChanged.responder

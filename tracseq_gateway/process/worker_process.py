@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from attrs import frozen
+from attrs import Factory, frozen
 from twisted.internet.error import ConnectionClosed, ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport
 from twisted.internet.protocol import ProcessProtocol, connectionDone
@@ -47,6 +47,8 @@ class Launch:
     """Descriptor of the file with the configuration."""
     drain_seconds: float
     """How long a worker that leaves of itself may take."""
+    variables: Mapping[str, str] = Factory(dict)
+    """What is set in a worker's environment beside, or instead of, what is in ours."""
 
 
 @frozen
@@ -123,7 +125,8 @@ class WorkerProcess(ProcessProtocol):
             command = [*self._launch.command, "--worker", str(self.index)]
             files: dict[int, int | str] = {0: nothing, 1: 1, 2: "r"}
             files |= {CONTROL_FD: theirs.fileno(), LISTEN_FD: listener.fileno(), CONFIG_FD: self._launch.config}
-            self._process = reactor.spawnProcess(self, command[0], command, env=dict(os.environ), childFDs=files)
+            environment = {**os.environ, **self._launch.variables}
+            self._process = reactor.spawnProcess(self, command[0], command, env=environment, childFDs=files)
             self.pid = self._process.pid
             adopt(reactor, ours.fileno(), self._control)
         finally:

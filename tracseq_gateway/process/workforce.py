@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
@@ -27,7 +27,14 @@ class Farewell:
 class Workforce:
     """One slot for each listening socket. Every worker knows the last word on each instance and on the workers."""
 
-    def __init__(self, launch: Launch, listeners: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        listeners: Sequence[socket.socket],
+        buried: Callable[[int], None] = lambda pid: None,
+    ) -> None:
+        """``buried`` is told the process id of each worker that is gone."""
+        self._buried = buried
         self._slots = [Slot(launch, index, listener, self) for index, listener in enumerate(listeners)]
         self._instances: dict[tuple[str, str], InstanceHealth] = {}
         self._told: WorkerHealth | None = None
@@ -101,6 +108,8 @@ class Workforce:
 
     def ended(self, worker: WorkerProcess, ending: Ending) -> None:
         """See ``Employer``: once the last has gone, a drain is over."""
+        if worker.pid is not None:
+            self._buried(worker.pid)
         if self._gone is None:
             return
         farewell = self._farewell

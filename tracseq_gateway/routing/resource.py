@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.web.resource import IResource, Resource
@@ -11,12 +11,13 @@ from zope.interface import implementer
 
 from tracseq_gateway.config.model import OWN_PATHS
 from tracseq_gateway.errors import NOT_FOUND, GatewayError
+from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import METHODS
 from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.routing.table import RouteTable
 
 OWN = tuple(path.encode("ascii") for path in OWN_PATHS)
-_NOT_OF_SERVICES = (*OWN, b"*")
+_OPTIONS_OF_ALL = OutgoingHead(204, b"No Content", [(b"allow", b", ".join(sorted(METHODS)))])
 
 
 @implementer(IResource)
@@ -29,33 +30,51 @@ class GatewayResource:
     isLeaf = True
     server = None
 
-    def __init__(self, table: RouteTable[Stage], own: Resource) -> None:
+    def __init__(
+        self,
+        table: RouteTable[Stage],
+        own: Resource,
+        before: Callable[[Stage], Stage] | None = None,
+        further: Iterable[str] = (),
+    ) -> None:
+        """``before`` makes the stage that every request passes first, given the one that routes it; ``further`` are
+        paths of the gateway's own beside those that it always has.
+        """
+        self._paths = (*OWN, *(path.encode("ascii") for path in further))
+        self._not_of_services = (*self._paths, b"*")
         self._find = table.find
         self._own = own
         self._root_is_ours = table.find(b"/") is None
+        self._first: Stage = self._dispatch if before is None else before(self._dispatch)
 
     def render(self, request: Any) -> Any:
         """Hand a request on; the answer comes later."""
+        self._first(request)
+        return NOT_DONE_YET
+
+    def _dispatch(self, request: Any) -> None:
         path: bytes = request.head.path
         route = self._find(path)
-        if route is not None and not path.startswith(_NOT_OF_SERVICES):
+        if route is not None and not path.startswith(self._not_of_services):
             route.target(request)
-            return NOT_DONE_YET
-        return self._render_rest(request, path, route.target if route is not None else None)
+        else:
+            self._dispatch_rest(request, path, route.target if route is not None else None)
 
-    def _render_rest(self, request: Any, path: bytes, stage: Callable[[Request], None] | None) -> Any:
+    def _dispatch_rest(self, request: Any, path: bytes, stage: Callable[[Request], None] | None) -> None:
         """The gateway's own pages, and paths that merely begin like one."""
         if path == b"*":
-            request.setHeader(b"allow", b", ".join(sorted(METHODS)))
-            request.setResponseCode(204)
-            return b""
-        if any(path == own or path.startswith(own + b"/") for own in OWN) or (path == b"/" and self._root_is_ours):
+            request.begin(_OPTIONS_OF_ALL, b"", True)
+        elif self._is_own(path):
             request.render_from(self._own)
         elif stage is not None:
             stage(request)
         else:
             request.refuse(GatewayError(NOT_FOUND, "no service has this path"))
-        return NOT_DONE_YET
+
+    def _is_own(self, path: bytes) -> bool:
+        if path == b"/":
+            return self._root_is_ours
+        return any(path == own or path.startswith(own + b"/") for own in self._paths)
 
     def putChild(self, path: bytes, child: IResource) -> None:
         """The tree is fixed when it is built."""

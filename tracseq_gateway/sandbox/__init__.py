@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, get_args
 
-from tracseq_gateway.config.model import Role
+from tracseq_gateway.config.policies import Role
 
 SERVICES: Final[Mapping[str, int]] = MappingProxyType(
     {

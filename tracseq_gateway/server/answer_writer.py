@@ -15,19 +15,30 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class AnswerWriter:
     """Writes one answer after the other, and remembers how the present one is framed."""
 
-    __slots__ = ("_date", "_framing", "_via")
+    __slots__ = ("_date", "_framing", "_own", "_secure", "_via")
 
-    def __init__(self, via: str, date: Callable[[], bytes]) -> None:
+    def __init__(self, via: str, date: Callable[[], bytes], own: bytes = b"", *, secure: bool = False) -> None:
+        """``own`` are lines for all answers of the gateway's own; ``secure`` says that the client uses TLS."""
         self._via = via
+        self._own = own
+        self._secure = secure
         self._date = date
         self._framing = NO_BODY
 
     def begin(
-        self, asked: RequestHead, request_id: bytes, head: OutgoingHead, data: bytes, done: bool, closing: bool
+        self,
+        asked: RequestHead,
+        request_id: bytes,
+        head: OutgoingHead,
+        added: bytes,
+        data: bytes,
+        done: bool,
+        closing: bool,
     ) -> tuple[bytes, bool]:
         """Return the head with the first bytes of the body, and whether the connection must close behind it.
 
-        ``asked`` is what is answered; ``closing`` says that the connection closes anyway.
+        ``asked`` is what is answered, ``added`` are lines for this answer; ``closing`` says that the connection closes
+        anyway.
         """
         length = head.length
         if done and length is None:
@@ -51,7 +62,11 @@ class AnswerWriter:
             framing += b"connection: keep-alive\r\n"
         if not head.dated:
             framing += b"date: %b\r\n" % self._date()
-        return b"%bx-request-id: %b\r\n%b\r\n%b" % (head.lines(), request_id, framing, data), closing
+        if not head.of_service:
+            added += self._own
+        elif self._secure:
+            added += head.over_tls
+        return b"%bx-request-id: %b\r\n%b%b\r\n%b" % (head.lines(), request_id, added, framing, data), closing
 
     def more(self, data: bytes, done: bool) -> bytes:
         """Return more of the body; ``done`` ends it."""
@@ -69,10 +84,11 @@ class AnswerWriter:
         """Return the answer to bytes that are no request; the connection closes behind it."""
         fields, body = problem(error, request_id, self._via)
         head = OutgoingHead(error.kind.status, error.kind.reason, fields)
-        return b"%bdate: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
+        return b"%bdate: %b\r\nx-request-id: %b\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
             head.lines(),
             self._date(),
             request_id,
+            self._own,
             len(body),
             body,
         )

@@ -74,7 +74,7 @@ class HTTPChannel(Protocol):
         self._waiting = b""
         self._heads = HeadReader(site.head_limits, site.known)
         self._body: BodyReader | None = None
-        self._writer = AnswerWriter(site.via, site.date)
+        self._writer = AnswerWriter(site.via, site.date, site.own_lines(self.secure), secure=self.secure)
         self._closing = False
         self._expects_close = False
         self._expects_continue = False
@@ -121,8 +121,8 @@ class HTTPChannel(Protocol):
             self._write_watch.close()
         request, self._request = self._request, None
         if request is not None:
-            self.site.request_ended()
             request.client_gone()
+            self.site.request_ended(request)
         self._waiting = b""
         self.site.closed(self)
 
@@ -190,7 +190,7 @@ class HTTPChannel(Protocol):
         ):
             self._closing = True
         forwarded = self.forwarded.lines(head)
-        request = GatewayRequest(self, head, self.forwarded.client, forwarded)
+        request = GatewayRequest(self, head, self.forwarded.client, forwarded, site.deadlines.now())
         self._request = request
         site.request_began()
         if fields.length:
@@ -280,7 +280,9 @@ class HTTPChannel(Protocol):
     def begin(self, request: GatewayRequest, head: OutgoingHead, data: bytes, done: bool) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
         closing = self._closing or self._state == _BODY or self.site.draining
-        written, self._closing = self._writer.begin(request.head, request.request_id, head, data, done, closing)
+        written, self._closing = self._writer.begin(
+            request.head, request.request_id, head, request.answer_lines, data, done, closing
+        )
         self.transport.write(written)
         if done:
             self._answered()
@@ -336,10 +338,10 @@ class HTTPChannel(Protocol):
                 self._resume_reading(_FOR_AHEAD)
 
     def _end_request(self) -> None:
-        if self._request is not None:
-            self._request = None
+        request, self._request = self._request, None
+        if request is not None:
             self._body = None
-            self.site.request_ended()
+            self.site.request_ended(request)
 
     def _refuse(self, error: GatewayError) -> None:
         """Answer bytes that are no request, and close."""

@@ -7,15 +7,17 @@ see the part of ``IRequest`` in :mod:`tracseq_gateway.server.resource_request`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import getrandbits
 from typing import Protocol
 
+from twisted.logger import Logger
 from twisted.web.resource import IResource
 
-from tracseq_gateway.errors import BODY_TOO_LARGE, GatewayError, problem
+from tracseq_gateway.errors import BODY_TOO_LARGE, GatewayError, problem_body, problem_document, problem_fields
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import RequestHead
-from tracseq_gateway.interfaces import Answerer
+from tracseq_gateway.interfaces import Answerer, Identity, Request
 from tracseq_gateway.server.resource_request import ResourceRequest
 
 
@@ -46,9 +48,28 @@ class Channel(Protocol):
         """Go on reading the request body; sends 100 (Continue) if the client waits for it."""
 
 
+CLIENT_CLOSED_REQUEST = 499
+"""The status, for the records only, of a request whose client left before it was answered; nginx's number."""
+
+
 def new_request_id() -> bytes:
     """Make the id of a request: 32 hex digits, as long as a trace id of W3C Trace Context."""
     return b"%032x" % getrandbits(128)
+
+
+_log = Logger()
+
+
+def _written(error: GatewayError, via: str) -> tuple[OutgoingHead, bytes]:
+    """The head and the beginning of the body of an answer to an error; kept with it, for some errors come often."""
+    if error.written:
+        kept, head, document = error.written[0]
+        if kept == via and isinstance(head, OutgoingHead):
+            return head, document
+    head = OutgoingHead(error.kind.status, error.kind.reason, problem_fields(error, via))
+    document = problem_document(error)
+    error.written[:] = [(via, head, document)]
+    return head, document
 
 
 class GatewayRequest(ResourceRequest):
@@ -58,32 +79,50 @@ class GatewayRequest(ResourceRequest):
         "_answerer",
         "_body",
         "_body_done",
-        "_received",
+        "_collecting",
+        "_ended",
         "_taken",
+        "answer_lines",
+        "began",
         "begun",
         "channel",
         "client",
+        "error",
         "finished",
         "forwarded",
         "head",
+        "identity",
         "max_body",
+        "received",
         "request_id",
+        "sent",
+        "service",
+        "status",
     )
 
-    def __init__(self, channel: Channel, head: RequestHead, client: str, forwarded: bytes) -> None:
+    def __init__(self, channel: Channel, head: RequestHead, client: str, forwarded: bytes, began: float = 0.0) -> None:
         super().__init__()
         self.channel = channel
         self.head = head
         self.client = client
         self.forwarded = forwarded
+        self.began = began
         self.request_id = head.fields.request_id or new_request_id()
+        self.service = ""
+        self.identity: Identity | None = None
+        self.answer_lines = b""
         self.max_body = 0
         self.begun = False
         self.finished = False
+        self.status = 0
+        self.error: GatewayError | None = None
+        self.received = 0
+        self.sent = 0
         self._answerer: Answerer | None = None
+        self._ended: list[Callable[[Request], None]] | None = None
         self._body: list[bytes] = []
         self._body_done = not head.fields.length
-        self._received = 0
+        self._collecting: tuple[int, Callable[[bytes | None], None]] | None = None
         self._taken = False
 
     def process(self) -> None:
@@ -94,20 +133,24 @@ class GatewayRequest(ResourceRequest):
 
     def body_received(self, data: bytes) -> bool:
         """More of the body came; return whether somebody takes it, so that reading may go on."""
-        self._received += len(data)
-        if self.max_body and self._received > self.max_body:
+        self.received += len(data)
+        if self.max_body and self.received > self.max_body:
             self.break_off(GatewayError(BODY_TOO_LARGE, f"a request body larger than {self.max_body} bytes"))
             return True
         if self._taken and self._answerer is not None:
             self._answerer.body_received(data)
             return True
         self._body.append(data)
-        return False
+        if self._collecting is not None and self.received > self._collecting[0]:
+            self._collected()
+        return self._collecting is not None or self._taken
 
     def body_ended(self) -> None:
         """The body is complete."""
         self._body_done = True
-        if self._taken and self._answerer is not None:
+        if self._collecting is not None:
+            self._collected()
+        elif self._taken and self._answerer is not None:
             self._answerer.body_ended()
 
     def break_off(self, error: GatewayError) -> None:
@@ -122,6 +165,7 @@ class GatewayRequest(ResourceRequest):
     def client_gone(self) -> None:
         """The connection is lost before the answer was complete."""
         self.finished = True
+        self.status = self.status or CLIENT_CLOSED_REQUEST
         answerer, self._answerer = self._answerer, None
         if answerer is not None:
             answerer.client_gone()
@@ -137,7 +181,24 @@ class GatewayRequest(ResourceRequest):
         if self._answerer is not None:
             self._answerer.resume()
 
+    def over(self) -> None:
+        """The request has ended: tell those who asked."""
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            for tell in ended:
+                try:
+                    tell(self)
+                except Exception:
+                    _log.failure("what was to be done at the end of a request failed: {path!r}", path=self.head.path)
+
     # What the rooms behind ask.
+
+    def at_end(self, ended: Callable[[Request], None]) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if self._ended is None:
+            self._ended = [ended]
+        else:
+            self._ended.append(ended)
 
     def attend(self, answerer: Answerer) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""
@@ -156,7 +217,21 @@ class GatewayRequest(ResourceRequest):
 
     def body_exceeds(self, limit: int) -> bool:
         """Whether the body is known to be longer than ``limit`` bytes."""
-        return self.head.fields.length > limit or self._received > limit
+        return self.head.fields.length > limit or self.received > limit
+
+    def peek_body(self, most: int, ready: Callable[[bytes | None], None]) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if self._body_done or self.received > most or self.head.fields.length > most:
+            ready(b"".join(self._body) if self._body_done and self.received <= most else None)
+            return
+        self._collecting = (most, ready)
+        self.channel.resume_body()
+
+    def _collected(self) -> None:
+        """Enough of the body has come for who wanted to look at it; it still waits for who takes it."""
+        assert self._collecting is not None
+        (most, ready), self._collecting = self._collecting, None
+        ready(b"".join(self._body) if self._body_done and self.received <= most else None)
 
     def pause_body(self) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""
@@ -179,6 +254,8 @@ class GatewayRequest(ResourceRequest):
             return
         self.begun = True
         self.finished = done
+        self.status = head.status
+        self.sent = 0 if self.head.method == b"HEAD" else len(data)
         if done:
             self._answerer = None
         self.channel.begin(self, head, data, done)
@@ -188,17 +265,22 @@ class GatewayRequest(ResourceRequest):
         if self.finished:
             return
         self.finished = done
+        if self.head.method != b"HEAD":
+            self.sent += len(data)
         if done:
             self._answerer = None
         self.channel.send(data, done)
 
     def refuse(self, error: GatewayError) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""
+        if self.finished:
+            return
+        self.error = error
         if self.begun:
             self.abort()
             return
-        fields, body = problem(error, self.request_id, self.channel.via)
-        self.begin(OutgoingHead(error.kind.status, error.kind.reason, fields), body, True)
+        head, document = _written(error, self.channel.via)
+        self.begin(head, problem_body(document, self.request_id), True)
 
     def abort(self) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""

@@ -11,11 +11,15 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from tracseq_gateway.config.model import Client, Network
+from tracseq_gateway.config.keys import Network
+from tracseq_gateway.config.model import Client
 from tracseq_gateway.http.forwarding import known_request_lines
 from tracseq_gateway.http.request_head import HeadLimits
+from tracseq_gateway.interfaces import Recorder
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.server.channel import HTTPChannel
+from tracseq_gateway.server.proxied_channel import ProxiedChannel
+from tracseq_gateway.server.request import GatewayRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,8 +39,20 @@ class GatewaySite(Site):
         trusted: Sequence[Network],
         via: str,
         wall_clock: Callable[[], float] = time.time,
+        *,
+        own_lines: Callable[[bool], bytes] = lambda secure: b"",
+        kept_back: frozenset[bytes] = frozenset(),
+        recorder: Recorder | None = None,
+        proxied: bool = False,
     ) -> None:
+        """``own_lines`` gives the lines of the gateway's own answers, by whether the client uses TLS; ``kept_back``
+        are names of request fields that hold secrets for the gateway alone; ``recorder`` hears of every request's end;
+        ``proxied`` says that connections begin with a PROXY header.
+        """
+        self._proxied = proxied
         super().__init__(root, reactor=reactor)
+        self.own_lines = own_lines
+        self._recorder = recorder
         self.deadlines = deadlines
         self.limits = limits
         self.trusted = trusted
@@ -44,7 +60,7 @@ class GatewaySite(Site):
         self.head_limits = HeadLimits(
             limits.request_line, limits.head, limits.headers, limits.encoded_slashes == "keep"
         )
-        self.known = known_request_lines()
+        self.known = known_request_lines(kept_back)
         self.draining = False
         self.active = 0
         self.channels: set[HTTPChannel] = set()
@@ -62,7 +78,7 @@ class GatewaySite(Site):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the channel of a new connection."""
-        return HTTPChannel(self)
+        return ProxiedChannel(self) if self._proxied else HTTPChannel(self)
 
     def opened(self, channel: HTTPChannel) -> bool:
         """Count a connection in; return False if there is no room for it."""
@@ -81,9 +97,12 @@ class GatewaySite(Site):
         """Count a request in."""
         self.active += 1
 
-    def request_ended(self) -> None:
-        """Count a request out."""
+    def request_ended(self, request: GatewayRequest) -> None:
+        """Count a request out, and tell those who wait for its end."""
         self.active -= 1
+        request.over()
+        if self._recorder is not None:
+            self._recorder.request_ended(request)
 
     def date(self) -> bytes:
         """The time of day as a Date field has it."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from tracseq_gateway.errors import NO_INSTANCE, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError
 from tracseq_gateway.http.answer_head import AnswerHead
-from tracseq_gateway.http.forwarding import outgoing_head, request_head
+from tracseq_gateway.http.forwarding import AnswerRules, outgoing_head, request_head
 from tracseq_gateway.http.framing import CHUNKED
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.net.deadlines import Deadlines, Timer
@@ -35,8 +35,10 @@ class Proxy:
         upstream_path: Callable[[bytes], bytes],
         deadlines: Deadlines,
         via: bytes,
+        rules: AnswerRules | None = None,
     ) -> None:
         self.service = service
+        self.rules = rules
         self.upstream_path = upstream_path
         self.deadlines = deadlines
         self.via = via
@@ -216,13 +218,14 @@ class Exchange:
     def interim(self, head: AnswerHead) -> None:
         """Pass an interim answer on; 100 is ours to give and not passed on."""
         if head.status != 100:
-            self._request.interim(outgoing_head(head, self._proxy.via))
+            self._request.interim(outgoing_head(head, self._proxy.via, self._proxy.rules))
 
     def answer(self, head: AnswerHead, data: bytes, done: bool) -> None:
         """Pass the head of the answer on, and the first of its body."""
         if done:
             self._end()
-        self._request.begin(head.outgoing or outgoing_head(head, self._proxy.via), data, done)
+        proxy = self._proxy
+        self._request.begin(head.outgoing or outgoing_head(head, proxy.via, proxy.rules), data, done)
 
     def answer_data(self, data: bytes, done: bool) -> None:
         """Pass more of the body on."""

@@ -1,0 +1,148 @@
+"""A whole gateway in processes of its own (twistd, workers, the embedded Redis) with a service behind it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.process_kit import freePort
+
+ROOT = Path(__file__).parent.parent
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers everything with what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        status = int(self.headers.get("x-answer-with") or 200)
+        text = json.dumps({"path": self.path, "fields": dict(self.headers), "size": len(body)}).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: that a gateway closes its connections, at the latest when it stops, is no error."""
+
+
+class EchoService:
+    """A service in a thread."""
+
+    def __init__(self) -> None:
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class RunningGateway:
+    """``twistd tracseq-gateway`` with a configuration; everything ends with :meth:`stop`."""
+
+    def __init__(self, configuration: str, environ: Mapping[str, str] | None = None, workers: int = 2) -> None:
+        """``configuration`` is a file's text in which ``@UPSTREAM@`` stands for the service's URL."""
+        self.directory = Path(tempfile.mkdtemp(prefix="gateway-"))
+        self.service = EchoService()
+        self.port = freePort()
+        text = configuration.replace("@UPSTREAM@", f"http://127.0.0.1:{self.service.port}")
+        text = text.replace("@DIRECTORY@", str(self.directory))
+        (self.directory / "gateway.toml").write_text(text)
+        self.log = self.directory / "log"
+        command = [*TWISTD, "-n", "--pidfile=", "tracseq-gateway", "--config", str(self.directory / "gateway.toml")]
+        command += ["--port", str(self.port), "--host", "127.0.0.1", "--workers", str(workers)]
+        inherited = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(self.directory)}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.directory, env={**inherited, **(environ or {})}, stdout=log, stderr=log
+            )
+        self._workers = workers
+        try:
+            self.until(self._serves, 20)
+        except AssertionError:
+            self.stop()
+            raise
+
+    def _serves(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the gateway ended:\n{self.log.read_text()}")
+        return len(self.worker_pids()) >= self._workers
+
+    def until(self, condition: Callable[[], object], seconds: float = 10.0) -> float:
+        """Wait until something is true; return how many seconds that took."""
+        begun = time.monotonic()
+        while not condition():
+            if time.monotonic() - begun > seconds:
+                raise AssertionError(f"not within {seconds} s:\n{self.log.read_text()}")
+            time.sleep(0.02)
+        return time.monotonic() - begun
+
+    def connect(self) -> http.client.HTTPConnection:
+        """A connection of a client."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+
+    def get(self, path: str, method: str = "GET", body: bytes | None = None, **fields: str) -> tuple[int, Any]:
+        """Make one request on a connection of its own; return status and JSON."""
+        connection = self.connect()
+        try:
+            headers = {name.replace("_", "-"): value for name, value in fields.items()}
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            data = answer.read()
+            return answer.status, json.loads(data) if data else None
+        finally:
+            connection.close()
+
+    def redis_pid(self) -> int:
+        """The process of the embedded Redis, as the log last said."""
+        return int(self.log.read_text().rpartition("the embedded Redis serves (pid ")[2].partition(")")[0])
+
+    def worker_pids(self) -> list[int]:
+        """The processes that have served."""
+        return [int(pid) for pid in re.findall(r"worker \d+ serves \(pid (\d+)\)", self.log.read_text())]
+
+    def stop(self) -> str:
+        """Stop it as Ctrl-C does, and return its log; raises AssertionError if it does not go."""
+        try:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGINT)
+                try:
+                    self.process.wait(10)
+                except subprocess.TimeoutExpired:
+                    self.process.kill()
+                    self.process.wait()
+                    raise AssertionError("the gateway did not stop") from None
+            return self.log.read_text()
+        finally:
+            self.service.stop()
+            shutil.rmtree(self.directory, ignore_errors=True)

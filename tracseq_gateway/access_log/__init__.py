@@ -1,0 +1,1 @@
+"""Ground: one line for each request, written where the operator wants it."""

@@ -1,0 +1,76 @@
+"""What Prometheus reads: put together in a thread, so that a scrape stalls no request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from tracseq_gateway.admin.pages import Missing
+from tracseq_gateway.errors import INTERNAL, METHOD_NOT_ALLOWED, GatewayError
+from tracseq_gateway.metrics.page import OPENMETRICS, Page
+
+Run = Callable[[Callable[[], Page]], "Deferred[Page]"]
+"""Calls a function in another thread."""
+
+
+class MetricsPage(Resource):
+    """``GET /metrics``. Whoever asks while a page is being made gets that one."""
+
+    _log = Logger()
+
+    def __init__(self, make: Callable[[str], Page], run: Run, prepare: Callable[[], None] = lambda: None) -> None:
+        """``make`` makes a page for an Accept field, and may block: ``run`` runs it, after a call of ``prepare``."""
+        super().__init__()
+        self._prepare = prepare
+        self._make = make
+        self._run = run
+        self._waiting: dict[str, list[Any]] = {}
+        self._working = False
+
+    def getChild(self, path: bytes, request: Any) -> Resource:
+        """A trailing slash is the page itself; anything else below it does not exist."""
+        return self if path == b"" else Missing()
+
+    def render(self, request: Any) -> Any:
+        """Answer GET and HEAD; refuse other methods."""
+        if request.method not in (b"GET", b"HEAD"):
+            request.refuse(GatewayError(METHOD_NOT_ALLOWED, "this page can only be read", allow=("GET", "HEAD")))
+            return NOT_DONE_YET
+        accept = cast("str | None", request.getHeader("accept")) or ""
+        # There are two pages, whatever is asked for.
+        self._waiting.setdefault(OPENMETRICS if OPENMETRICS in accept else "", []).append(request)
+        self._go_on()
+        return NOT_DONE_YET
+
+    def _go_on(self) -> None:
+        """Make a page for those who wait, one at a time."""
+        if self._working or not self._waiting:
+            return
+        accept, requests = self._waiting.popitem()
+        self._working = True
+        self._prepare()
+        made = self._run(lambda: self._make(accept))
+        made.addCallbacks(self._made, self._failed, (requests,), {}, (requests,))
+        made.addBoth(self._done)
+
+    def _made(self, page: Page, requests: list[Any]) -> None:
+        for request in requests:
+            if not request.finished:
+                request.setHeader(b"content-type", page.content_type.encode("ascii"))
+                request.setHeader(b"cache-control", b"no-store")
+                request.write_all(page.body)
+
+    def _failed(self, failure: Failure, requests: list[Any]) -> None:
+        self._log.failure("the metrics could not be put together", failure=failure)
+        for request in requests:
+            request.refuse(GatewayError(INTERNAL))
+
+    def _done(self, _: object) -> None:
+        self._working = False
+        self._go_on()

@@ -1,0 +1,29 @@
+"""Warnings about a configuration that can be served as it is, and perhaps should not be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attrs import evolve
+
+from tracseq_gateway.config.model import Config
+from tracseq_gateway.config.problem import Problem
+from tracseq_gateway.config.secrets import missing_secrets
+from tracseq_gateway.config.sources import Sources
+
+
+def advise(config: Config, environ: Mapping[str, str], sources: Sources) -> Iterator[Problem]:
+    """Yield what an operator may have overlooked, and the secrets that a start would need here."""
+    if config.gateway.environment == "production" and not config.auth.enabled:
+        yield sources.problem(
+            ("auth", "enabled"), "is false: anybody may call", "true would be right in production", "warning"
+        )
+    if config.auth.jwt.jwks_url.startswith("http:"):
+        yield sources.problem(
+            ("auth", "jwt", "jwks_url"),
+            "fetches keys in clear: whoever sits between can make tokens",
+            "https would be right",
+            "warning",
+        )
+    for problem in missing_secrets(config, environ):
+        yield evolve(problem, level="warning")

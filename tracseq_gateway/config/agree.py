@@ -1,0 +1,151 @@
+"""What the keys of one table must be together, once each is right in itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tracseq_gateway.config.api_keys import key_id
+from tracseq_gateway.config.model import Client, Gateway, Instance, Service
+from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
+from tracseq_gateway.config.problem import Wrong, dotted
+from tracseq_gateway.config.tokens import HASHED, SIGNED
+from tracseq_gateway.config.url import parse_url
+
+
+def disagreements(table: Any) -> list[Wrong]:
+    """Return what is wrong within a table of the model."""
+    agree = _AGREEMENTS.get(type(table))
+    return list(agree(table)) if agree else []
+
+
+def _gateway(table: Gateway) -> Iterator[Wrong]:
+    if table.proxy_protocol and not table.trusted_proxies:
+        yield Wrong(
+            "nobody is trusted to send a PROXY header",
+            "the networks of the proxies in trusted_proxies would be right",
+            ("proxy_protocol",),
+        )
+
+
+def _client(table: Client) -> Iterator[Wrong]:
+    if table.head < table.request_line:
+        yield Wrong(
+            f"{table.head} bytes cannot hold a request line of {table.request_line}",
+            "at least client.request_line would be right",
+            ("head",),
+        )
+
+
+def _instance(table: Instance) -> Iterator[Wrong]:
+    if not table.url:
+        yield Wrong("an instance without a url", 'url = "http://host:port" would be right')
+
+
+def _service(table: Service) -> Iterator[Wrong]:
+    yield from _roles(table)
+    places = [parse_url(instance.url) for instance in table.instances]
+    for index, place in enumerate(places):
+        if place in places[:index]:
+            yield Wrong(
+                f"{place.url()} is listed twice",
+                "one instance with a greater weight would be right",
+                ("instances", index),
+            )
+
+
+def _roles(table: Service) -> Iterator[Wrong]:
+    """Who is not asked for a token has no role."""
+    meant = 'auth = "required" would be right'
+    if table.auth == "none" and table.roles:
+        yield Wrong('demands roles of who needs no token (auth = "none")', meant, ("roles",))
+    for path, rule in table.paths.items():
+        if rule.roles and rule.auth == "none":
+            yield Wrong('demands roles of who needs no token (auth = "none")', meant, ("paths", path, "roles"))
+
+
+def _redis(table: Redis) -> Iterator[Wrong]:
+    if table.ca and not table.url.startswith("rediss://"):
+        yield Wrong("verifies TLS, which redis.url does not ask for", "a rediss:// URL would be right", ("ca",))
+
+
+def _jwt_key(table: JwtKey) -> Iterator[Wrong]:
+    if not table.file:
+        yield Wrong("a key without a file", 'file = "issuer.pem" would be right')
+    if not table.algorithm:
+        yield Wrong("a key without an algorithm", 'algorithm = "RS256" would be right')
+
+
+def _jwt(table: Jwt) -> Iterator[Wrong]:
+    """Hold each algorithm to a key that it can be used with, and each key to an algorithm that is accepted."""
+    hashed = [name for name in table.algorithms if name in HASHED]
+    signed = [name for name in table.algorithms if name in SIGNED]
+    if hashed and not table.secret_env:
+        yield Wrong(
+            f"is empty, and {hashed[0]} needs a secret", "the name of its environment variable is", ("secret_env",)
+        )
+    if table.jwks_url and not signed:
+        yield Wrong(
+            f"publishes no secrets, and {', '.join(hashed)} needs one",
+            'an algorithm of public keys such as "RS256" in algorithms would be right',
+            ("jwks_url",),
+        )
+    for index, key in enumerate(table.keys):
+        if key.algorithm and key.algorithm not in signed:
+            yield Wrong(
+                f"{key.algorithm} is not one of the algorithms that are accepted",
+                "in algorithms, too, it would be right",
+                ("keys", index, "algorithm"),
+            )
+        if any((key.kid, key.algorithm) == (other.kid, other.algorithm) for other in table.keys[:index]):
+            yield Wrong(
+                f"is the second {key.algorithm} key with this kid", "a kid of its own would be right", ("keys", index)
+            )
+    held = {key.algorithm for key in table.keys}
+    for index, name in enumerate(table.algorithms):
+        if name in signed and not table.jwks_url and name not in held:
+            yield Wrong(
+                f"there is no key for {name}", "one in keys, or a jwks_url, would be right", ("algorithms", index)
+            )
+
+
+def _api_key(table: ApiKey) -> Iterator[Wrong]:
+    if not table.hash:
+        yield Wrong("a key without a hash", "what tracseq-gateway key new printed would be right")
+    if not table.owner:
+        yield Wrong("a key without an owner", "the name of who uses it would be right")
+
+
+def _authentication(table: Authentication) -> Iterator[Wrong]:
+    owners: dict[str, str] = {}
+    for name, key in table.api_keys.items():
+        other = owners.setdefault(key_id(key.hash), name)
+        if other != name:
+            yield Wrong(
+                f"has the id of {dotted(('auth', 'api_keys', other))}",
+                "a key of its own would be right",
+                ("api_keys", name, "hash"),
+            )
+
+
+def _cors(table: Cors) -> Iterator[Wrong]:
+    if table.allow_credentials and "*" in table.allow_origins:
+        yield Wrong(
+            '"*" with allow_credentials would let every site act in the name of its visitors',
+            "the origins that may, or allow_credentials = false, would be right",
+            ("allow_origins", table.allow_origins.index("*")),
+        )
+
+
+_AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
+    Gateway: _gateway,
+    Client: _client,
+    Instance: _instance,
+    Service: _service,
+    Redis: _redis,
+    JwtKey: _jwt_key,
+    Jwt: _jwt,
+    ApiKey: _api_key,
+    Authentication: _authentication,
+    Cors: _cors,
+}

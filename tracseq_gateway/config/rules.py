@@ -1,0 +1,84 @@
+"""By table and key, what a value must be beyond its type.
+
+A rule for a key that holds a secret (``repr=False``) never shows the value in what it raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tracseq_gateway.config import api_keys, files, texts, tokens
+from tracseq_gateway.config.model import Gateway, Health, Instance, Service
+from tracseq_gateway.config.origins import origin_pattern
+from tracseq_gateway.config.policies import (
+    AccessLog,
+    ApiKey,
+    Authentication,
+    Cors,
+    FailedLogins,
+    Jwt,
+    JwtKey,
+    Limit,
+    Metrics,
+    PathRule,
+    RateLimiting,
+    Redis,
+    Security,
+)
+from tracseq_gateway.config.redis_url import redis_url
+from tracseq_gateway.config.texts import each, each_name
+
+RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
+    (Gateway, "host"): texts.listen_address,
+    (Gateway, "run_directory"): files.directory_name,
+    (Gateway, "via"): texts.token,
+    (Health, "path"): texts.request_target,
+    (Instance, "url"): texts.instance_url,
+    (Service, "prefix"): texts.path,
+    (Service, "rewrite"): texts.rewrite,
+    (Service, "balance"): texts.active_balance,
+    (Service, "public"): each(texts.public_path),
+    (Service, "roles"): each_name(texts.method_or_any),
+    (Service, "paths"): each_name(texts.path_pattern),
+    (Service, "content_types"): each(texts.media_type),
+    (PathRule, "roles"): each_name(texts.method_or_any),
+    (PathRule, "content_types"): each(texts.media_type),
+    (Redis, "url"): redis_url,
+    (Redis, "key_prefix"): texts.key_prefix,
+    (Redis, "ca"): files.certificates,
+    (JwtKey, "file"): files.public_key,
+    (JwtKey, "algorithm"): tokens.signing_algorithm,
+    (JwtKey, "kid"): tokens.key_id,
+    (Jwt, "algorithms"): tokens.algorithms,
+    (Jwt, "secret_env"): texts.variable,
+    (Jwt, "jwks_url"): tokens.jwks_url,
+    (ApiKey, "hash"): api_keys.stored_hash,
+    (ApiKey, "owner"): api_keys.identity_text,
+    (ApiKey, "email"): api_keys.identity_text,
+    (ApiKey, "methods"): each(texts.method),
+    (ApiKey, "expires"): texts.moment,
+    (Authentication, "service_key"): texts.secret_header_text,
+    (Authentication, "validate_path"): texts.request_target,
+    (Authentication, "logout"): each(texts.path),
+    (Authentication, "sessions"): each(texts.path),
+    (Authentication, "api_key_header"): texts.credential_header,
+    (Authentication, "api_keys"): each_name(api_keys.key_name),
+    (Authentication, "identity_key_env"): texts.variable,
+    (Authentication, "realm"): texts.realm,
+    (Limit, "methods"): each(texts.method),
+    (Limit, "paths"): each(texts.path_pattern),
+    (FailedLogins, "paths"): each(texts.path),
+    (FailedLogins, "account"): texts.filled,
+    (RateLimiting, "limits"): each_name(texts.short_name),
+    (Cors, "allow_origins"): each(origin_pattern),
+    (Cors, "allow_methods"): each(texts.method),
+    (Cors, "allow_headers"): each(texts.token),
+    (Cors, "expose_headers"): each(texts.token),
+    (Security, "hsts"): texts.header_text,
+    (Security, "referrer"): texts.header_text,
+    (Security, "permissions"): texts.header_text,
+    (Security, "content_policy"): texts.header_text,
+    (AccessLog, "target"): files.log_target,
+    (Metrics, "path"): texts.path,
+}

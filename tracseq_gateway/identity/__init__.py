@@ -1,0 +1,1 @@
+"""A room: who calls, and how that is known."""

@@ -1,0 +1,1 @@
+"""A room: how often a client may call, agreed upon by all workers."""

@@ -1,0 +1,210 @@
+"""The stage that lets a request go on to its service only if all of its limits admit it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from tracseq_gateway.errors import INTERNAL, LIMITER_UNAVAILABLE, QUOTA_EXCEEDED, GatewayError
+from tracseq_gateway.http.framing import CHUNKED
+from tracseq_gateway.interfaces import Request, Stage
+from tracseq_gateway.limits.fields import LimitFields
+from tracseq_gateway.limits.gcra import Policy
+from tracseq_gateway.limits.limiter import Charge, Limiter, WhenDown
+from tracseq_gateway.limits.rules import Keys, Rule
+
+_ONE = (1,)
+
+MOST_REFUSALS = 1000
+"""Refusals that are kept ready; beyond it all are written anew."""
+
+
+@frozen(eq=False)
+class Limits:
+    """What one service's requests are held to."""
+
+    base: Rule
+    """The rate of each client; an API key may have its own in its place."""
+    further: tuple[Rule, ...] = ()
+    when_down: WhenDown = "local"
+
+
+class LimitStage:
+    """Asks, and goes on when the answer comes; takes a request over as the proxy does, so that nothing is made to wait
+    by a Deferred."""
+
+    _log = Logger()
+
+    def __init__(self, limits: Limits, limiter: Limiter, keys: Keys, fields: LimitFields, following: Stage) -> None:
+        self.limits = limits
+        self.limiter = limiter
+        self.fields = fields
+        self.following = following
+        self._keys = keys
+        self._base = (limits.base.policy,)
+        self._own: dict[str, tuple[Policy, ...]] = {}
+        self._refusals: dict[bytes, tuple[tuple[int, int], bytes, GatewayError]] = {}
+
+    def __call__(self, request: Request) -> None:
+        """Take over a request."""
+        identity = request.identity
+        policies: tuple[Policy, ...] = self._base
+        if identity is not None and identity.rate_limit is not None:
+            policies = self._own.get(identity.key_name) or self._own_policies(identity.key_name, request)
+        keys: Sequence[bytes] = (self.limits.base.prefix + self._keys.client(request),)
+        units: Sequence[int] = _ONE
+        if self.limits.further:
+            policies, keys, units = self._all(request, policies, keys)
+        refused = self.limiter.refused(keys)
+        if refused:
+            self.limiter.outcomes["remembered"] += 1
+            if units is _ONE:
+                self._refuse_again(request, keys[0], policies, refused[0][1])
+                return
+            violated = [policies[index] for index, _ in refused]
+            # What is remembered is when one unit may come.
+            waits = [
+                wait + policy.interval * (min(units[index], policy.burst) - 1)
+                for policy, (index, wait) in zip(violated, refused, strict=True)
+            ]
+            self.refuse(request, violated, max(waits))
+        else:
+            self.limiter.ask(Admission(self, request, policies, keys, units))
+
+    def go_on(self, request: Request) -> None:
+        """Pass a request on; what fails there must not touch the others whose answer came in the same reply."""
+        try:
+            self.following(request)
+        except Exception:
+            self._log.failure("a request could not be passed on: {path!r}", path=request.head.path)
+            request.refuse(GatewayError(INTERNAL))
+
+    def refuse(self, request: Request, violated: Sequence[Policy], wait: float) -> None:
+        """Answer 429: the request may come again after ``wait`` microseconds."""
+        if request.finished:
+            return
+        request.answer_lines += self.fields.lines(tuple(violated), [policy.tolerance for policy in violated], wait)
+        request.refuse(_refusal(violated, ceil(wait / 1e6)))
+
+    def _refuse_again(self, request: Request, key: bytes, policies: tuple[Policy, ...], wait: float) -> None:
+        """The same for the usual single limit: within one second a client gets the same words, which are kept."""
+        seconds = ceil(wait / 1e6)
+        moment = int(self.limiter.seconds()), seconds
+        kept = self._refusals.get(key)
+        if kept is None or kept[0] != moment:
+            if len(self._refusals) >= MOST_REFUSALS:
+                self._refusals.clear()
+            lines = self.fields.lines(policies, [policies[0].tolerance], wait)
+            self._refusals[key] = kept = (moment, lines, _refusal(policies, seconds))
+        request.answer_lines += kept[1]
+        request.refuse(kept[2])
+
+    def _own_policies(self, name: str, request: Request) -> tuple[Policy, ...]:
+        """The limit of an API key that has its own."""
+        own = request.identity.rate_limit if request.identity is not None else None
+        assert own is not None, "asked for an API key with a rate"
+        policies = (Policy(self.limits.base.policy.name, own.requests_per_minute, own.burst),)
+        self._own[name] = policies
+        return policies
+
+    def _all(
+        self, request: Request, policies: tuple[Policy, ...], keys: Sequence[bytes]
+    ) -> tuple[tuple[Policy, ...], Sequence[bytes], Sequence[int]]:
+        """The limits that hold for this request, beside each client's rate."""
+        head = request.head
+        every, names, units = [*policies], [*keys], [1]
+        for rule in self.limits.further:
+            if rule.applies is not None and not rule.applies(head):
+                continue
+            count = 1
+            if rule.policy.unit == "bytes":
+                length = head.fields.length
+                if not length:
+                    continue
+                # How long a chunked body is, is known when it has come: then the rest of it is charged.
+                count = 1 if length == CHUNKED else length
+            every.append(rule.policy)
+            names.append(self._keys.of(rule, request))
+            units.append(count)
+        return tuple(every), names, units
+
+
+def _refusal(violated: Sequence[Policy], seconds: int) -> GatewayError:
+    return GatewayError(
+        QUOTA_EXCEEDED,
+        f"the rate limit is used up; try again in {seconds} s",
+        retry_after=seconds,
+        members=(("violated-policies", [policy.name for policy in violated]),),
+    )
+
+
+class Admission:
+    """One request and the question whether it may go on."""
+
+    __slots__ = ("_request", "_stage", "keys", "policies", "units")
+
+    def __init__(
+        self,
+        stage: LimitStage,
+        request: Request,
+        policies: tuple[Policy, ...],
+        keys: Sequence[bytes],
+        units: Sequence[int],
+    ) -> None:
+        self._stage = stage
+        self._request = request
+        self.policies = policies
+        self.keys = keys
+        self.units = units
+
+    def decided(self, wait: float, ahead: Sequence[float]) -> None:
+        """See :class:`tracseq_gateway.limits.question.Question`."""
+        request, stage = self._request, self._stage
+        limiter = stage.limiter
+        if wait > 0:
+            limiter.outcomes["refused"] += 1
+            limiter.remember(self, ahead)
+            stage.refuse(request, self._violated(ahead), wait)
+            return
+        limiter.outcomes["admitted"] += 1
+        if request.finished:
+            return
+        request.answer_lines += stage.fields.lines(self.policies, ahead)
+        if self.units is not _ONE and request.head.fields.length == CHUNKED:
+            request.at_end(self._charge_rest)
+        stage.go_on(request)
+
+    def _violated(self, ahead: Sequence[float]) -> list[Policy]:
+        """The limits that refused; a worker's share refuses before the whole limit would: then the nearest to it."""
+        missing = [
+            reset + min(units, policy.burst) * policy.interval - policy.tolerance
+            for policy, reset, units in zip(self.policies, ahead, self.units, strict=True)
+        ]
+        nearest = max(missing)
+        return [policy for policy, units in zip(self.policies, missing, strict=True) if units > 0 or units == nearest]
+
+    def undecided(self) -> None:
+        """See :class:`tracseq_gateway.limits.question.Question`: Redis is away."""
+        stage, request = self._stage, self._request
+        mode = stage.limits.when_down
+        stage.limiter.outcomes[mode] += 1
+        if mode == "local":
+            stage.limiter.local.ask(self)
+        elif mode == "open":
+            if not request.finished:
+                stage.go_on(request)
+        else:
+            request.refuse(GatewayError(LIMITER_UNAVAILABLE, "rates cannot be checked at the moment", retry_after=1))
+
+    def _charge_rest(self, request: Request) -> None:
+        """A chunked body has come: charge what could not be known before."""
+        charged = [
+            (key, policy) for key, policy in zip(self.keys, self.policies, strict=True) if policy.unit == "bytes"
+        ]
+        if charged and request.received > 1:
+            keys, policies = zip(*charged, strict=True)
+            limiter = self._stage.limiter
+            limiter.ask(Charge(limiter, keys, policies, [request.received - 1] * len(keys)))

@@ -1,0 +1,1 @@
+"""Ground: what is measured, for Prometheus."""

@@ -1,0 +1,117 @@
+"""Every metric: its name, its labels, its help text, its buckets."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Gauge
+
+REQUEST_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""Seconds; the platform promises less than 5 ms for the gateway, and gives services 30 s."""
+REDIS_BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+"""Seconds; a call is given up after 50 ms unless configured otherwise."""
+
+
+class Families:
+    """All metrics of one gateway, in ``registry``.
+
+    A gauge says how the workers' values become one: ``livesum`` adds them, ``livemin`` and ``livemax`` take the worst,
+    ``livemostrecent`` the newest; ``live`` leaves dead workers out.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Counter, Gauge, Histogram
+
+        self._registry = registry
+        self.requests = Counter(
+            "gateway_requests_total",
+            "Requests that are over, by the status that the client got; 499: it left before.",
+            ["method", "service", "status"],
+            registry=registry,
+        )
+        self.durations = Histogram(
+            "gateway_request_duration_seconds",
+            "From the end of a request's head to the end of its answer.",
+            ["service"],
+            buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self.errors = Counter(
+            "gateway_errors_total",
+            "Requests that the gateway itself refused or broke off, by the kind of error.",
+            ["service", "error_type"],
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "gateway_requests_in_flight",
+            "Requests that are not over.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.service_health = Gauge(
+            "service_health_status",
+            "1 for the status that a service has, 0 for the others.",
+            ["service", "status"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.service_responses = Histogram(
+            "service_response_time_seconds",
+            "From a request passed on to the head of the service's answer.",
+            ["service"],
+            buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self.limiter = Counter(
+            "gateway_limiter_decisions_total",
+            "Decisions on rate limits: admitted or refused by Redis; refused because that is remembered; without "
+            "Redis made locally, or left open or closed.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.redis_calls = Counter(
+            "gateway_redis_calls_total", "Calls of Redis; one may carry many checks.", ["outcome"], registry=registry
+        )
+        self.redis_seconds = Histogram(
+            "gateway_redis_call_seconds",
+            "How long calls of Redis took, failed ones among them.",
+            buckets=REDIS_BUCKETS,
+            registry=registry,
+        )
+        self.tokens = Counter(
+            "gateway_token_verdicts_total",
+            "Verdicts on tokens: known, verified locally, given by the Auth Service, refused; without an answer of it "
+            "an old one that still held, or none.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.revocations = Gauge(
+            "gateway_revocations",
+            "Revoked sessions and users that are remembered.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.dropped_lines = Counter(
+            "gateway_access_log_dropped_total", "Lines of the access log that could not be written.", registry=registry
+        )
+        self.build = Gauge(
+            "gateway_build_info",
+            "1; the version that runs.",
+            ["version"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+
+    @cached_property
+    def redis_up(self) -> Gauge:
+        """Made when it is first set: a gateway that uses no Redis does not say that it is down."""
+        from prometheus_client import Gauge
+
+        return Gauge(
+            "gateway_redis_up",
+            "1 while every worker reaches Redis, 0 when one does not.",
+            multiprocess_mode="livemin",
+            registry=self._registry,
+        )

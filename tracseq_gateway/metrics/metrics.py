@@ -1,0 +1,158 @@
+"""What one worker measures.
+
+House rules:
+
+1. Labels are bounded: they come from the configuration and from fixed sets, and what a client makes up folds.
+2. What happens to every request is counted in plain numbers, and handed over by :meth:`Metrics.flush` every second; a
+   worker that is killed loses what it counted in its last one.
+3. prometheus-client is imported when metrics are on and by no module's import: it decides at its first import whether
+   values are shared between processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from tracseq_gateway.interfaces import Request
+from tracseq_gateway.metrics.families import REQUEST_BUCKETS, Families
+from tracseq_gateway.metrics.page import Page, encode, render
+from tracseq_gateway.metrics.shared import VARIABLE, shared_directory
+from tracseq_gateway.metrics.tally import Spread, Tally
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter
+
+LimiterOutcome = Literal["admitted", "refused", "remembered", "local", "open", "closed"]
+RedisOutcome = Literal["ok", "error", "timeout"]
+TokenOutcome = Literal["cached", "verified", "asked", "key", "refused", "stale", "unavailable"]
+ServiceStatus = Literal["healthy", "degraded", "unhealthy", "unknown"]
+
+OWN: Final = "gateway"
+"""The service label of what the gateway answers itself: its own pages."""
+UNROUTED: Final = "none"
+"""The service label of a request that was refused before it was known where it should go."""
+OTHER: Final = "other"
+"""Stands for methods and statuses that are none of the usual."""
+
+_METHODS: Final = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+
+Count = Callable[..., None]
+"""Counts one more, or as many more as it is given."""
+
+
+class Metrics:
+    """Counts and measures for one gateway; must be called from one thread only, but for :meth:`page`.
+
+    If the environment names a shared directory (see ``shared``), the values are those of this process in files there:
+    then there can be only one instance in a process. Otherwise they are this instance's own.
+
+    Raises RuntimeError if the directory was named only after prometheus-client had been imported.
+    """
+
+    def __init__(self, services: Iterable[str], version: str) -> None:
+        """``services``: the names of all that requests can be routed to."""
+        from prometheus_client import CollectorRegistry, values
+
+        self._directory = shared_directory()
+        if (self._directory is not None) != values.ValueClass._multiprocess:
+            raise RuntimeError(f"prometheus_client was imported before {VARIABLE} was set or unset")
+        self._registry = CollectorRegistry(auto_describe=False)
+        families = self._families = Families(self._registry)
+        self._request_counts = _RequestCounts(families.requests)
+        self._requests: Tally[tuple[bytes, str, int]] = Tally()
+        self._errors: Tally[tuple[str, str]] = Tally()
+        names = [*services, OWN, UNROUTED]
+        self._durations = {name: Spread(families.durations.labels(name), REQUEST_BUCKETS) for name in names}
+        self._responses = {
+            name: Spread(families.service_responses.labels(name), REQUEST_BUCKETS) for name in names[:-2]
+        }
+        self._limiter = _counts(families.limiter, get_args(LimiterOutcome))
+        self._redis_calls = _counts(families.redis_calls, get_args(RedisOutcome))
+        self._tokens = _counts(families.tokens, get_args(TokenOutcome))
+        families.build.labels(version).set(1)
+
+    def request_ended(self, request: Request, seconds: float) -> None:
+        """A request is over, ``seconds`` after its head was complete."""
+        error = request.error
+        service = request.service or (OWN if error is None else UNROUTED)
+        self._requests[request.head.method, service, request.status] += 1
+        self._durations[service].observe(seconds)
+        if error is not None:
+            self._errors[service, error.kind.slug] += 1
+
+    def flush(self) -> None:
+        """Hand over what was counted; to be called every second, and before a page is made."""
+        for key, count in self._requests.taken():
+            self._request_counts[key](count)
+        for (service, slug), count in self._errors.taken():
+            self._families.errors.labels(service, slug).inc(count)
+        for spread in (*self._durations.values(), *self._responses.values()):
+            spread.flush()
+
+    def in_flight(self, requests: int) -> None:
+        """So many requests are open in this worker; to be told every second or so, not for each request."""
+        self._families.in_flight.set(requests)
+
+    def service_answered(self, service: str, seconds: float) -> None:
+        """The head of a service's answer came ``seconds`` after the request was passed on."""
+        self._responses[service].observe(seconds)
+
+    def service_health(self, service: str, status: str) -> None:
+        """A service has this status from now on; it is one of :data:`ServiceStatus`."""
+        for each in get_args(ServiceStatus):
+            self._families.service_health.labels(service, each).set(each == status)
+
+    def limiter_decided(self, outcome: str, requests: int = 1) -> None:
+        """The limiter has decided on so many requests; ``outcome`` is one of :data:`LimiterOutcome`."""
+        self._limiter[outcome](requests)
+
+    def redis_called(self, outcome: RedisOutcome, seconds: float) -> None:
+        """A call of Redis has ended, ``seconds`` after it was sent."""
+        self._redis_calls[outcome]()
+        self._families.redis_seconds.observe(seconds)
+
+    def redis_up(self, up: bool) -> None:
+        """Whether this worker reaches Redis."""
+        self._families.redis_up.set(up)
+
+    def token_judged(self, outcome: str, requests: int = 1) -> None:
+        """There is a verdict on the token of so many requests; ``outcome`` is one of :data:`TokenOutcome`."""
+        self._tokens[outcome](requests)
+
+    def revocations(self, remembered: int) -> None:
+        """So many revocations are remembered now."""
+        self._families.revocations.set(remembered)
+
+    def log_lines_dropped(self, lines: int) -> None:
+        """Lines of the access log could not be written."""
+        self._families.dropped_lines.inc(lines)
+
+    def page(self, accept: str = "") -> Page:
+        """What Prometheus reads; of all workers, if they share a directory. To be called in a thread: see ``render``.
+
+        ``accept`` is the Accept field of the request.
+        """
+        return encode(self._registry, accept) if self._directory is None else render(self._directory, accept)
+
+
+class _RequestCounts(dict[tuple[bytes, str, int], Count]):
+    """From method, service and status to what counts such a request; keeps only what is usual, so it is bounded."""
+
+    def __init__(self, family: Counter) -> None:
+        super().__init__()
+        self._family = family
+
+    def __missing__(self, key: tuple[bytes, str, int]) -> Count:
+        method, service, status = key
+        method_label = _METHODS.get(method, OTHER)
+        status_label = str(status) if 100 <= status <= 599 else OTHER
+        count = self._family.labels(method_label, service, status_label).inc
+        if OTHER not in (method_label, status_label):
+            self[key] = count
+        return count
+
+
+def _counts(family: Counter, outcomes: Iterable[str]) -> dict[str, Count]:
+    """What counts each outcome; all of them are on the page from the start, with 0."""
+    return {outcome: family.labels(outcome).inc for outcome in outcomes}

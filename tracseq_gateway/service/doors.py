@@ -1,0 +1,105 @@
+"""The doors of one worker's gateway: what is looked at before a request is routed, and what all answers have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracseq_gateway.config.model import Config, Service
+from tracseq_gateway.config.policies import Security
+from tracseq_gateway.http.cors import drops_cors
+from tracseq_gateway.http.fields import Fields
+from tracseq_gateway.http.forwarding import AnswerRules
+from tracseq_gateway.http.paths import PathPatterns
+from tracseq_gateway.http.security_headers import SecurityHeaders, is_telltale
+from tracseq_gateway.interfaces import Request
+from tracseq_gateway.middleware.addresses import address_lists
+from tracseq_gateway.middleware.chain import Link, Verdict
+from tracseq_gateway.middleware.content_type import content_types
+from tracseq_gateway.middleware.cors import Cors
+from tracseq_gateway.middleware.limits import body_limit
+
+
+class Doors:
+    """Built once from the configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self._security = security_headers(config.security)
+        self._hides = config.security.hide_server
+        self._cors = Cors(config.cors) if config.cors.enabled else None
+        addresses = address_lists(config.security.allow, config.security.deny)
+        self.front: list[Link] = []
+        """The links that every request passes, to services and to the gateway's own pages."""
+        if addresses is not None:
+            self.front.append(addresses)
+        if self._cors is not None:
+            self.front.append(self._cors.link)
+
+    def own_lines(self, secure: bool) -> bytes:
+        """The lines of the gateway's own answers, each with its CRLF."""
+        return self._security.own_lines(secure) if self._security is not None else b""
+
+    @property
+    def rules(self) -> AnswerRules | None:
+        """What becomes of the fields of services' answers."""
+        security, cors, hides = self._security, self._cors, self._hides
+        if security is None and cors is None and not hides:
+            return None
+
+        def rules(pairs: Fields) -> tuple[Fields, bytes]:
+            over_tls = b""
+            if cors is not None:
+                pairs = [pair for pair in pairs if not drops_cors(pair[0])]
+            if hides:
+                pairs = [pair for pair in pairs if not is_telltale(pair[0])]
+            if security is not None:
+                over_tls = security.hsts_line(pairs)
+                pairs = security.complete(pairs)
+            return pairs, over_tls
+
+        return rules
+
+
+def security_headers(settings: Security) -> SecurityHeaders | None:
+    """The security headers as configured; None when none are added."""
+    if not settings.headers:
+        return None
+    return SecurityHeaders(
+        hsts=settings.hsts,
+        frame=settings.frame,
+        referrer=settings.referrer,
+        permissions=settings.permissions,
+        content_policy=settings.content_policy,
+    )
+
+
+def body_links(settings: Service, prefix: int) -> Sequence[Link]:
+    """The links that look at the size and the type of a body, by the rules of its path."""
+    links: list[Link] = []
+    sizes = {path: body_limit(rule.max_body) for path, rule in settings.paths.items() if rule.max_body is not None}
+    usual = body_limit(settings.max_body) if settings.max_body else None
+    if sizes:
+        links.append(_by_path(PathPatterns(sizes), usual, prefix))
+    elif usual is not None:
+        links.append(usual)
+    types = {
+        path: content_types(rule.content_types)
+        for path, rule in settings.paths.items()
+        if rule.content_types is not None
+    }
+    usual = content_types(settings.content_types) if settings.content_types else None
+    if types:
+        links.append(_by_path(PathPatterns(types), usual, prefix))
+    elif usual is not None:
+        links.append(usual)
+    return links
+
+
+def _by_path(patterns: PathPatterns[Link], usual: Link | None, prefix: int) -> Link:
+    """A link that is another one for some paths."""
+
+    def check(request: Request) -> Verdict:
+        link = patterns.find(request.head.path[prefix:]) or usual
+        # None of these waits.
+        return link(request) if link is not None else None  # type: ignore[return-value]
+
+    return check
