@@ -309,8 +309,6 @@ class FurtherTests(LimitsTestCase):
         self.start(paths=rates)
         self.assertEqual(self.statuses(3, b"/samples/batch/small"), [200, 200, 429])
 
-    test_longest_path.todo = "each path's rate holds by itself, so the shorter one refuses"  # type: ignore[attr-defined]
-
 
 class DownTests(LimitsTestCase):
     def test_each_service(self) -> None:

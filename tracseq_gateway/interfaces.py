@@ -175,6 +175,9 @@ class Request(Protocol):
     def refuse(self, error: GatewayError) -> None:
         """Answer with an error, or cut the answer off if one has begun."""
 
+    def break_off(self, error: GatewayError) -> None:
+        """Stop who works on the request, and refuse it."""
+
     def abort(self) -> None:
         """Cut off an answer that cannot be completed, so that the client sees that it is not whole."""
 

@@ -103,6 +103,10 @@ class RequestFields:
         return [(line.name, line.value) for line in self.received]
 
 
+NO_FIELDS = RequestFields([], None, 0, False, frozenset(), False, b"", None, b"", b"")
+"""The fields of a head that could not be read."""
+
+
 @define(eq=False)
 class RequestHead:
     """A request head with one meaning."""

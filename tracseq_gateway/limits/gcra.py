@@ -19,6 +19,8 @@ from attrs import field, frozen
 
 MINUTE = 60_000_000
 """Microseconds."""
+_AT_ONCE = 100
+"""Bodies whose length was not known and that may come at once before what they owe is taken for a clock set back."""
 _ENDLESS = 1e18
 """Microseconds that no TAT is ever ahead."""
 
@@ -48,7 +50,7 @@ class Policy:
         interval = MINUTE / self.per_minute
         object.__setattr__(self, "interval", interval)
         object.__setattr__(self, "tolerance", interval * self.burst)
-        most = self.tolerance + interval * self.largest
+        most = self.tolerance + interval * self.largest * _AT_ONCE
         arguments = (b"%.6f" % interval, b"%.6f" % self.tolerance, b"%.6f" % most)
         object.__setattr__(self, "arguments", arguments)
         object.__setattr__(self, "alone", (b"1", *arguments, b"1"))

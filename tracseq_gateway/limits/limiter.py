@@ -80,11 +80,6 @@ class Limiter:
                     self._refused.clear()
                 self._refused[key] = self.seconds() + microseconds / 1e6
 
-    def forget(self, keys: Sequence[bytes]) -> None:
-        """Ask again for these keys: something was given back."""
-        for key in keys:
-            self._refused.pop(key, None)
-
 
 class Charge:
     """A question that nobody waits for: what came later is charged, whether it fits or not, or given back."""

@@ -10,17 +10,27 @@ import hashlib
 import json
 from collections.abc import Sequence
 from math import ceil
+from urllib.parse import parse_qsl
 
 from twisted.logger import Logger
 
-from tracseq_gateway.errors import INTERNAL, QUOTA_EXCEEDED, GatewayError
+from tracseq_gateway.errors import (
+    BAD_REQUEST,
+    BODY_TOO_LARGE,
+    INTERNAL,
+    QUOTA_EXCEEDED,
+    UNSUPPORTED_MEDIA_TYPE,
+    GatewayError,
+)
 from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.limits.gcra import Policy
 from tracseq_gateway.limits.limiter import Charge, Limiter
 from tracseq_gateway.limits.rules import Keys
 
 LARGEST_LOGIN = 16 * 1024
-"""Bytes of a login that are looked at; of a larger one only the address is counted."""
+"""Bytes of the largest login that is passed on: it must be possible to see whose it is."""
+MOST_ACCOUNTS = 4
+"""Accounts that one login may name before it is refused."""
 
 
 class LoginGuard:
@@ -37,8 +47,8 @@ class LoginGuard:
         self._policies = (by_address, by_account)
         self._member = member
         self._keys = keys
-        self._address = keys.begin("failed-logins/address")
-        self._account = keys.begin("failed-logins/account")
+        self._address = keys.begin("!failed-logins/address")
+        self._account = keys.begin("!failed-logins/account")
 
     def __call__(self, request: Request) -> None:
         """Take over a request: look at its body first, then ask."""
@@ -48,14 +58,21 @@ class LoginGuard:
         request.peek_body(LARGEST_LOGIN, lambda body: self._ask(request, body))
 
     def _ask(self, request: Request, body: bytes | None) -> None:
+        if body is None:
+            request.refuse(GatewayError(BODY_TOO_LARGE, f"a login larger than {LARGEST_LOGIN} bytes"))
+            return
+        if (request.head.get(b"content-encoding") or b"identity").lower() != b"identity":
+            request.refuse(GatewayError(UNSUPPORTED_MEDIA_TYPE, "a login that is encoded"))
+            return
+        accounts = accounts_of(body, self._member)
+        if len(accounts) > MOST_ACCOUNTS:
+            request.refuse(GatewayError(BAD_REQUEST, "a login that names many accounts"))
+            return
+        by_address, by_account = self._policies
         keys = [self._address + self._keys.address(request.client)]
-        account = account_of(body, self._member) if body is not None else None
-        if account is not None:
-            # An account's name is nobody's business in Redis, and may be as long as the client likes; JSON can hold
-            # half of a surrogate pair.
-            name = account.encode("utf-8", "surrogatepass")
-            keys.append(self._account + hashlib.sha256(name).hexdigest()[:32].encode("ascii"))
-        self.limiter.ask(_Login(self, request, keys, self._policies[: len(keys)]))
+        # An account's name is nobody's business in Redis, and may be as long as the client likes.
+        keys += [self._account + hashlib.sha256(account).hexdigest()[:32].encode("ascii") for account in accounts]
+        self.limiter.ask(_Login(self, request, keys, (by_address, *[by_account] * len(accounts))))
 
     def go_on(self, request: Request) -> None:
         """Pass a login on."""
@@ -63,7 +80,7 @@ class LoginGuard:
             self.following(request)
         except Exception:
             self.log.failure("a login could not be passed on")
-            request.refuse(GatewayError(INTERNAL))
+            request.break_off(GatewayError(INTERNAL))
 
 
 class _Login:
@@ -82,7 +99,12 @@ class _Login:
         if wait > 0:
             seconds = ceil(wait / 1e6)
             request.refuse(
-                GatewayError(QUOTA_EXCEEDED, f"too many failed logins; try again in {seconds} s", retry_after=seconds)
+                GatewayError(
+                    QUOTA_EXCEEDED,
+                    f"too many failed logins; try again in {seconds} s",
+                    retry_after=seconds,
+                    members=(("violated-policies", ["failed-logins"]),),
+                )
             )
             return
         if not request.finished:
@@ -101,11 +123,27 @@ class _Login:
             limiter.ask(Charge(limiter, self.keys, self.policies, (-1,) * len(self.keys)))
 
 
-def account_of(body: bytes, member: str) -> str | None:
-    """Read which account a login is for, in one spelling; None if the body does not say it."""
+def accounts_of(body: bytes, member: str) -> list[bytes]:
+    """Read which accounts a login may be for, each in one spelling; none if the body does not say it.
+
+    Of a member that is there twice, or in another case too, services take one or the other, so all of them count. The
+    body is JSON, or a form.
+    """
+    found: dict[bytes, None] = {}
+    for name, value in _members(body):
+        if name.lower() == member.lower() and isinstance(value, str):
+            # JSON can hold half of a surrogate pair.
+            found[value.strip().lower().encode("utf-8", "surrogatepass")] = None
+    return list(found)
+
+
+def _members(body: bytes) -> list[tuple[str, object]]:
     try:
-        document = json.loads(body)
+        document = json.loads(body, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
-        return None
-    account = document.get(member) if isinstance(document, dict) else None
-    return account.strip().lower() if isinstance(account, str) else None
+        return list(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
+    return list(document) if isinstance(document, _Pairs) else []
+
+
+class _Pairs(list[tuple[str, object]]):
+    """An object of JSON, with members that are there twice."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 
 from attrs import frozen
@@ -30,6 +30,8 @@ class Limits:
     """The rate of each client; an API key may have its own in its place."""
     further: tuple[Rule, ...] = ()
     when_down: WhenDown = "local"
+    by_path: Callable[[bytes], Rule | None] | None = None
+    """The one further limit that the rule for a path has."""
 
 
 class LimitStage:
@@ -45,6 +47,7 @@ class LimitStage:
         self.following = following
         self._keys = keys
         self._base = (limits.base.policy,)
+        self._several = bool(limits.further) or limits.by_path is not None
         self._own: dict[str, tuple[Policy, ...]] = {}
         self._refusals: dict[bytes, tuple[tuple[int, int], bytes, GatewayError]] = {}
 
@@ -56,7 +59,7 @@ class LimitStage:
             policies = self._own.get(identity.key_name) or self._own_policies(identity.key_name, request)
         keys: Sequence[bytes] = (self.limits.base.prefix + self._keys.client(request),)
         units: Sequence[int] = _ONE
-        if self.limits.further:
+        if self._several:
             policies, keys, units = self._all(request, policies, keys)
         refused = self.limiter.refused(keys)
         if refused:
@@ -80,7 +83,7 @@ class LimitStage:
             self.following(request)
         except Exception:
             self._log.failure("a request could not be passed on: {path!r}", path=request.head.path)
-            request.refuse(GatewayError(INTERNAL))
+            request.break_off(GatewayError(INTERNAL))
 
     def refuse(self, request: Request, violated: Sequence[Policy], wait: float) -> None:
         """Answer 429: the request may come again after ``wait`` microseconds."""
@@ -116,7 +119,8 @@ class LimitStage:
         """The limits that hold for this request, beside each client's rate."""
         head = request.head
         every, names, units = [*policies], [*keys], [1]
-        for rule in self.limits.further:
+        own = self.limits.by_path(head.path) if self.limits.by_path is not None else None
+        for rule in self.limits.further if own is None else (own, *self.limits.further):
             if rule.applies is not None and not rule.applies(head):
                 continue
             count = 1

@@ -73,7 +73,7 @@ class Chain:
         if waiting.cancelled and failure.check(CancelledError) is not None:
             return
         self.log.failure("a middleware failed on {path!r}", failure=failure, path=request.head.path)
-        request.refuse(GatewayError(INTERNAL))
+        request.break_off(GatewayError(INTERNAL))
 
 
 class _Waiting:

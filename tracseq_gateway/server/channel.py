@@ -347,7 +347,9 @@ class HTTPChannel(Protocol):
         """Answer bytes that are no request, and close."""
         self._state = _LINGERING
         self._waiting = b""
-        self.transport.write(self._writer.refusal(error, new_request_id()))
+        request_id = new_request_id()
+        self.transport.write(self._writer.refusal(error, request_id))
+        self.site.head_refused(self, error, request_id)
         self._linger()
 
     def _close(self) -> None:
@@ -408,5 +410,7 @@ class HTTPChannel(Protocol):
     def cut(self) -> bool:
         """Close whatever is under way; return whether a request was cut."""
         busy = self._request is not None
+        if self._request is not None:
+            self._request.cut()
         self.transport.abortConnection()
         return busy

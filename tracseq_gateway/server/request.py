@@ -14,9 +14,16 @@ from typing import Protocol
 from twisted.logger import Logger
 from twisted.web.resource import IResource
 
-from tracseq_gateway.errors import BODY_TOO_LARGE, GatewayError, problem_body, problem_document, problem_fields
+from tracseq_gateway.errors import (
+    BODY_TOO_LARGE,
+    OVERLOADED,
+    GatewayError,
+    problem_body,
+    problem_document,
+    problem_fields,
+)
 from tracseq_gateway.http.outgoing import OutgoingHead
-from tracseq_gateway.http.request_head import RequestHead
+from tracseq_gateway.http.request_head import NO_FIELDS, RequestHead
 from tracseq_gateway.interfaces import Answerer, Identity, Request
 from tracseq_gateway.server.resource_request import ResourceRequest
 
@@ -58,6 +65,15 @@ def new_request_id() -> bytes:
 
 
 _log = Logger()
+
+
+def unread_request(channel: Channel, client: str, error: GatewayError, request_id: bytes) -> GatewayRequest:
+    """What the records get of bytes that are no request, and were refused with ``error``."""
+    request = GatewayRequest(channel, RequestHead(b"", b"", b"", 1, b"", NO_FIELDS), client, b"")
+    request.request_id = request_id
+    request.finished = request.begun = True
+    request.status, request.error = error.kind.status, error
+    return request
 
 
 def _written(error: GatewayError, via: str) -> tuple[OutgoingHead, bytes]:
@@ -161,6 +177,11 @@ class GatewayRequest(ResourceRequest):
         if answerer is not None:
             answerer.client_gone()
         self.refuse(error)
+
+    def cut(self) -> None:
+        """The worker can wait no longer: what follows is not the client's doing."""
+        self.error = GatewayError(OVERLOADED, "the gateway is stopping")
+        self.status = self.status or OVERLOADED.status
 
     def client_gone(self) -> None:
         """The connection is lost before the answer was complete."""

@@ -13,13 +13,14 @@ from twisted.web.server import Site
 
 from tracseq_gateway.config.keys import Network
 from tracseq_gateway.config.model import Client
+from tracseq_gateway.errors import GatewayError
 from tracseq_gateway.http.forwarding import known_request_lines
 from tracseq_gateway.http.request_head import HeadLimits
 from tracseq_gateway.interfaces import Recorder
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.server.channel import HTTPChannel
 from tracseq_gateway.server.proxied_channel import ProxiedChannel
-from tracseq_gateway.server.request import GatewayRequest
+from tracseq_gateway.server.request import GatewayRequest, unread_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,6 +103,13 @@ class GatewaySite(Site):
         self.active -= 1
         request.over()
         if self._recorder is not None:
+            self._recorder.request_ended(request)
+
+    def head_refused(self, channel: HTTPChannel, error: GatewayError, request_id: bytes) -> None:
+        """Bytes were refused before they were a request: nobody waits for its end, but it is written down."""
+        if self._recorder is not None:
+            request = unread_request(channel, channel.forwarded.client, error, request_id)
+            request.began = self.deadlines.now()
             self._recorder.request_ended(request)
 
     def date(self) -> bytes:

@@ -25,6 +25,7 @@ class Doors:
     def __init__(self, config: Config) -> None:
         self._security = security_headers(config.security)
         self._hides = config.security.hide_server
+        self._limits = config.rate_limit.enabled and config.rate_limit.legacy_headers
         self._cors = Cors(config.cors) if config.cors.enabled else None
         addresses = address_lists(config.security.allow, config.security.deny)
         self.front: list[Link] = []
@@ -41,14 +42,16 @@ class Doors:
     @property
     def rules(self) -> AnswerRules | None:
         """What becomes of the fields of services' answers."""
-        security, cors, hides = self._security, self._cors, self._hides
-        if security is None and cors is None and not hides:
+        security, cors, hides, limits = self._security, self._cors, self._hides, self._limits
+        if security is None and cors is None and not hides and not limits:
             return None
 
         def rules(pairs: Fields) -> tuple[Fields, bytes]:
             over_tls = b""
             if cors is not None:
                 pairs = [pair for pair in pairs if not drops_cors(pair[0])]
+            if limits:
+                pairs = [pair for pair in pairs if not pair[0].startswith(b"x-ratelimit-")]
             if hides:
                 pairs = [pair for pair in pairs if not is_telltale(pair[0])]
             if security is not None:

@@ -63,16 +63,7 @@ class Rates:
 
     def _limits(self, settings: Service, prefix: int) -> Limits:
         base = settings.rate_limit or self._settings.default
-        rules = [
-            Rule(
-                _policy(f"{settings.name}{path}", rule.rate_limit),
-                self._keys.begin(f"{settings.name}{path}"),
-                "client",
-                _below(PathPatterns({path: True}), prefix),
-            )
-            for path, rule in settings.paths.items()
-            if rule.rate_limit is not None
-        ]
+        rules = []
         for name, limit in self._settings.limits.items():
             if not limit.services or settings.name in limit.services:
                 paths = PathPatterns(dict.fromkeys(limit.paths, True)) if limit.paths else None
@@ -82,7 +73,18 @@ class Rates:
             Rule(_policy(settings.name, base), self._keys.begin(settings.name)),
             tuple(rules),
             settings.when_redis_is_down or self._settings.when_redis_is_down,
+            self._by_path(settings, prefix),
         )
+
+    def _by_path(self, settings: Service, prefix: int) -> Callable[[bytes], Rule | None] | None:
+        """The further rate that the longest of the rules for a path has."""
+        rules: dict[str, Rule] = {}
+        for path, rule in settings.paths.items():
+            if rule.rate_limit is not None:
+                name = f"{settings.name}{path}"
+                rules[path] = Rule(_policy(name, rule.rate_limit), self._keys.begin(name))
+        patterns = PathPatterns(rules)
+        return (lambda path: patterns.find(path[prefix:])) if rules else None
 
     def _login_guard(self, following: Stage) -> LoginGuard:
         guard = self._settings.failed_logins
@@ -133,10 +135,6 @@ def _largest(limit: Limit, config: Config) -> float:
 
 def _body_sizes(service: Service) -> list[int]:
     return [service.max_body, *(rule.max_body for rule in service.paths.values() if rule.max_body is not None)]
-
-
-def _below(patterns: PathPatterns[bool], prefix: int) -> Callable[[RequestHead], bool]:
-    return lambda head: patterns.find(head.path[prefix:]) is not None
 
 
 def _applies(limit: Limit, paths: PathPatterns[bool] | None, prefix: int) -> Callable[[RequestHead], bool] | None:

@@ -218,7 +218,7 @@ class Exchange:
     def interim(self, head: AnswerHead) -> None:
         """Pass an interim answer on; 100 is ours to give and not passed on."""
         if head.status != 100:
-            self._request.interim(outgoing_head(head, self._proxy.via, self._proxy.rules))
+            self._request.interim(outgoing_head(head, self._proxy.via))
 
     def answer(self, head: AnswerHead, data: bytes, done: bool) -> None:
         """Pass the head of the answer on, and the first of its body."""
