@@ -39,7 +39,7 @@ class BannerTests(SynchronousTestCase):
         self.assertIn("  rag            starting   port 9  (port 8086 is taken)", lines)
 
     def test_commands(self) -> None:
-        """The three commands can be pasted into a shell: they call curl as they should, and keep the token."""
+        """The commands can be pasted into a shell: they call curl as they should, and keep the token."""
         text = self.text()
         script = text[text.index("  TOKEN=") : text.index("Ctrl-C")]
         folder = Path(self.mktemp())
@@ -47,7 +47,7 @@ class BannerTests(SynchronousTestCase):
         curl = folder / "curl"
         # It writes its arguments to a file and answers as the login does.
         curl.write_text(
-            '#!/bin/sh\nfor argument in "$@"; do echo "[$argument]"; done >> calls\n'
+            '#!/bin/sh\nfor argument in "$@"; do printf "[%s]\\n" "$argument"; done >> calls\n'
             'echo \'{"success": true, "data": {"access_token": "a.b.c"}}\'\n'
         )
         curl.chmod(0o755)
@@ -65,6 +65,20 @@ class BannerTests(SynchronousTestCase):
                 f'[{{"email": "lab_technician@sandbox.tracseq.test", "password": "{DEMO_PASSWORD}"}}]',
                 "[-s]",
                 f"[{ADDRESS}/samples]",
+                "[-H]",
+                "[Authorization: Bearer a.b.c]",
+                "[-s]",
+                "[-o]",
+                "[/dev/null]",
+                "[-w]",
+                "[%{http_code}\\n]",
+                f"[{ADDRESS}/rag/submissions?[1-200]]",
+                "[-H]",
+                "[Authorization: Bearer a.b.c]",
+                "[-s]",
+                "[-X]",
+                "[POST]",
+                f"[{ADDRESS}/auth/logout]",
                 "[-H]",
                 "[Authorization: Bearer a.b.c]",
                 "[-s]",

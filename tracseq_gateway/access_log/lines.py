@@ -17,16 +17,18 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Final, Literal
 
 from tracseq_gateway.access_log.redaction import redact, redact_url
-from tracseq_gateway.interfaces import Request
+from tracseq_gateway.interfaces import Identity, Request
 
 LineFormat = Callable[[Request, float, float], str]
 """Makes the line of a request that ended at a time (seconds since the epoch) after so many seconds."""
 
 _JSON: Final = (
-    '{"time":"%s.%03dZ","request_id":"%s","client":%s,"user":%s,"key":%s,"method":%s,"path":%s,"query":%s,'
+    '{"time":"%s.%03dZ","request_id":"%s",%s,"method":%s,"path":%s,"query":%s,'
     '"protocol":"HTTP/1.%d","status":%d,"duration_ms":%.3f,"service":%s,"received":%d,"sent":%d,'
     '"user_agent":%s,"error":%s}\n'
 )
+_WHO: Final = '"client":%s,"user":%s,"key":%s'
+
 MOST_KNOWN: Final = 4096
 LONGEST_KNOWN: Final = 256
 """How many texts are kept, and how long they may be."""
@@ -56,29 +58,43 @@ def json_lines() -> LineFormat:
 
     def line(request: Request, ended: float, seconds: float) -> str:
         head = request.head
-        identity = request.identity
-        agent = head.fields.agent
+        error = request.error
         second = int(ended)
         return _JSON % (
             second_text.at(second),
             int((ended - second) * 1000),
             request.request_id.decode("ascii"),
-            quoted(request.client),
-            "null" if identity is None else quoted(identity.subject),
-            quoted(identity.key_name) if identity is not None and identity.key_name else "null",
+            who(request),
             known[head.method],
             known[head.path],
             quoted(text(redact(head.query))) if head.query else '""',
             head.minor,
             request.status,
             seconds * 1000,
-            quoted(request.service) if request.service else "null",
+            f'"{request.service}"' if request.service else "null",
             request.received,
             request.sent,
-            "null" if agent is None else known[agent],
-            "null" if request.error is None else quoted(request.error.kind.slug),
+            "null" if head.fields.agent is None else known[head.fields.agent],
+            "null" if error is None else f'"{error.kind.slug}"',
         )
 
+    def who(request: Request) -> str:
+        """Client, user and key: the same for all requests of one caller from one address."""
+        identity = request.identity
+        caller = (request.client, identity)
+        written = callers.get(caller)
+        if written is None:
+            written = _WHO % (
+                quoted(request.client),
+                "null" if identity is None else quoted(identity.subject),
+                quoted(identity.key_name) if identity is not None and identity.key_name else "null",
+            )
+            if len(callers) >= MOST_KNOWN:
+                callers.clear()
+            callers[caller] = written
+        return written
+
+    callers: dict[tuple[str, Identity | None], str] = {}
     return line
 
 

@@ -94,7 +94,7 @@ class _Sink:
         """Write lines to a file all at once, to a pipe or socket in pieces that do not mix with those of others."""
         done = 0
         try:
-            for piece in _pieces(lines, sys.maxsize if self._regular else ATOMIC):
+            for piece in ["".join(lines).encode("ascii")] if self._regular else _pieces(lines, ATOMIC):
                 for written in self._write_all(piece):
                     done += written.count(b"\n")
         except OSError as error:

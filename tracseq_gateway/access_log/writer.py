@@ -22,7 +22,7 @@ from tracseq_gateway.access_log.targets import Lost, Target
 
 MOST_BYTES: Final = 1 << 20
 """What may wait for a batch to be written; as much again may be in that batch."""
-BATCH_BYTES: Final = 1 << 16
+BATCH_BYTES: Final = 1 << 18
 """A batch of this size is not kept until its time."""
 BATCH_SECONDS: Final = 0.2
 """How long a line waits for others."""

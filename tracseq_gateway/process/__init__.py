@@ -2,5 +2,9 @@
 
 Read ``life`` first (what can happen to one worker), then ``worker_process`` (one worker, from outside), ``slot`` (who
 follows whom on one socket), ``workforce`` (all of them) and ``supervisor`` (the service that twistd starts).
-``worker`` and ``attendant`` are the other side: what runs inside a worker.
+``worker``, ``duty`` and ``attendant`` are the other side: what runs inside a worker.
+
+Beside the workers: ``run_directory`` (a private place for sockets), ``redis_process`` with ``redis_program`` and
+``leash`` (the embedded Redis: found, kept running, never left behind), ``metrics_directory`` (what the workers
+measured, also the dead ones), and ``sandbox_process``.
 """

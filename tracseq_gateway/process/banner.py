@@ -1,4 +1,4 @@
-"""What a developer sees first: where the gateway is, what is behind it, and three commands that work."""
+"""What a developer sees first: where the gateway is, what is behind it, and commands that work, in their order."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ def banner(address: str, data: str, ports: Mapping[str, int], health: Sequence[I
         f"demo user  {email}, password {DEMO_PASSWORD} (and one for each other role)",
         f"data       {data}",
         "",
-        "Try it:",
+        "Try it: log in, read, be limited (the answers are counted by status), log out, and the token is dead.",
         "",
         f"  TOKEN=$(curl -s {address}/auth/login -H 'Content-Type: application/json' \\",
         f"""    -d '{{"email": "{email}", "password": "{DEMO_PASSWORD}"}}' \\""",
         f"    | {_EXTRACT})",
         "",
         f'  curl -s {address}/samples -H "Authorization: Bearer $TOKEN"',
-        "",
+        f"""  curl -s -o /dev/null -w '%{{http_code}}\\n' "{address}/rag/submissions?[1-200]" \\""",
+        '    -H "Authorization: Bearer $TOKEN" | sort | uniq -c',
+        f'  curl -s -X POST {address}/auth/logout -H "Authorization: Bearer $TOKEN"',
         f"  curl -s {address}/health/services",
         "",
         "Ctrl-C stops it.",
