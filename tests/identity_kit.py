@@ -111,7 +111,7 @@ class IdentityTestCase(SynchronousTestCase):
     def assertRefused(self, world: World, found: Any) -> None:
         """See that this is the one refusal that there is."""
         found = self.successResultOf(found) if isinstance(found, Deferred) else found
-        self.assertIs(found, world.authenticator.unauthenticated)
+        self.assertEqual(found, world.authenticator.unauthenticated)
 
     def assertUnavailable(self, found: Any) -> None:
         """See that this is a 503 that says when to come back."""

@@ -32,6 +32,7 @@ def ended(raw: bytes = b"GET /samples/1?page=2 HTTP/1.1\r\nHost: gateway\r\n\r\n
         "identity": None,
         "status": 200,
         "error": None,
+        "reason": None,
         "received": 0,
         "sent": 138,
     }
@@ -129,6 +130,7 @@ class JsonTests(SynchronousTestCase):
                 "sent": 138,
                 "user_agent": "curl/8",
                 "error": None,
+                "reason": None,
             },
             self.document(request),
         )

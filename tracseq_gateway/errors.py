@@ -123,6 +123,8 @@ class GatewayError:
     """WWW-Authenticate, for 401."""
     members: tuple[tuple[str, object], ...] = ()
     """Further members of the problem document."""
+    note: str = field(default="", eq=False)
+    """Why, for the records alone."""
     written: list[tuple[str, object, bytes]] = field(factory=list, init=False, eq=False, repr=False)
     """What an answer to it looks like, once it was written; kept here by who writes it, for errors that come again."""
 

@@ -25,7 +25,7 @@ LineFormat = Callable[[Request, float, float], str]
 _JSON: Final = (
     '{"time":"%s.%03dZ","request_id":"%s",%s,"method":%s,"path":%s,"query":%s,'
     '"protocol":"HTTP/1.%d","status":%d,"duration_ms":%.3f,"service":%s,"received":%d,"sent":%d,'
-    '"user_agent":%s,"error":%s}\n'
+    '"user_agent":%s,"error":%s,"reason":%s}\n'
 )
 _WHO: Final = '"client":%s,"user":%s,"key":%s'
 
@@ -50,7 +50,8 @@ def json_lines() -> LineFormat:
 
     ``time`` is when the request ended, RFC 3339 in UTC; ``path`` is normalised, and ``query`` has its ``?``; ``user``
     is the user's id or the owner of the API key ``key``; ``received`` and ``sent`` are bytes of the bodies; ``error``
-    is the kind of error with which the gateway itself answered or broke off. Bytes that are no UTF-8 are read as
+    is the kind of error with which the gateway itself answered or broke off, and ``reason`` says more of it than the
+    client is told. Bytes that are no UTF-8 are read as
     ISO 8859-1.
     """
     second_text = _Second(lambda now: time.strftime("%Y-%m-%dT%H:%M:%S", now))
@@ -76,6 +77,7 @@ def json_lines() -> LineFormat:
             request.sent,
             "null" if head.fields.agent is None else known[head.fields.agent],
             "null" if error is None else f'"{error.kind.slug}"',
+            "null" if error is None else quoted(error.note or error.detail),
         )
 
     def who(request: Request) -> str:

@@ -129,6 +129,7 @@ class Status:
                 "health": "/health",
                 "health_of_services": "/health/services",
                 "services": "/services",
+                **({"metrics": self._config.metrics.path} if self._config.metrics.enabled else {}),
             },
         }
 

@@ -18,7 +18,7 @@ from tracseq_gateway.interfaces import ROLES
 DESCRIPTION = """\
 Make an API key and print it, once: only a hash of it is stored. Without --file, the table for the configuration follows
 it; with --file the table is added to that file of keys (auth.api_keys_file), and the gateway knows the key after its
-next reload.
+next start.
 """
 
 
@@ -27,7 +27,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser("key", help="make an API key", description="API keys of instruments and services.")
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     new = actions.add_parser("new", help="make an API key and print it", description=DESCRIPTION)
-    new.add_argument("--name", required=True, help="what it is called in the configuration and in metrics")
+    new.add_argument("--name", required=True, help="what it is called in the configuration and in the access log")
     new.add_argument("--owner", required=True, help="who uses it: the services see it as X-User-Id")
     new.add_argument("--role", required=True, choices=ROLES, metavar="ROLE", help=f"one of {', '.join(ROLES)}")
     new.add_argument("--email", default="", help="where its owner is reached: X-User-Email")

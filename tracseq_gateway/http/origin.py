@@ -58,6 +58,7 @@ class ForwardedLines:
         "_trusted",
         "_via",
         "client",
+        "secure",
     )
 
     def __init__(self, address: str, scheme: bytes, port: int, trusted: Networks, pseudonym: bytes) -> None:
@@ -72,6 +73,8 @@ class ForwardedLines:
         self._cached_lines = b""
         self.client = address
         """The client's address as last worked out."""
+        self.secure = scheme == b"https"
+        """Whether the client used TLS, as last worked out: to us, or to the proxy that it came to."""
 
     def lines(self, head: RequestHead) -> bytes:
         """Return the lines for one request, each with its CRLF."""
@@ -81,6 +84,7 @@ class ForwardedLines:
             self._cached_host, self._cached_minor = head.host, head.minor
             self._cached_lines = self._written(head, [self._address], b"", self._scheme, head.host, self._port)
         self.client = self._address
+        self.secure = self._scheme == b"https"
         return self._cached_lines
 
     def _continued(self, head: RequestHead) -> bytes:
@@ -107,13 +111,16 @@ class ForwardedLines:
         # What the proxy that the client came to wrote down of it.
         element = elements[-len(known)] if elements and known else {}
         scheme = (said[b"x-forwarded-proto"] or element.get(b"proto", b"")).lower()
+        if scheme not in (b"http", b"https"):
+            scheme = self._scheme
+        self.secure = scheme == b"https"
         host = said[b"x-forwarded-host"] or element.get(b"host", b"")
         port = said[b"x-forwarded-port"]
         return self._written(
             head,
             [*known, self._address],
             forwarded,
-            scheme if scheme in (b"http", b"https") else self._scheme,
+            scheme,
             host if _HOSTNAME(host) else head.host,
             port if port.isdigit() and len(port) <= 5 else self._port,
         )

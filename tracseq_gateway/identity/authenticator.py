@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol, TypeGuard
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,6 +26,8 @@ from tracseq_gateway.identity.tokens import LONGEST_TOKEN, Claims, TokenRefused,
 from tracseq_gateway.identity.verdicts import Verdict, Verdicts
 from tracseq_gateway.interfaces import Identity
 
+MOST_REASONS = 256
+"""Refusals that are kept, by their reason, which may quote a token's header."""
 BAD_SECONDS = 10.0
 """How long a refused token is refused without being looked at again."""
 LOCAL_SECONDS = 1.0
@@ -103,6 +105,7 @@ class Authenticator:
         self.unauthenticated = GatewayError(
             UNAUTHENTICATED, "a valid token or API key is needed", challenge=f'Bearer realm="{settings.realm}"'
         )
+        self._refusals: dict[str, GatewayError] = {}
         self.outcomes: Counter[str] = Counter()
         """How it went: ``cached``, ``verified``, ``asked``, ``key``, ``refused``, ``stale``, ``unavailable``."""
 
@@ -271,13 +274,17 @@ class Authenticator:
 
     def _bad(self, digest: bytes, now: float, reason: str) -> GatewayError:
         self.verdicts.keep_bad(digest, now)
-        self._log.debug("refused: {reason}", reason=reason)
         return self._refused(reason)
 
     def _refused(self, reason: str) -> GatewayError:
-        """Refuse. The reason is for who reads this: a line of the log for each would serve who floods us."""
+        """Refuse, always in the same words; the reason is for the records."""
         self.outcomes["refused"] += 1
-        return self.unauthenticated
+        refusal = self._refusals.get(reason)
+        if refusal is None:
+            if len(self._refusals) >= MOST_REASONS:
+                self._refusals.clear()
+            refusal = self._refusals[reason] = evolve(self.unauthenticated, note=reason)
+        return refusal
 
     # Those who wait for one answer.
 

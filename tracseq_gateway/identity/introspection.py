@@ -29,6 +29,7 @@ from tracseq_gateway.identity.body import read_body
 from tracseq_gateway.identity.signing import is_field_text
 from tracseq_gateway.identity.strict_json import members_of
 from tracseq_gateway.interfaces import ROLES
+from tracseq_gateway.net.quiet import QuietEndpoints
 
 LARGEST_ANSWER: Final = 64 * 1024
 """Bytes of an answer; a verdict has some 300."""
@@ -89,7 +90,7 @@ def introspection_client(reactor: Any, settings: Authentication) -> Client:
     pool = HTTPConnectionPool(reactor, persistent=True)
     pool.maxPersistentPerHost = 8
     pool.cachedConnectionTimeout = cast(int, IDLE_SECONDS)  # which takes any number of seconds
-    agent = Agent(reactor, connectTimeout=settings.timeout, pool=pool)
+    agent = Agent.usingEndpointFactory(reactor, QuietEndpoints(reactor, settings.timeout), pool)
     return Client(HTTPClient(agent, _NoCookies()).post, pool.closeCachedConnections)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any, Protocol
 
@@ -42,7 +42,11 @@ class RedisStore:
 
     _log = Logger()
 
-    def __init__(self, link: Link, reactor: IReactorTime) -> None:
+    def __init__(
+        self, link: Link, reactor: IReactorTime, called: Callable[[str, float], None] = lambda outcome, seconds: None
+    ) -> None:
+        """``called`` is told how each call ended, ``ok``, ``error`` or ``timeout``, and how many seconds it took."""
+        self._called = called
         self._link = link
         self._reactor = reactor
         self._questions: list[Question] = []
@@ -81,11 +85,13 @@ class RedisStore:
                 arguments += policy.arguments
                 arguments.append(b"1" if units == 1 else b"%d" % units)
         self.calls += 1
+        begun = self._reactor.seconds()
         answer = self._link.call(command, script, len(keys), *keys, *arguments)
-        answer.addCallbacks(self._answered, self._failed, (questions,), {}, (questions, command))
+        answer.addCallbacks(self._answered, self._failed, (questions, begun), {}, (questions, command, begun))
         answer.addErrback(self._broken)
 
-    def _answered(self, answer: list[int], questions: Sequence[Question]) -> None:
+    def _answered(self, answer: list[int], questions: Sequence[Question], begun: float) -> None:
+        self._called("ok", self._reactor.seconds() - begun)
         self._suspended = 0.0
         at = 0
         for question in questions:
@@ -96,8 +102,9 @@ class RedisStore:
                 self._log.failure("an answer of Redis could not be acted on")
             at = end
 
-    def _failed(self, failure: Failure, questions: Sequence[Question], command: bytes) -> None:
+    def _failed(self, failure: Failure, questions: Sequence[Question], command: bytes, begun: float) -> None:
         code = getattr(failure.value, "code", "")
+        self._called("error" if code else "timeout", self._reactor.seconds() - begun)
         if code == "NOSCRIPT" and command == b"EVALSHA":
             # Redis was restarted, or told to forget: EVAL runs the script and has it kept again.
             self._call(questions, b"EVAL", SCRIPT)

@@ -107,8 +107,8 @@ class Metrics:
         """The limiter has decided on so many requests; ``outcome`` is one of :data:`LimiterOutcome`."""
         self._limiter[outcome](requests)
 
-    def redis_called(self, outcome: RedisOutcome, seconds: float) -> None:
-        """A call of Redis has ended, ``seconds`` after it was sent."""
+    def redis_called(self, outcome: str, seconds: float) -> None:
+        """A call of Redis has ended, ``seconds`` after it was sent; ``outcome`` is one of :data:`RedisOutcome`."""
         self._redis_calls[outcome]()
         self._families.redis_seconds.observe(seconds)
 

@@ -15,13 +15,12 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class AnswerWriter:
     """Writes one answer after the other, and remembers how the present one is framed."""
 
-    __slots__ = ("_date", "_framing", "_own", "_secure", "_via")
+    __slots__ = ("_date", "_framing", "_own", "_via")
 
-    def __init__(self, via: str, date: Callable[[], bytes], own: bytes = b"", *, secure: bool = False) -> None:
-        """``own`` are lines for all answers of the gateway's own; ``secure`` says that the client uses TLS."""
+    def __init__(self, via: str, date: Callable[[], bytes], own: Callable[[bool], bytes] = lambda secure: b"") -> None:
+        """``own`` gives the lines of all answers of the gateway's own, by whether the client uses TLS."""
         self._via = via
         self._own = own
-        self._secure = secure
         self._date = date
         self._framing = NO_BODY
 
@@ -34,11 +33,12 @@ class AnswerWriter:
         data: bytes,
         done: bool,
         closing: bool,
+        secure: bool = False,
     ) -> tuple[bytes, bool]:
         """Return the head with the first bytes of the body, and whether the connection must close behind it.
 
         ``asked`` is what is answered, ``added`` are lines for this answer; ``closing`` says that the connection closes
-        anyway.
+        anyway, ``secure`` that the client uses TLS.
         """
         length = head.length
         if done and length is None:
@@ -63,8 +63,8 @@ class AnswerWriter:
         if not head.dated:
             framing += b"date: %b\r\n" % self._date()
         if not head.of_service:
-            added += self._own
-        elif self._secure:
+            added += self._own(secure)
+        elif secure:
             added += head.over_tls
         return b"%bx-request-id: %b\r\n%b%b\r\n%b" % (head.lines(), request_id, added, framing, data), closing
 
@@ -80,7 +80,7 @@ class AnswerWriter:
         """Return an interim answer (1xx)."""
         return head.lines() + b"\r\n"
 
-    def refusal(self, error: GatewayError, request_id: bytes) -> bytes:
+    def refusal(self, error: GatewayError, request_id: bytes, *, secure: bool = False) -> bytes:
         """Return the answer to bytes that are no request; the connection closes behind it."""
         fields, body = problem(error, request_id, self._via)
         head = OutgoingHead(error.kind.status, error.kind.reason, fields)
@@ -88,7 +88,7 @@ class AnswerWriter:
             head.lines(),
             self._date(),
             request_id,
-            self._own,
+            self._own(secure),
             len(body),
             body,
         )

@@ -74,7 +74,7 @@ class HTTPChannel(Protocol):
         self._waiting = b""
         self._heads = HeadReader(site.head_limits, site.known)
         self._body: BodyReader | None = None
-        self._writer = AnswerWriter(site.via, site.date, site.own_lines(self.secure), secure=self.secure)
+        self._writer = AnswerWriter(site.via, site.date, site.own_lines)
         self._closing = False
         self._expects_close = False
         self._expects_continue = False
@@ -281,7 +281,7 @@ class HTTPChannel(Protocol):
         """See :class:`tracseq_gateway.server.request.Channel`."""
         closing = self._closing or self._state == _BODY or self.site.draining
         written, self._closing = self._writer.begin(
-            request.head, request.request_id, head, request.answer_lines, data, done, closing
+            request.head, request.request_id, head, request.answer_lines, data, done, closing, self.forwarded.secure
         )
         self.transport.write(written)
         if done:
@@ -348,7 +348,7 @@ class HTTPChannel(Protocol):
         self._state = _LINGERING
         self._waiting = b""
         request_id = new_request_id()
-        self.transport.write(self._writer.refusal(error, request_id))
+        self.transport.write(self._writer.refusal(error, request_id, secure=self.secure))
         self.site.head_refused(self, error, request_id)
         self._linger()
 

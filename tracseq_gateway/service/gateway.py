@@ -95,7 +95,9 @@ class Gateway:
         self.doors = Doors(config)
         self._rules = self.doors.rules
         self.callers = Callers(config, reactor, self.services, environ, now) if config.auth.enabled else None
-        self.rates = Rates(config, reactor, self._keys, now) if config.rate_limit.enabled else None
+        self.rates = (
+            Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
+        )
         self._show_parts()
         table = RouteTable([self._route(settings) for settings in config.services.values()])
         front = self.doors.front
@@ -158,7 +160,12 @@ class Gateway:
         via = self._config.gateway.via
         path: Route[None] = Route(prefix, rewrite, None)
         last: Stage = Proxy(
-            self.services[settings.name], path.upstream_path, self.deadlines, via.encode("ascii"), self._rules
+            self.services[settings.name],
+            path.upstream_path,
+            self.deadlines,
+            via.encode("ascii"),
+            self._rules,
+            self.records.answered(settings.name),
         )
         if self.rates is not None:
             last = self.rates.stage(settings, len(prefix), last)

@@ -29,14 +29,21 @@ class Rates:
 
     _log = Logger()
 
-    def __init__(self, config: Config, reactor: Any, keys: Keys, now: Callable[[], float]) -> None:
-        """``now`` gives seconds since the epoch."""
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        keys: Keys,
+        now: Callable[[], float],
+        called: Callable[[str, float], None],
+    ) -> None:
+        """``now`` gives seconds since the epoch; ``called`` is told of each call of Redis, see :class:`RedisStore`."""
         self._settings = config.rate_limit
         self._keys = keys
         self._tried: Deferred[None] | None = None
         self._stopping = False
         self.link = redis_link(reactor, config.redis, self._changed)
-        self.store = RedisStore(self.link, reactor)
+        self.store = RedisStore(self.link, reactor, called)
         self.limiter = Limiter(self.store, LocalStore(reactor.seconds), reactor.seconds)
         self._fields = LimitFields(
             standard=self._settings.standard_headers, legacy=self._settings.legacy_headers, now=now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -36,6 +37,15 @@ class Records:
         if self.metrics is not None or self._log is not None:
             log = self._log.record if self._log is not None else None
             self.recorder = RequestRecorder(self.metrics, log, reactor.seconds, now)
+
+    def redis_called(self, outcome: str, seconds: float) -> None:
+        """A call of Redis has ended."""
+        if self.metrics is not None:
+            self.metrics.redis_called(outcome, seconds)
+
+    def answered(self, service: str) -> Callable[[float], None] | None:
+        """What is told how long a service took to answer; None when nobody wants to know."""
+        return partial(self.metrics.service_answered, service) if self.metrics is not None else None
 
     def count(self, counter: Counter[str], tell: Callable[[str, int], None]) -> None:
         """Have ``tell`` called with what is new in ``counter``, and how much that is."""

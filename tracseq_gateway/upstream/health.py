@@ -16,21 +16,20 @@ from typing import Final, NoReturn
 
 from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectionClosed, ConnectionRefusedError, DNSLookupError, NoRouteError
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, ResponseDone, ResponseFailed
+from twisted.web.client import Agent, ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
-from zope.interface import implementer
+from twisted.web.iweb import IAgent, IResponse
 
 from tracseq_gateway.config.model import Health, Service
 from tracseq_gateway.interfaces import InstanceHealth, State
+from tracseq_gateway.net.quiet import QuietEndpoints
 
 JITTER: Final = 0.1
 """The share of the interval by which the time between two probes varies, up and down: instances that were first
@@ -203,32 +202,8 @@ class Prober:
 
 def probing_agent(reactor: IReactorTime) -> IAgent:
     """An agent as the probes need it: a connection for each request, and no lines in the log about it."""
-    agent: IAgent = Agent.usingEndpointFactory(reactor, _QuietEndpoints(reactor))
+    agent: IAgent = Agent.usingEndpointFactory(reactor, QuietEndpoints(reactor))
     return agent
-
-
-@implementer(IAgentEndpointFactory)
-class _QuietEndpoints:
-    """Endpoints of services, which speak plain HTTP."""
-
-    def __init__(self, reactor: IReactorTime) -> None:
-        self._reactor = reactor
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return _QuietEndpoint(HostnameEndpoint(self._reactor, uri.host, uri.port))
-
-
-@implementer(IStreamClientEndpoint)
-class _QuietEndpoint:
-    """An endpoint whose connections are not logged: with a probe every few seconds that would be most of the log."""
-
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
-        self._endpoint = endpoint
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        if isinstance(protocolFactory, Factory):
-            protocolFactory.noisy = False
-        return self._endpoint.connect(protocolFactory)
 
 
 async def fetch_status(agent: IAgent, url: bytes) -> int:

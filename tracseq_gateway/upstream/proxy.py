@@ -36,7 +36,10 @@ class Proxy:
         deadlines: Deadlines,
         via: bytes,
         rules: AnswerRules | None = None,
+        answered: Callable[[float], None] | None = None,
     ) -> None:
+        """``answered`` is told how many seconds the head of each answer took, from when the request was passed on."""
+        self.answered = answered
         self.service = service
         self.rules = rules
         self.upstream_path = upstream_path
@@ -60,6 +63,7 @@ class Exchange:
         "_proxy",
         "_request",
         "_retried",
+        "_sent",
         "_total",
         "_tried",
         "_whole",
@@ -74,6 +78,7 @@ class Exchange:
         self._instance: Instance | None = None
         self._tried: tuple[Instance, ...] = ()
         self._retried = False
+        self._sent = 0.0
         self._body: bytes | None = None
         self._whole = False
         self._total: Timer | None = None
@@ -124,6 +129,8 @@ class Exchange:
         )
         if head.fields.length:
             sent += self._framed(self._body, self._whole)
+        if proxy.answered is not None:
+            self._sent = proxy.deadlines.now()
         connection.send(self, sent, self._whole)
         if not self._whole:
             # Sent and gone: this request cannot be sent again.
@@ -225,6 +232,8 @@ class Exchange:
         if done:
             self._end()
         proxy = self._proxy
+        if proxy.answered is not None:
+            proxy.answered(proxy.deadlines.now() - self._sent)
         self._request.begin(head.outgoing or outgoing_head(head, proxy.via, proxy.rules), data, done)
 
     def answer_data(self, data: bytes, done: bool) -> None:

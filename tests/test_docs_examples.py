@@ -1,0 +1,30 @@
+"""Every configuration that the documentation shows can be served."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tracseq_gateway.config import load
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE = re.compile(r"^```toml\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+class ExampleTests(SynchronousTestCase):
+    """The examples in TOML, in the README and the pages."""
+
+    def test_examples(self) -> None:
+        """Each passes the check as it stands, without the rest of a file."""
+        found = 0
+        for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+            for example in EXAMPLE.findall(page.read_text()):
+                found += 1
+                file = Path(self.mktemp())
+                file.write_text(example)
+                loaded = load(str(file), {}, {})
+                problems = [str(problem) for problem in loaded.problems if problem.level == "error"]
+                self.assertEqual([], problems, f"{page.name}:\n{example}")
+        self.assertGreater(found, 10)

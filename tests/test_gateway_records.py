@@ -1,0 +1,102 @@
+"""What a worker's gateway writes down of the requests that pass it."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import ip_network
+
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.kit import MemoryGateway
+from tests.kit_client import request
+from tracseq_gateway.access_log.lines import json_lines
+from tracseq_gateway.config.model import Gateway
+from tracseq_gateway.config.policies import Authentication, Jwt, Metrics, Security
+from tracseq_gateway.interfaces import Request
+
+AUTH = Authentication(enabled=True, service="", jwt=Jwt(secret_env="SECRET"))
+SECRET = {"SECRET": "a secret of more than 32 characters for tests"}
+
+
+class MetricsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.gateway = MemoryGateway(tables={"metrics": Metrics(enabled=True)})
+
+    def value(self, name: str, **labels: str) -> float:
+        metrics = self.gateway.worker.records.metrics
+        assert metrics is not None
+        metrics.flush()
+        for family in text_string_to_metric_families(metrics.page().body.decode()):
+            for sample in family.samples:
+                if sample.name == name and sample.labels == labels:
+                    return float(sample.value)
+        return 0.0
+
+    def test_service(self) -> None:
+        """How long a service took to answer is measured from when the request was passed on."""
+        self.gateway.service.answer = None
+        self.gateway.exchange(request(b"/"))
+        self.gateway.clock.advance(0.2)
+        self.gateway.service.connections[0].answer(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.assertEqual(self.value("service_response_time_seconds_count", service="all"), 1)
+        self.assertAlmostEqual(self.value("service_response_time_seconds_sum", service="all"), 0.2)
+
+    def test_bytes_that_are_no_request(self) -> None:
+        """What is refused before it is a request is counted, too: nobody's method, and no service's."""
+        self.gateway.exchange(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+        self.gateway.exchange(b"\x16\x03\x01")
+        self.assertEqual(self.value("gateway_requests_total", method="other", service="none", status="400"), 2)
+        self.assertEqual(self.value("gateway_errors_total", service="none", error_type="bad-request"), 2)
+
+    def test_cut_by_a_drain(self) -> None:
+        """A request that a drain cuts is the gateway's doing, not its client's."""
+        self.gateway.service.answer = None
+        client = self.gateway.exchange(request(b"/"))
+        self.gateway.worker.site.drain(1.0)
+        self.gateway.clock.advance(1.0)
+        client.settle()
+        self.assertEqual(self.value("gateway_requests_total", method="GET", service="all", status="503"), 1)
+
+
+class ReasonTests(SynchronousTestCase):
+    def test_reason(self) -> None:
+        """The log says why a token was refused; the client is told the same whatever the reason."""
+        lines: list[dict[str, object]] = []
+        line = json_lines()
+
+        class Recorder:
+            def request_ended(self, request: Request) -> None:
+                lines.append(json.loads(line(request, 0.0, 0.0)))
+
+        gateway = MemoryGateway(tables={"auth": AUTH}, environ=SECRET)
+        gateway.worker.site._recorder = Recorder()
+        bodies = set()
+        for token in (b"x", b"a.b.c", b"." * 9000):
+            answer = gateway.exchange(request(b"/", b"Authorization: Bearer " + token)).answers()[0]
+            document = json.loads(answer.body)
+            del document["request_id"]
+            bodies.add(json.dumps(document))
+        self.assertEqual(len(bodies), 1)
+        self.assertEqual([line["error"] for line in lines], ["unauthenticated"] * 3)
+        self.assertEqual(len({line["reason"] for line in lines}), 3, lines)
+
+
+class TransportSecurityTests(SynchronousTestCase):
+    def test_behind_a_proxy(self) -> None:
+        """A client that came by TLS to a trusted proxy is told to insist on it; nobody else is, whatever they say."""
+        for peer, said, expected in (
+            ("192.0.2.1", b"https", True),
+            ("192.0.2.1", b"http", False),
+            ("198.51.100.1", b"https", False),
+        ):
+            for target in (b"/", b"/health"):
+                gateway = MemoryGateway(
+                    gateway=Gateway(trusted_proxies=(ip_network("192.0.2.0/24"),)),
+                    tables={"security": Security(headers=True)},
+                )
+                client = gateway.client(peer)
+                client.send(request(target, b"X-Forwarded-Proto: " + said, b"X-Forwarded-For: 203.0.113.9"))
+                gateway.service.run()
+                fields = client.answers()[0].values(b"strict-transport-security")
+                self.assertEqual(fields, [b"max-age=31536000; includeSubDomains"] if expected else [], (peer, said))
