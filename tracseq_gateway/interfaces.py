@@ -98,6 +98,16 @@ class Answerer(Protocol):
         """The client has read what was sent."""
 
 
+@frozen
+class Repeat:
+    """Leave to give a refusal again to a client that repeats the very same request."""
+
+    until: float
+    """As long as its words stay true, in seconds of the reactor's clock."""
+    count: Callable[[], None]
+    """Counts a refusal that was given again."""
+
+
 class Request(Protocol):
     """A client's request as the rooms behind the server see it, whatever protocol it came by.
 
@@ -128,6 +138,8 @@ class Request(Protocol):
     """The status of the answer; 0 before it begins, 499 if the client left before."""
     error: GatewayError | None
     """Why the gateway itself answered or broke off; None for a service's answer."""
+    repeat: Repeat | None
+    """Set together with a refusal that may be given again."""
     began: float
     """When its head was complete, in seconds of the reactor's clock."""
     received: int

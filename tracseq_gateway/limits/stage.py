@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from tracseq_gateway.errors import INTERNAL, LIMITER_UNAVAILABLE, QUOTA_EXCEEDED, GatewayError
 from tracseq_gateway.http.framing import CHUNKED
-from tracseq_gateway.interfaces import Request, Stage
+from tracseq_gateway.interfaces import Repeat, Request, Stage
 from tracseq_gateway.limits.fields import LimitFields
 from tracseq_gateway.limits.gcra import Policy
 from tracseq_gateway.limits.limiter import Charge, Limiter, WhenDown
@@ -95,7 +95,8 @@ class LimitStage:
     def _refuse_again(self, request: Request, key: bytes, policies: tuple[Policy, ...], wait: float) -> None:
         """The same for the usual single limit: within one second a client gets the same words, which are kept."""
         seconds = ceil(wait / 1e6)
-        moment = int(self.limiter.seconds()), seconds
+        now = self.limiter.seconds()
+        moment = int(now), seconds
         kept = self._refusals.get(key)
         if kept is None or kept[0] != moment:
             if len(self._refusals) >= MOST_REFUSALS:
@@ -103,7 +104,12 @@ class LimitStage:
             lines = self.fields.lines(policies, [policies[0].tolerance], wait)
             self._refusals[key] = kept = (moment, lines, _refusal(policies, seconds))
         request.answer_lines += kept[1]
+        # The words hold as long as neither the second nor the seconds that are left are others.
+        request.repeat = Repeat(min(moment[0] + 1, now + wait / 1e6 - seconds + 1), self._count_again)
         request.refuse(kept[2])
+
+    def _count_again(self) -> None:
+        self.limiter.outcomes["remembered"] += 1
 
     def _own_policies(self, name: str, request: Request) -> tuple[Policy, ...]:
         """The limit of an API key that has its own."""

@@ -33,6 +33,7 @@ from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.server.answer_writer import CONTINUE, AnswerWriter
 from tracseq_gateway.server.body_reader import BodyReader
 from tracseq_gateway.server.head_reader import HeadReader
+from tracseq_gateway.server.repeated import RepeatedRefusal
 from tracseq_gateway.server.request import GatewayRequest, new_request_id
 from tracseq_gateway.server.write_watch import WriteWatch
 
@@ -71,6 +72,8 @@ class HTTPChannel(Protocol):
         self._state = _HEAD
         self._request: GatewayRequest | None = None
         self._served = 0
+        self._raw = b""
+        self._repeated: RepeatedRefusal | None = None
         self._waiting = b""
         self._heads = HeadReader(site.head_limits, site.known)
         self._body: BodyReader | None = None
@@ -163,7 +166,10 @@ class HTTPChannel(Protocol):
 
     def _head_data(self) -> bool:
         """Start the request whose head is at the front of what waits; return False if it is not whole yet."""
+        if self._repeated is not None and self._refuse_again(self._repeated):
+            return True
         begun = self._heads.begun
+        self._raw = self._waiting
         try:
             head, self._waiting = self._heads.take(self._waiting)
         except RequestRefused as refusal:
@@ -176,6 +182,23 @@ class HTTPChannel(Protocol):
             # On a kept connection the time begins with the first byte; on a new one it has begun already.
             self._timer.start(self.site.limits.head_seconds)
         return False
+
+    def _refuse_again(self, refusal: RepeatedRefusal) -> bool:
+        """Answer what waits as its like was answered before, if that is still right."""
+        site, now = self.site, self.site.deadlines.now()
+        if (
+            not refusal.fits(self._waiting, now)
+            or site.draining
+            or self._served + 1 == site.limits.requests_per_connection
+        ):
+            self._repeated = None
+            return False
+        self._waiting = b""
+        self._served += 1
+        self.transport.write(refusal.again(new_request_id(), now))
+        self._timer.start(site.limits.idle_seconds)
+        site.refused_again(refusal.request)
+        return True
 
     def _begin_request(self, head: RequestHead) -> None:
         site, fields = self.site, head.fields
@@ -284,6 +307,8 @@ class HTTPChannel(Protocol):
             request.head, request.request_id, head, request.answer_lines, data, done, closing, self.forwarded.secure
         )
         self.transport.write(written)
+        if done and request.repeat is not None and not self._waiting and not self._closing and not request.head.fields.length:
+            self._repeated = RepeatedRefusal(self._raw, written, request, request.repeat)
         if done:
             self._answered()
 

@@ -24,7 +24,7 @@ from tracseq_gateway.errors import (
 )
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import NO_FIELDS, RequestHead
-from tracseq_gateway.interfaces import Answerer, Identity, Request
+from tracseq_gateway.interfaces import Answerer, Identity, Repeat, Request
 from tracseq_gateway.server.resource_request import ResourceRequest
 
 
@@ -110,6 +110,7 @@ class GatewayRequest(ResourceRequest):
         "identity",
         "max_body",
         "received",
+        "repeat",
         "request_id",
         "sent",
         "service",
@@ -132,6 +133,7 @@ class GatewayRequest(ResourceRequest):
         self.finished = False
         self.status = 0
         self.error: GatewayError | None = None
+        self.repeat: Repeat | None = None
         self.received = 0
         self.sent = 0
         self._answerer: Answerer | None = None

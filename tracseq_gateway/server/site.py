@@ -105,6 +105,11 @@ class GatewaySite(Site):
         if self._recorder is not None:
             self._recorder.request_ended(request)
 
+    def refused_again(self, request: GatewayRequest) -> None:
+        """A refusal was repeated: that was a request, too."""
+        if self._recorder is not None:
+            self._recorder.request_ended(request)
+
     def head_refused(self, channel: HTTPChannel, error: GatewayError, request_id: bytes) -> None:
         """Bytes were refused before they were a request: nobody waits for its end, but it is written down."""
         if self._recorder is not None:
