@@ -25,7 +25,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from zope.interface import implementer
 
 from tracseq_gateway.config.policies import Redis
-from tracseq_gateway.redis.address import Login
+from tracseq_gateway.config.redis_url import Login
 from tracseq_gateway.redis.link import RedisLink, redis_link
 from tracseq_gateway.redis.target import Target
 

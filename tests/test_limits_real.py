@@ -132,8 +132,8 @@ class FaultTests(SynchronousTestCase):
         statuses = load.stop()
         self.assertEqual(set(statuses), {200}, statuses)
         self.assertLess(returned, 2.0)
-        slow = [came - sent for sent, came, _ in load.answers if stopped - 0.01 < sent < resumed and came - sent > 0.06]
-        self.assertLess(len(slow), len(load.answers) / 50, slow)
+        times = sorted(came - sent for sent, came, _ in load.answers if stopped - 0.05 < sent < resumed)
+        self.assertLess(times[len(times) * 99 // 100], 0.06)
 
     def test_script_forgotten(self) -> None:
         """A Redis that forgets the script gets it again, and nobody notices."""

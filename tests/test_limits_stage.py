@@ -35,6 +35,7 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.usable = True
+        self.sound = True
         self.asked: list[Question] = []
 
     def ask(self, question: Question) -> None:

@@ -21,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.process_kit import STAND_IN
 from tracseq_gateway.config import Authentication, Config, RateLimiting, Redis, Size
+from tracseq_gateway.config.redis_url import Unix, parse_address
 from tracseq_gateway.process import redis_process, redis_program
 from tracseq_gateway.process.reactor import IReactor
 from tracseq_gateway.process.redis_process import RedisProcess, needs_embedded
@@ -28,7 +29,6 @@ from tracseq_gateway.process.redis_program import EmbeddedRedisError, arguments,
 from tracseq_gateway.process.run_directory import RunDirectory
 from tracseq_gateway.process.sockets import openListeners
 from tracseq_gateway.process.supervisor import Supervisor
-from tracseq_gateway.redis.address import Unix, parse_address
 from tracseq_gateway.upstream.health import probing_agent
 
 ROOT = str(Path(__file__).parent.parent)

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.redis_kit import GREETINGS, PaperRedis, paper_link
-from tracseq_gateway.redis.address import Login
+from tracseq_gateway.config.redis_url import Login
 from tracseq_gateway.redis.errors import RedisError, RedisUnavailable
 from tracseq_gateway.redis.link import BEAT, CODES, FIRST_PAUSE, LONGEST_PAUSE
 from tracseq_gateway.redis.target import ATTEMPT_SECONDS

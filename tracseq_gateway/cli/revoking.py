@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from tracseq_gateway.config import Config, Redis
+from tracseq_gateway.config.redis_url import parse_address
 from tracseq_gateway.identity.revocation_ledger import Revocation, RevocationLedger
 from tracseq_gateway.process.run_directory import redis_socket, run_directory
-from tracseq_gateway.redis.address import parse_address
 from tracseq_gateway.redis.control import RedisControl
 from tracseq_gateway.redis.errors import RedisError, RedisUnavailable
 

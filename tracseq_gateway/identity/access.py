@@ -46,6 +46,12 @@ class Need:
                 ranks[method] = ROLES.index(role)
         return cls(auth, ranks, named)
 
+    def and_of(self, other: Need) -> Need:
+        """What both demand of roles."""
+        methods = {*self.ranks, *other.ranks}
+        ranks = {method: max(self.ranks.get(method, 0), other.ranks.get(method, 0)) for method in methods}
+        return Need(self.auth, ranks, self.named)
+
 
 def _demands(rule: PathRule) -> bool:
     return rule.auth is not None or rule.roles is not None
@@ -54,8 +60,9 @@ def _demands(rule: PathRule) -> bool:
 class PathRules:
     """What the rules for paths of one service demand of its callers.
 
-    A rule that says nothing of the roles, or of the token, leaves that to the shorter ones. A rule that opens what the
-    service closes holds for one spelling of its path alone: whatever else a service may take for the same stays closed.
+    A rule that says nothing of the roles, or of the token, leaves that to the shorter ones. A rule that asks for less
+    than the service does holds for its path as it is written, case aside; for what else a service may take for the
+    same path, the service's own demands hold, too.
     """
 
     def __init__(self, auth: TokenNeed, roles: Mapping[str, Role], paths: Mapping[str, PathRule]) -> None:
@@ -63,9 +70,10 @@ class PathRules:
         self._exact = PathPatterns(
             {path: rule.auth for path, rule in paths.items() if rule.auth is not None}, exact=True
         )
-        self._roles = PathPatterns({path: rule.roles for path, rule in paths.items() if rule.roles is not None})
+        demanded = {path: rule.roles for path, rule in paths.items() if rule.roles is not None}
+        self._roles, self._exact_roles = PathPatterns(demanded), PathPatterns(demanded, exact=True)
         self._usual = auth, roles
-        self._needs: dict[tuple[TokenNeed, int, bool], Need] = {}
+        self._needs: dict[tuple[TokenNeed, int, bool, bool], Need] = {}
 
     def find(self, path: bytes) -> Need | None:
         """What a path below the prefix demands; None if no rule speaks of it."""
@@ -76,10 +84,12 @@ class PathRules:
             return None
         usual_auth, usual_roles = self._usual
         demanded = usual_roles if roles is None else roles
-        key = (auth or usual_auth, id(demanded), auth is not None)
+        plain = roles is None or self._exact_roles.find(path) is roles
+        key = (auth or usual_auth, id(demanded), auth is not None, plain)
         need = self._needs.get(key)
         if need is None:
-            need = self._needs[key] = Need.of(key[0], demanded, named=key[2])
+            need = Need.of(key[0], demanded, named=key[2])
+            self._needs[key] = need = need if plain else need.and_of(Need.of(key[0], usual_roles))
         return need
 
 

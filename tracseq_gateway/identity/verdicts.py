@@ -77,10 +77,6 @@ class Verdicts:
         if len(self._bad) > self._most:
             self._bad.popitem(last=False)
 
-    def drop(self, digest: bytes) -> None:
-        """Forget a good token."""
-        self._good.pop(digest, None)
-
     def clear(self) -> None:
         """Forget everything: the keys are others now."""
         self.era += 1

@@ -28,14 +28,20 @@ def service_concurrency(most: int) -> Callable[[Request], GatewayError | None]:
     return check
 
 
-def client_concurrency(most: int, keys: Keys) -> Callable[[Request], GatewayError | None]:
-    """A link that refuses with 429 while ``most`` requests of the same client to its service are in flight."""
+def client_concurrency(most: int, keys: Keys, *, fields: bool = True) -> Callable[[Request], GatewayError | None]:
+    """A link that refuses with 429 while ``most`` requests of the same client to its service are in flight.
+
+    ``fields``: the refusal has RateLimit and RateLimit-Policy.
+    """
     in_flight: dict[bytes, int] = {}
+    policy = b'ratelimit-policy: "at-once";q=%d;qu="concurrent-requests"\r\nratelimit: "at-once";r=0\r\n' % most
+    lines = policy if fields else b""
 
     def check(request: Request) -> GatewayError | None:
         client = keys.client(request)
         now = in_flight.get(client, 0)
         if now >= most:
+            request.answer_lines += lines
             return GatewayError(TOO_MANY_AT_ONCE, f"more than {most} requests at once", retry_after=1)
         in_flight[client] = now + 1
 

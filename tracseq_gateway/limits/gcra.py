@@ -19,6 +19,8 @@ from attrs import field, frozen
 
 MINUTE = 60_000_000
 """Microseconds."""
+ROUNDING = 1.0
+"""Microseconds that nobody waits for: what doubles, and the three decimals in Redis, are off by at most."""
 _AT_ONCE = 100
 """Bodies whose length was not known and that may come at once before what they owe is taken for a clock set back."""
 _ENDLESS = 1e18
@@ -51,13 +53,13 @@ class Policy:
         object.__setattr__(self, "interval", interval)
         object.__setattr__(self, "tolerance", interval * self.burst)
         most = self.tolerance + interval * self.largest * _AT_ONCE
-        arguments = (b"%.6f" % interval, b"%.6f" % self.tolerance, b"%.6f" % most)
+        arguments = (_exact(interval), _exact(self.tolerance), _exact(most))
         object.__setattr__(self, "arguments", arguments)
         object.__setattr__(self, "alone", (b"1", *arguments, b"1"))
 
     def remaining(self, reset: float) -> int:
         """How many units are left when the TAT is ``reset`` microseconds ahead."""
-        return max(0, int((self.tolerance - reset) / self.interval + 1e-9))
+        return max(0, int((self.tolerance - reset + 2 * ROUNDING) / self.interval))
 
     @cached_property
     def debt(self) -> Policy:
@@ -69,8 +71,14 @@ class Policy:
         return Policy(self.name, self.per_minute / workers, max(1.0, self.burst / workers), self.unit, self.largest)
 
 
+def _exact(number: float) -> bytes:
+    """A double as text that reads as the same double."""
+    return repr(float(number)).encode("ascii")
+
+
 def wait(policy: Policy, ahead: float, units: float) -> float:
     """How many microseconds ``units`` must wait when the TAT is ``ahead`` of the time; 0 or less: not at all."""
     if units <= 0:
         return 0.0
-    return ahead + min(policy.interval * units, policy.tolerance) - policy.tolerance
+    microseconds = ahead + min(policy.interval * units, policy.tolerance) - policy.tolerance
+    return microseconds if microseconds > ROUNDING else 0.0

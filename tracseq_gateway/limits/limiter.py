@@ -23,6 +23,10 @@ class Store(Protocol):
     def usable(self) -> bool:
         """Whether there is somebody to ask."""
 
+    @property
+    def sound(self) -> bool:
+        """Whether what was asked last was answered."""
+
     def ask(self, question: Question) -> None:
         """Answer soon, or say that there is no answer."""
 
@@ -40,13 +44,14 @@ class Limiter:
         self.seconds = seconds
         self._refused: dict[bytes, float] = {}
         self.outcomes: Counter[str] = Counter()
-        """What became of requests: ``admitted``, ``refused``, ``remembered`` (refused without asking); and by whom it
-        was decided when Redis was away: ``local``, ``open``, ``closed``."""
+        """What became of requests: ``admitted`` or ``refused`` by all workers' limits, ``remembered`` (refused without
+        asking); when Redis was away, decided by this worker's own limits (``local``), or let pass (``open``) or refused
+        (``closed``) without any."""
 
     @property
     def shared(self) -> bool:
         """Whether the workers agree at the moment."""
-        return self._shared.usable
+        return self._shared.sound
 
     def ask(self, question: Question) -> None:
         """Ask for all workers; the question is told when that is not possible."""
@@ -79,6 +84,11 @@ class Limiter:
                 if len(self._refused) >= MOST_REFUSED:
                     self._refused.clear()
                 self._refused[key] = self.seconds() + microseconds / 1e6
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Ask again for these keys: something was given back."""
+        for key in keys:
+            self._refused.pop(key, None)
 
 
 class Charge:

@@ -22,10 +22,13 @@ from tracseq_gateway.errors import (
     UNSUPPORTED_MEDIA_TYPE,
     GatewayError,
 )
-from tracseq_gateway.interfaces import Request, Stage
+from tracseq_gateway.interfaces import Request
+from tracseq_gateway.limits import gcra
+from tracseq_gateway.limits.fields import LimitFields
 from tracseq_gateway.limits.gcra import Policy
 from tracseq_gateway.limits.limiter import Charge, Limiter
 from tracseq_gateway.limits.rules import Keys
+from tracseq_gateway.limits.stage import LimitStage
 
 LARGEST_LOGIN = 16 * 1024
 """Bytes of the largest login that is passed on: it must be possible to see whose it is."""
@@ -39,11 +42,19 @@ class LoginGuard:
     log = Logger()
 
     def __init__(
-        self, by_address: Policy, by_account: Policy, member: str, limiter: Limiter, keys: Keys, following: Stage
+        self,
+        by_address: Policy,
+        by_account: Policy,
+        member: str,
+        limiter: Limiter,
+        keys: Keys,
+        fields: LimitFields,
+        following: LimitStage,
     ) -> None:
         """``member`` names the account in the JSON body of a login."""
         self.limiter = limiter
         self.following = following
+        self._fields = fields
         self._policies = (by_address, by_account)
         self._member = member
         self._keys = keys
@@ -52,8 +63,13 @@ class LoginGuard:
 
     def __call__(self, request: Request) -> None:
         """Take over a request: look at its body first, then ask."""
-        if request.head.method != b"POST":
+        if request.head.method != b"POST" or self.following.refuses(request):
+            # Who is refused anyway costs nobody a look at a body, and no account anything.
             self.following(request)
+            return
+        address = self._address + self._keys.address(request.client)
+        if known := self.limiter.refused((address,)):
+            self.refuse(request, known[0][1], self._policies[:1], (self._policies[0].tolerance,))
             return
         request.peek_body(LARGEST_LOGIN, lambda body: self._ask(request, body))
 
@@ -73,6 +89,21 @@ class LoginGuard:
         # An account's name is nobody's business in Redis, and may be as long as the client likes.
         keys += [self._account + hashlib.sha256(account).hexdigest()[:32].encode("ascii") for account in accounts]
         self.limiter.ask(_Login(self, request, keys, (by_address, *[by_account] * len(accounts))))
+
+    def refuse(self, request: Request, wait: float, policies: tuple[Policy, ...], ahead: Sequence[float]) -> None:
+        """Answer 429: a login may come again after ``wait`` microseconds."""
+        if request.finished:
+            return
+        seconds = ceil(wait / 1e6)
+        request.answer_lines += self._fields.lines(policies, ahead, wait)
+        request.refuse(
+            GatewayError(
+                QUOTA_EXCEEDED,
+                f"too many failed logins; try again in {seconds} s",
+                retry_after=seconds,
+                members=(("violated-policies", [policy.name for policy in policies]),),
+            )
+        )
 
     def go_on(self, request: Request) -> None:
         """Pass a login on."""
@@ -97,15 +128,14 @@ class _Login:
         """See :class:`tracseq_gateway.limits.question.Question`."""
         request = self._request
         if wait > 0:
-            seconds = ceil(wait / 1e6)
-            request.refuse(
-                GatewayError(
-                    QUOTA_EXCEEDED,
-                    f"too many failed logins; try again in {seconds} s",
-                    retry_after=seconds,
-                    members=(("violated-policies", ["failed-logins"]),),
-                )
-            )
+            self._guard.limiter.remember(self, ahead)
+            violated = [
+                (policy, reset)
+                for policy, reset in zip(self.policies, ahead, strict=True)
+                if gcra.wait(policy, reset, 1) > 0
+            ]
+            policies, resets = zip(*violated, strict=True) if violated else (self.policies, ahead)
+            self._guard.refuse(request, wait, tuple(dict.fromkeys(policies)), resets[: len(set(policies))])
             return
         if not request.finished:
             request.at_end(self._ended)
@@ -120,6 +150,7 @@ class _Login:
         limited = request.error is not None and request.error.kind is QUOTA_EXCEEDED
         if limited or not 400 <= request.status < 500:
             limiter = self._guard.limiter
+            limiter.forget(self.keys)
             limiter.ask(Charge(limiter, self.keys, self.policies, (-1,) * len(self.keys)))
 
 

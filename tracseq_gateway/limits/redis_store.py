@@ -24,6 +24,8 @@ SCRIPT_SHA = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest().encode("asc
 MOST_IN_CALL = 256
 """Questions in one call, which bounds how long Redis is busy with it: some 2 ms."""
 _ONE = (1,)
+QUIET_SECONDS = 10.0
+"""Between two lines of the log about errors."""
 SUSPENDED_SECONDS = 0.25
 """How long Redis is left alone when it answers with an error."""
 
@@ -51,6 +53,7 @@ class RedisStore:
         self._reactor = reactor
         self._questions: list[Question] = []
         self._suspended = 0.0
+        self._quiet_until = 0.0
         self.calls = 0
         """Calls that were made."""
         self.errors: Counter[str] = Counter()
@@ -60,6 +63,11 @@ class RedisStore:
     def usable(self) -> bool:
         """Whether there is somebody to ask."""
         return self._link.ready and (not self._suspended or self._reactor.seconds() >= self._suspended)
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is reached, and its last answer was none of an error."""
+        return self._link.ready and not self._suspended
 
     def ask(self, question: Question) -> None:
         """Ask together with all that is asked in this turn of the reactor."""
@@ -92,12 +100,18 @@ class RedisStore:
 
     def _answered(self, answer: list[int], questions: Sequence[Question], begun: float) -> None:
         self._called("ok", self._reactor.seconds() - begun)
-        self._suspended = 0.0
+        if self._suspended:
+            self._suspended = 0.0
+            self._log.info("Redis limits rates again")
         at = 0
         for question in questions:
             end = at + 1 + len(question.keys)
             try:
-                question.decided(answer[at], answer[at + 1 : end])
+                if answer[at] < 0:
+                    self.errors["WRONGTYPE"] += 1
+                    question.undecided()
+                else:
+                    question.decided(answer[at], answer[at + 1 : end])
             except Exception:
                 self._log.failure("an answer of Redis could not be acted on")
             at = end
@@ -111,7 +125,8 @@ class RedisStore:
             return
         if code:
             self.errors[code] += 1
-            if not self._suspended:
+            if not self._suspended and self._reactor.seconds() >= self._quiet_until:
+                self._quiet_until = self._reactor.seconds() + QUIET_SECONDS
                 self._log.warn("Redis cannot limit rates: {error}", error=failure.getErrorMessage())
             self._suspended = self._reactor.seconds() + SUSPENDED_SECONDS
         for question in questions:

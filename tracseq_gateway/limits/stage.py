@@ -77,6 +77,10 @@ class LimitStage:
         else:
             self.limiter.ask(Admission(self, request, policies, keys, units))
 
+    def refuses(self, request: Request) -> bool:
+        """Whether it is known, without asking, that this client's rate is used up."""
+        return bool(self.limiter.refused((self.limits.base.prefix + self._keys.client(request),)))
+
     def go_on(self, request: Request) -> None:
         """Pass a request on; what fails there must not touch the others whose answer came in the same reply."""
         try:
@@ -154,7 +158,7 @@ def _refusal(violated: Sequence[Policy], seconds: int) -> GatewayError:
 class Admission:
     """One request and the question whether it may go on."""
 
-    __slots__ = ("_request", "_stage", "keys", "policies", "units")
+    __slots__ = ("_alone", "_request", "_stage", "keys", "policies", "units")
 
     def __init__(
         self,
@@ -166,6 +170,7 @@ class Admission:
     ) -> None:
         self._stage = stage
         self._request = request
+        self._alone = False
         self.policies = policies
         self.keys = keys
         self.units = units
@@ -174,12 +179,12 @@ class Admission:
         """See :class:`tracseq_gateway.limits.question.Question`."""
         request, stage = self._request, self._stage
         limiter = stage.limiter
+        if not self._alone:
+            limiter.outcomes["refused" if wait > 0 else "admitted"] += 1
         if wait > 0:
-            limiter.outcomes["refused"] += 1
             limiter.remember(self, ahead)
             stage.refuse(request, self._violated(ahead), wait)
             return
-        limiter.outcomes["admitted"] += 1
         if request.finished:
             return
         request.answer_lines += stage.fields.lines(self.policies, ahead)
@@ -202,6 +207,7 @@ class Admission:
         mode = stage.limits.when_down
         stage.limiter.outcomes[mode] += 1
         if mode == "local":
+            self._alone = True
             stage.limiter.local.ask(self)
         elif mode == "open":
             if not request.finished:

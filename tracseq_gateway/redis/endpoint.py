@@ -17,9 +17,9 @@ from twisted.internet.protocol import ClientFactory
 from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
 from zope.interface import directlyProvides
 
+from tracseq_gateway.config.redis_url import Tcp, Unix
 from tracseq_gateway.net.connect import EagerConnector
 from tracseq_gateway.net.transport import EagerWrites
-from tracseq_gateway.redis.address import Tcp, Unix
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import DeferredList
 
-from tracseq_gateway.redis.address import Login
+from tracseq_gateway.config.redis_url import Login
 from tracseq_gateway.redis.connection import RedisConnection, Word
 from tracseq_gateway.redis.errors import RedisError, RedisUnavailable, cause
 

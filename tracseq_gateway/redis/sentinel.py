@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTim
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
-from tracseq_gateway.redis.address import Login, Sentinels, Tcp
+from tracseq_gateway.config.redis_url import Login, Sentinels, Tcp
 from tracseq_gateway.redis.connection import RedisConnection, Word
 from tracseq_gateway.redis.errors import LONGEST_REASON, RedisError, RedisUnavailable, in_time, in_words
 from tracseq_gateway.redis.handshake import login_command

@@ -8,7 +8,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from tracseq_gateway.config.policies import Redis
-from tracseq_gateway.redis.address import Login, Sentinels, Tcp, parse_address
+from tracseq_gateway.config.redis_url import Login, Sentinels, Tcp, parse_address
 from tracseq_gateway.redis.endpoint import server_endpoint
 from tracseq_gateway.redis.sentinel import SENTINEL_SECONDS, MasterEndpoint
 

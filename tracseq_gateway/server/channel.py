@@ -307,7 +307,13 @@ class HTTPChannel(Protocol):
             request.head, request.request_id, head, request.answer_lines, data, done, closing, self.forwarded.secure
         )
         self.transport.write(written)
-        if done and request.repeat is not None and not self._waiting and not self._closing and not request.head.fields.length:
+        if (
+            done
+            and request.repeat is not None
+            and not self._waiting
+            and not self._closing
+            and not request.head.fields.length
+        ):
             self._repeated = RepeatedRefusal(self._raw, written, request, request.repeat)
         if done:
             self._answered()

@@ -183,7 +183,11 @@ class Gateway:
         if settings.max_concurrent:
             links.append(service_concurrency(settings.max_concurrent))
         if settings.max_concurrent_per_client:
-            links.append(client_concurrency(settings.max_concurrent_per_client, self._keys))
+            links.append(
+                client_concurrency(
+                    settings.max_concurrent_per_client, self._keys, fields=self._config.rate_limit.standard_headers
+                )
+            )
         return links
 
     def _connect_tcp(self, host: str, port: int, factory: ClientFactory, timeout: float | None) -> None:

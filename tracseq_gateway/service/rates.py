@@ -61,12 +61,12 @@ class Rates:
 
     def stage(self, settings: Service, prefix: int, following: Stage) -> Stage:
         """The stage before ``following`` that holds one service's requests to their limits."""
-        stage: Stage = LimitStage(self._limits(settings, prefix), self.limiter, self._keys, self._fields, following)
+        limits = LimitStage(self._limits(settings, prefix), self.limiter, self._keys, self._fields, following)
         guard = self._settings.failed_logins
         if guard.enabled and guard.service == settings.name:
             paths = PathPatterns(dict.fromkeys(guard.paths, True))
-            stage = _only(paths, prefix, self._login_guard(stage), stage)
-        return stage
+            return _only(paths, prefix, self._login_guard(limits), limits)
+        return limits
 
     def _limits(self, settings: Service, prefix: int) -> Limits:
         base = settings.rate_limit or self._settings.default
@@ -93,7 +93,7 @@ class Rates:
         patterns = PathPatterns(rules)
         return (lambda path: patterns.find(path[prefix:])) if rules else None
 
-    def _login_guard(self, following: Stage) -> LoginGuard:
+    def _login_guard(self, following: LimitStage) -> LoginGuard:
         guard = self._settings.failed_logins
         return LoginGuard(
             _policy("failed-logins-address", guard.per_address),
@@ -101,6 +101,7 @@ class Rates:
             guard.account,
             self.limiter,
             self._keys,
+            self._fields,
             following,
         )
 
