@@ -68,6 +68,8 @@ class World:
         self.presented.append(presented)
         return self.keys.get(presented)
 
+    hears = True
+
     def is_revoked(self, session: str, subject: str, issued: float | None) -> bool:
         until = self.ended_users.get(subject)
         return session in self.ended_sessions or (until is not None and (issued is None or issued <= until))

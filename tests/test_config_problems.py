@@ -282,8 +282,19 @@ class WholeFileTests(ConfigTestCase):
 
     def test_unreachable_file(self) -> None:
         """A file that cannot be read is a problem with the system's reason."""
-        for file, reason in ((self.mktemp(), "No such file"), (os.getcwd(), "directory"), ("a\0b", "null byte")):
+        for file, reason in (
+            (self.mktemp(), "No such file"),
+            (os.getcwd(), "not a regular file"),
+            ("a\0b", "null byte"),
+        ):
             loaded = load(file, {}, {})
             self.assertIsNone(loaded.config)
             self.assertIn(f"{file}:0: file: unreachable file (", str(loaded.problems[0]))
             self.assertIn(reason, str(loaded.problems[0]))
+
+    def test_pipes_and_devices(self) -> None:
+        """A pipe, which would be waited for, and a device, which may have no end, are no files of a configuration."""
+        pipe = self.mktemp()
+        os.mkfifo(pipe)
+        for file in (pipe, "/dev/zero"):
+            self.assertIn("not a regular file", str(load(file, {}, {}).problems[0]))

@@ -295,6 +295,16 @@ class FurtherTests(LimitsTestCase):
             self.assertEqual((answer.status, answer.values(b"retry-after")), (429, [b"2"]))
             self.gateway.clock.advance(10)
 
+    def test_announced_and_not_sent(self) -> None:
+        """What was announced and never came is given back: a head alone uses up nobody's share."""
+        client = self.gateway.client()
+        client.send(request(b"/storage", b"Content-Length: 900", method=b"POST") + b"x" * 100)
+        self.service.run()
+        self.assertEqual(self.statuses(1, b"/storage", method=b"POST", body=b"x" * 200), [429])
+        client.leave()
+        self.assertEqual(self.statuses(2, b"/storage", method=b"POST", body=b"x" * 450), [200, 200])
+        self.assertEqual(self.statuses(1, b"/storage", method=b"POST", body=b"x" * 10), [429])
+
     def test_paths_of_a_service(self) -> None:
         """A path's own rate holds beside the service's, for each client, under a name that a string can hold."""
         self.start(paths={'/"quoted"': PathRule(rate_limit=RateLimit(60, 1))})

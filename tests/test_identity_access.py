@@ -321,6 +321,35 @@ class NeedTests(SynchronousTestCase):
                 with contextlib.suppress(RequestRefused):
                     self.assertEqual(door.status(path), 401, path)
 
+    def test_roles_below_what_is_open(self) -> None:
+        """Roles that are demanded of a path need a token, whatever a shorter rule, or the service, opens."""
+        admin = PathRule(roles={"*": "lab_administrator"})
+        for door in (
+            Door(paths={"/open": PathRule(auth="none"), "/open/admin": admin}),
+            Door(paths={"/open": PathRule(auth="optional"), "/open/admin": admin}),
+            Door("none", paths={"/open/admin": admin}),
+            Door(public=("/open", "/open/*"), paths={"/open/admin": admin}),
+        ):
+            self.assertEqual([door.status(path) for path in ("/open", "/open/x", "/open/admin")], [200, 200, 401])
+            door.come("guest")
+            self.assertEqual(door.status("/open/admin"), 403)
+            door.come("lab_administrator")
+            self.assertEqual(door.status("/open/admin"), 200)
+        door = Door(paths={"/a": admin, "/a/open": PathRule(auth="none")})
+        self.assertEqual((door.status("/a"), door.status("/a/open")), (401, 200))
+
+    def test_guests_are_somebody(self) -> None:
+        """Even the lowest role is one: where it is demanded, nobody without a token comes in."""
+        door = Door("optional", roles={"POST": "guest"})
+        self.assertEqual((door.status("/"), door.status("/", "POST")), (200, 401))
+        self.assertEqual(door.come("guest").status("/", "POST"), 200)
+
+    def test_roles_that_ask_for_less(self) -> None:
+        """A rule that asks for less than the service holds for its plain spelling; others need both."""
+        door = Door(roles={"*": "lab_administrator"}, paths={"/guests": PathRule(roles={"*": "guest"})}).come("guest")
+        for path, status in (("/guests", 200), ("/guests/x", 200), ("/%67uests", 403), ("/guests;x", 403), ("/x", 403)):
+            self.assertEqual(door.status(path), status, path)
+
     def test_head_with_a_key(self) -> None:
         """An API key that may GET may HEAD."""
         door = Door()
@@ -328,10 +357,15 @@ class NeedTests(SynchronousTestCase):
         self.assertEqual([door.status("/", method) for method in ("GET", "HEAD", "POST")], [200, 200, 403])
 
     def test_rule_and_public(self) -> None:
-        """A rule's own word on tokens counts more than that its path is public; without one it is public."""
-        rules = {"/login": PathRule(auth="required"), "/register": PathRule(roles={"POST": "lab_administrator"})}
-        door = Door(public=("/login", "/register"), paths=rules)
-        self.assertEqual((door.status("/login"), door.status("/register", "POST")), (401, 200))
+        """A rule's own word on tokens or roles counts more than that its path is public; without one it is public."""
+        rules = {
+            "/login": PathRule(auth="required"),
+            "/register": PathRule(max_body=None),
+            "/admin": PathRule(roles={"*": "lab_administrator"}),
+        }
+        door = Door(public=("/login", "/register", "/admin"), paths=rules)
+        statuses = [door.status(path, "POST") for path in ("/login", "/register", "/admin")]
+        self.assertEqual(statuses, [401, 200, 401])
 
     def test_asterisk(self) -> None:
         """OPTIONS * is nobody's path: it needs what the service needs."""

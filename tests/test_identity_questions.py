@@ -212,6 +212,37 @@ class RefreshTests(IdentityTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
+class AloneTests(IdentityTestCase):
+    """While this worker does not hear when others end a session."""
+
+    def test_asked_again_soon(self) -> None:
+        """A verdict then holds for seconds only; once the others are heard, for its time again."""
+        world = World()
+        self.assertIdentity(self.good(world))
+        world.hears = False
+        world.time = NOW + 3.9
+        self.assertIdentity(world.bring())
+        self.assertEqual(world.questions, [])
+        world.time = NOW + 4.1
+        found = world.bring()
+        self.assertEqual(len(world.questions), 1)
+        world.answer(ServiceVerdict(False))
+        self.assertRefused(world, found)
+
+    def test_heard_again(self) -> None:
+        """Once the others are heard, it holds for its time."""
+        world = World()
+        self.assertIdentity(self.good(world))
+        world.time = NOW + 100
+        self.assertIdentity(world.bring())
+        self.assertEqual(world.questions, [])
+
+    def good(self, world: World) -> Any:
+        found = world.bring()
+        world.answer()
+        return found
+
+
 class DownTests(IdentityTestCase):
     """When the Auth Service gives no answer."""
 

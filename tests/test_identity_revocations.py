@@ -20,7 +20,7 @@ from tracseq_gateway.identity.revocation_ledger import (
     parse_message,
     parse_revocation,
 )
-from tracseq_gateway.identity.revocations import BATCH, RETRY_SECONDS, Known, Revocations
+from tracseq_gateway.identity.revocations import AGAIN_SECONDS, BATCH, RETRY_SECONDS, Known, Revocations
 from tracseq_gateway.redis.control import RedisControl
 from tracseq_gateway.redis.errors import RedisError, RedisUnavailable
 
@@ -290,7 +290,15 @@ class WorkerTests(SynchronousTestCase):
         self.control.error = None
         self.clock.advance(RETRY_SECONDS)
         self.assertEqual({"s:s-1", "s:s-2"}, set(self.control.members))
-        self.assertEqual([], self.clock.getDelayedCalls())
+        self.assertEqual(1, len(self.clock.getDelayedCalls()), "only the look that is taken from time to time")
+
+    def test_emptied_unnoticed(self) -> None:
+        """When Redis was emptied and nobody noticed, what is known is written again within a minute."""
+        self.control.come_up()
+        self.one.revoke_session("s-1", self.clock.seconds() + 1e9)
+        self.control.members.clear()
+        self.clock.advance(AGAIN_SECONDS)
+        self.assertEqual({"s:s-1"}, set(self.control.members))
 
     def test_together(self) -> None:
         """What comes while a command is on its way goes out with the next one, some hundreds at a time."""

@@ -16,12 +16,15 @@ UUID = "6f1c2a34-89ab-4cde-8f01-23456789abcd"
 class SessionTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.revoked: list[str] = []
-        self.watch = SessionWatch(len("/auth"), ["/logout"], ["/sessions", "/v2/sessions/"], self)
+        self.watch = SessionWatch(len("/auth"), ["/logout"], ["/sessions", "/v2/sessions/"], self, ["/change-password"])
 
     def revoke_session(self, session: str, until: float | None = None) -> None:
         if not session.isprintable() or not 0 < len(session) <= 256:
             raise ValueError("not an id")
         self.revoked.append(session)
+
+    def revoke_user(self, user: str) -> None:
+        self.revoked.append(f"user {user}")
 
     def after(self, target: str, method: str, status: int = 200, session: str = "s-1", kind: Any = "user") -> list[str]:
         """Which sessions have ended after such a request with this answer."""
@@ -53,6 +56,14 @@ class SessionTests(SynchronousTestCase):
             "/./logout",
         ):
             self.assertEqual(self.after(f"/auth{path}", "POST"), ["s-1"], path)
+
+    def test_password_changed(self) -> None:
+        """A password that was changed ends all sessions of its user, for the old one may be known to others."""
+        self.assertEqual(self.after("/auth/change-password", "POST"), ["user u-1"])
+        for status in (400, 401, 403, 499, 500):
+            self.assertEqual(self.after("/auth/change-password", "POST", status), [], status)
+        self.assertEqual(self.after("/auth/change-password", "GET"), [])
+        self.assertEqual(self.after("/auth/change-password", "POST", kind="key"), [])
 
     def test_other_requests(self) -> None:
         """Other methods and paths end nothing, nor does a log-out by who has no session."""

@@ -14,6 +14,7 @@ from tracseq_gateway.config import FailedLogins, Instance, RateLimit, RateLimiti
 from tracseq_gateway.limits.logins import LARGEST_LOGIN
 
 LOGIN = b"/auth/login"
+JSON = b"Content-Type: application/json; charset=utf-8"
 
 
 def answer(status: int) -> bytes:
@@ -23,7 +24,7 @@ def answer(status: int) -> bytes:
 def login(body: object, path: bytes = LOGIN, *fields: bytes, method: bytes = b"POST") -> bytes:
     """A login with these bytes, or this JSON, as its body."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return request(path, *fields, method=method, body=data)
+    return request(path, JSON, *fields, method=method, body=data)
 
 
 def account(name: str) -> dict[str, str]:
@@ -35,7 +36,7 @@ def chunked(data: bytes, size: int) -> bytes:
     chunks = b"".join(
         b"%x\r\n%b\r\n" % (len(data[at : at + size]), data[at : at + size]) for at in range(0, len(data), size)
     )
-    return request(LOGIN, b"Transfer-Encoding: chunked", method=b"POST") + chunks + b"0\r\n\r\n"
+    return request(LOGIN, JSON, b"Transfer-Encoding: chunked", method=b"POST") + chunks + b"0\r\n\r\n"
 
 
 class LoginTestCase(SynchronousTestCase):
@@ -44,10 +45,11 @@ class LoginTestCase(SynchronousTestCase):
     rate = RateLimit(60_000, 1000)
     address = RateLimit(60, 3)
     account = RateLimit(60, 2)
+    member = "email"
     when_redis_is_down: WhenRedisIsDown = "local"
 
     def setUp(self) -> None:
-        guard = FailedLogins(per_address=self.address, per_account=self.account)
+        guard = FailedLogins(account=self.member, per_address=self.address, per_account=self.account)
         self.gateway = MemoryGateway(
             services={
                 "auth": Service(
@@ -155,28 +157,31 @@ class RateTests(LoginTestCase):
 
 class BodyTests(LoginTestCase):
     def test_account_is_not_said(self) -> None:
-        """A body that does not say whose login it is passes unchanged, and is counted for its address."""
+        """A body that does not say whose login it is, as far as can be read, is refused: a service may read it."""
         for body in (
             b"",
+            b"email=ann%40lab.test&password=guess",
             b'{"email": "ann@lab.test"',
+            b'{"email": "ann@lab.test"},',
+            b'[{"email": "ann@lab.test"}]',
             b'["ann@lab.test"]',
             b'{"email": ["ann@lab.test"]}',
             b'{"email": 7}',
-            b'{"email": ' + b"9" * 5000 + b"}",
+            b'{"email": "ann@lab.test", "n": ' + b"9" * 5000 + b"}",
+            b'{"email": "ann@lab.test", "n": ' + b"[" * 2000 + b"]" * 2000 + b"}",
+            b'{"email": "ann@lab.test", "n": "\xff"}',
             b"[" * 15_000,
             b'{"email":' * 1500,
             b"\xff\xfe\x00\xd8",
+            b'{"user": {"email": "ann@lab.test"}}',
+            b"{" + b", ".join(b'"email": "u%d@lab.test"' % number for number in range(5)) + b"}",
         ):
-            self.addresses += 1
-            peer = f"203.0.113.{self.addresses}"
-            self.assertEqual(self.statuses([body] * 4, peer=peer), [401, 401, 401, 429], body[:40])
-            self.assertEqual(self.service.requests[-1].body, body)
-        self.assertEqual(self.statuses([account("ann@lab.test")]), [401])
+            self.assertEqual(self.said(login(body)), 400, body[:60])
+        self.assertEqual(self.service.requests, [])
 
     def test_every_account_counts(self) -> None:
         """A body that names accounts in ways that services read differently counts for each of them."""
         for body in (
-            b"email=ann%40lab.test&password=guess",
             b'{"email": "bob@lab.test", "email": "ann@lab.test"}',
             b'{"email": "ann@lab.test", "EMAIL": "bob@lab.test", "email": 7}',
             b'{"Email": " ANN@lab.test"}',
@@ -186,11 +191,30 @@ class BodyTests(LoginTestCase):
             self.assertEqual(self.statuses([account("ann@lab.test")]), [429], body)
 
     def test_what_hides_the_account(self) -> None:
-        """A login that is compressed, or names many accounts, is refused before the service sees it."""
-        many = b"{" + b", ".join(b'"email": "u%d@lab.test"' % number for number in range(5)) + b"}"
-        for data, status in ((login(many), 400), (login(b"x", LOGIN, b"Content-Encoding: gzip"), 415)):
-            self.assertEqual(self.said(data), status)
+        """A login that a service may not read as the JSON that it is to us is refused, before its body is asked for."""
+        body = json.dumps(account("ann@lab.test")).encode()
+        for fields in (
+            [b"Content-Type: application/x-www-form-urlencoded"],
+            [b"Content-Type: multipart/form-data; boundary=x"],
+            [],
+            [JSON, JSON],
+            [JSON, b"Content-Encoding: gzip"],
+            [JSON, b"Content-Encoding: identity", b"Content-Encoding: gzip"],
+            [JSON, b"Content-Encoding: identity, gzip"],
+        ):
+            client = self.ask(request(LOGIN, *fields, b"Expect: 100-continue", method=b"POST", body=body))
+            self.assertEqual(_statuses(client), [415], fields)
         self.assertEqual(self.service.requests, [])
+        for kind in (b"application/json", b"Application/JSON ;charset=utf-8", b"application/vnd.lab+json"):
+            self.assertEqual(self.said(request(LOGIN, b"Content-Type: " + kind, method=b"POST", body=body)), 401)
+            self.setUp()
+
+    def test_addresses_alone(self) -> None:
+        """Without a member that names the account bodies are not looked at, and only addresses are counted."""
+        self.member = ""
+        self.setUp()
+        self.assertEqual(self.statuses([b"anything"] * 4, peer="203.0.113.5"), [401, 401, 401, 429])
+        self.assertEqual(self.service.requests[-1].body, b"anything")
 
     def test_half_a_character(self) -> None:
         """A name that is no text, which JSON can express, is a name like any other, in one piece or in many."""
@@ -326,3 +350,28 @@ class ClosedTests(LoginTestCase):
 
 def _statuses(client: MemoryClient) -> list[int]:
     return [answer.status for answer in client.answers()]
+
+
+class FloodTests(LoginTestCase):
+    rate = RateLimit(60, 1)
+
+    def test_refused_unread(self) -> None:
+        """Who is over a rate, or over the limit of failures, is refused before the body is asked for, and charged
+        nothing; the refusal says what every limited answer says."""
+        self.statuses([account("ann@lab.test")] * 2, peer="192.0.2.7")
+        head = login(account("bob@lab.test"), LOGIN, b"Expect: 100-continue").partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        for _ in range(20):
+            client = self.ask(head, peer="192.0.2.7")
+            (said,) = client.answers()
+            self.assertEqual((said.status, said.values(b"ratelimit")), (429, [b'"auth";r=0;t=1']))
+        self.assertEqual(self.statuses([account("bob@lab.test")] * 3), [401, 401, 429])
+
+    def test_guessing_unread(self) -> None:
+        """So is an address that has failed too often."""
+        self.rate = RateLimit(60_000, 1000)
+        self.setUp()
+        self.assertEqual(self.statuses([account(f"u{n}@lab.test") for n in range(4)], peer="192.0.2.7")[-1], 429)
+        head = login(account("bob@lab.test"), LOGIN, b"Expect: 100-continue").partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        (said,) = self.ask(head, peer="192.0.2.7").answers()
+        self.assertEqual((said.status, said.values(b"ratelimit")), (429, [b'"failed-logins-address";r=0;t=1']))
+        self.assertIn(b"failed-logins-address", said.body)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 import tomllib
 
 from tracseq_gateway.config.problem import Problem
@@ -25,6 +28,8 @@ class Unreadable(Exception):
 def read_document(file: str) -> tuple[Tree, str]:
     """Return the tree and the text of a file; raises :class:`Unreadable`."""
     try:
+        if not stat.S_ISREG(os.stat(file).st_mode):  # a pipe would be waited for, a device may have no end
+            raise OSError(errno.EINVAL, "not a regular file")
         with open(file, "rb") as stream:
             data = stream.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

@@ -131,6 +131,10 @@ class Authentication:
     sessions: tuple[str, ...] = key(
         ("/sessions",), "Paths below its prefix: a DELETE of what is below ends that session when it succeeds."
     )
+    password_changes: tuple[str, ...] = key(
+        ("/change-password",),
+        "Paths below its prefix whose POST ends all sessions of the caller, this one too, when it succeeds.",
+    )
     revocation_seconds: Seconds = key(
         Seconds(86400.0), "How long a revocation is remembered: as long as a token may live.", least=60
     )
@@ -167,7 +171,11 @@ class FailedLogins:
     enabled: bool = key(True, "Whether they are limited, once ``rate_limit.enabled`` is true.")
     service: str = key("auth", "The service that logs users in.")
     paths: tuple[str, ...] = key(("/login",), "The paths below its prefix that do.")
-    account: str = key("email", "The member of the JSON body that names the account.")
+    account: str = key(
+        "email",
+        "The member of the JSON body that names the account; a login without it is refused. Empty: only addresses are "
+        "counted, and bodies are not looked at.",
+    )
     per_address: RateLimit = key(RateLimit(10, 20), "Failures from one address.")
     per_account: RateLimit = key(RateLimit(5, 10), "Failures for one account, from wherever.")
 

@@ -33,7 +33,7 @@ class Need:
     ranks: Mapping[bytes, int]
     """By method, the rank of the lowest role that may use it; a method that is not there is for every role."""
     named: bool = False
-    """Whether a rule for the path itself says whether a token is needed."""
+    """Whether a rule for the path itself says whether a token or a role is needed."""
 
     @classmethod
     def of(cls, auth: TokenNeed, roles: Mapping[str, Role], *, named: bool = False) -> Need:
@@ -66,31 +66,40 @@ class PathRules:
     """
 
     def __init__(self, auth: TokenNeed, roles: Mapping[str, Role], paths: Mapping[str, PathRule]) -> None:
-        self._auth = PathPatterns({path: rule.auth for path, rule in paths.items() if rule.auth is not None})
-        self._exact = PathPatterns(
-            {path: rule.auth for path, rule in paths.items() if rule.auth is not None}, exact=True
-        )
-        demanded = {path: rule.roles for path, rule in paths.items() if rule.roles is not None}
+        tokens = {path: (depth(path), rule.auth) for path, rule in paths.items() if rule.auth is not None}
+        demanded = {path: (depth(path), rule.roles) for path, rule in paths.items() if rule.roles is not None}
+        self._auth, self._exact_auth = PathPatterns(tokens), PathPatterns(tokens, exact=True)
         self._roles, self._exact_roles = PathPatterns(demanded), PathPatterns(demanded, exact=True)
         self._usual = auth, roles
         self._needs: dict[tuple[TokenNeed, int, bool, bool], Need] = {}
 
     def find(self, path: bytes) -> Need | None:
         """What a path below the prefix demands; None if no rule speaks of it."""
-        auth, roles = self._auth.find(path), self._roles.find(path)
-        if auth is not None and auth != "required" and self._exact.find(path) != auth:
-            auth = "required"
-        if auth is None and roles is None:
+        token, role = self._auth.find(path), self._roles.find(path)
+        if token is None and role is None:
             return None
         usual_auth, usual_roles = self._usual
-        demanded = usual_roles if roles is None else roles
-        plain = roles is None or self._exact_roles.find(path) is roles
-        key = (auth or usual_auth, id(demanded), auth is not None, plain)
+        auth = usual_auth if token is None else token[1]
+        if auth != "required" and (
+            (token is not None and self._exact_auth.find(path) is not token)
+            # Who demands roles of what a shorter rule, or the service, opens demands a token, too.
+            or (role is not None and role[1] and (token is None or role[0] > token[0]))
+        ):
+            auth = "required"
+        demanded = usual_roles if role is None else role[1]
+        plain = role is None or self._exact_roles.find(path) is role
+        named = token is not None or bool(role and role[1])
+        key = (auth, id(demanded), named, plain)
         need = self._needs.get(key)
         if need is None:
-            need = Need.of(key[0], demanded, named=key[2])
-            self._needs[key] = need = need if plain else need.and_of(Need.of(key[0], usual_roles))
+            need = Need.of(auth, demanded, named=named)
+            self._needs[key] = need = need if plain else need.and_of(Need.of(auth, usual_roles))
         return need
+
+
+def depth(pattern: str) -> int:
+    """How many segments a pattern has: of two that hold for a path, the deeper one says more of it."""
+    return len([segment for segment in pattern.split("/") if segment])
 
 
 class Access:
@@ -145,11 +154,11 @@ class Access:
         if isinstance(found, GatewayError):
             return found
         method = request.head.method
-        rank = need.ranks.get(method, 0)
+        rank = need.ranks.get(method)
         if found is None:
-            return None if need.auth == "optional" and not rank else self._unauthenticated
+            return None if need.auth == "optional" and rank is None else self._unauthenticated
         request.identity = found  # also of those who are refused, for the records
-        if found.rank < rank:
+        if rank is not None and found.rank < rank:
             role = ROLES[rank]
             return GatewayError(FORBIDDEN, f"the role {role} is needed", members=(("required_role", role),))
         if found.services and self._service not in found.services:

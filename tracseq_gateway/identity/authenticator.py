@@ -30,6 +30,8 @@ MOST_REASONS = 256
 """Refusals that are kept, by their reason, which may quote a token's header."""
 BAD_SECONDS = 10.0
 """How long a refused token is refused without being looked at again."""
+ALONE_SECONDS = 5.0
+"""How long a verdict of the Auth Service holds while it is not heard when another worker ends a session."""
 LOCAL_SECONDS = 1.0
 """How long a token that is let pass without the Auth Service, which is away, passes before it is asked again."""
 
@@ -55,6 +57,10 @@ class Ended(Protocol):
 
     def is_revoked(self, session: str, subject: str, issued: float | None) -> bool:
         """Whether a session has been ended."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether it is heard when others end a session."""
 
 
 @frozen
@@ -134,10 +140,16 @@ class Authenticator:
         """Whether the verdict still holds that was found for the same fields, on the same connection, before."""
         if not isinstance(kept, Verdict) or kept.era != self.verdicts.era:
             return False
-        if not kept.begins <= self._now() < kept.fresh or self._has_ended(kept.claims, kept.identity.session):
+        if not self._is_fresh(kept, self._now()) or self._has_ended(kept.claims, kept.identity.session):
             return False
         self.outcomes["cached"] += 1
         return True
+
+    def _is_fresh(self, verdict: Verdict, now: float) -> bool:
+        """Whether nobody need be asked: while other workers are not heard, a verdict grows old soon."""
+        if not verdict.begins <= now < verdict.fresh:
+            return False
+        return self._ask is None or self._revocations.hears or now < verdict.begins + ALONE_SECONDS
 
     def _by_token(self, token: bytes, fields: RequestFields) -> Found | Deferred[Found]:
         if len(token) > LONGEST_TOKEN:
@@ -145,7 +157,7 @@ class Authenticator:
         digest = hashlib.sha256(token).digest()
         now = self._now()
         known = self.verdicts.find(digest)
-        if known is not None and known.begins <= now < known.fresh:
+        if known is not None and self._is_fresh(known, now):
             if self._has_ended(known.claims, known.identity.session):
                 return self._bad(digest, now, "its session was ended")
             self.outcomes["cached"] += 1

@@ -23,6 +23,7 @@ from tracseq_gateway.config.policies import Jwt
 from tracseq_gateway.identity.body import read_body
 from tracseq_gateway.identity.key_sets import SECRET_ALGORITHMS, Key, KeySet
 from tracseq_gateway.identity.key_sources import Published, published_keys
+from tracseq_gateway.net.quiet import QuietPool
 
 LARGEST_DOCUMENT: Final = 256 * 1024
 """Bytes."""
@@ -195,7 +196,7 @@ def fetcher(reactor: Any) -> Fetch:
     The Deferred fails unless the answer is 200 with at most :data:`LARGEST_DOCUMENT` bytes. A redirect is a failure:
     the configuration says where the keys are, nobody else. The media type is not looked at.
     """
-    agent: IAgent = Agent(reactor, connectTimeout=FETCH_SECONDS)
+    agent: IAgent = Agent(reactor, connectTimeout=FETCH_SECONDS, pool=QuietPool(reactor, persistent=False))
     return lambda url: Deferred.fromCoroutine(_fetch_document(agent, url))
 
 

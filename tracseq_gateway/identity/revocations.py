@@ -33,6 +33,8 @@ from tracseq_gateway.redis.errors import RedisError, RedisUnavailable
 BATCH: Final = 200
 """Revocations that are written at a time."""
 
+AGAIN_SECONDS: Final = 60.0
+"""Between two looks at what is written down, while nothing seems to be missing."""
 RETRY_SECONDS: Final = 1.0
 """Between a failure of Redis and the next attempt, unless a connection is made before."""
 
@@ -116,15 +118,20 @@ class Revocations:
         self._failing = False
         self._working: Deferred[None] | None = None
         self._retry: IDelayedCall | None = None
+        self._again: IDelayedCall | None = None
 
     def start(self) -> None:
         """Listen to the other workers, and read what was said before."""
         self._subscription = self._ledger.listen(self._heard, self._listening)
+        self._look_again()
 
     def stop(self) -> Deferred[None]:
         """Neither hear nor tell any more; what was not told is lost to the others."""
         subscription, self._subscription = self._subscription, None
         self._stop_waiting()
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         if self._working is not None:
             self._working.cancel()
         return succeed(None) if subscription is None else subscription.stop()
@@ -134,6 +141,11 @@ class Revocations:
         """Whether this worker hears the others, has read what was said before, and has told what it knows."""
         ready = self._subscription is not None and self._subscription.ready
         return ready and self._working is None and not self._unread and not self._unwritten
+
+    @property
+    def hears(self) -> bool:
+        """Whether this worker hears the others."""
+        return self._subscription is not None and self._subscription.ready
 
     def __len__(self) -> int:
         return len(self._known)
@@ -195,6 +207,13 @@ class Revocations:
         self._unread = True
         self._stop_waiting()
         self._wake()
+
+    def _look_again(self) -> None:
+        """Read what is written down from time to time, and write what is missing: Redis may have been emptied."""
+        self._again = self._reactor.callLater(AGAIN_SECONDS, self._look_again)
+        if self.hears:
+            self._unread = True
+            self._wake()
 
     def _write_later(self, revocation: Revocation) -> None:
         self._unwritten[revocation.kind, revocation.name] = revocation

@@ -21,12 +21,23 @@ class EndsSessions(Protocol):
     def revoke_session(self, session: str, until: float | None = None) -> None:
         """End a session at all workers; raises ValueError for what cannot be the id of one."""
 
+    def revoke_user(self, user: str) -> None:
+        """End all sessions of a user at all workers."""
+
 
 class SessionWatch:
     """A link of the auth service: it looks at the answers to log-outs and to deletions of sessions."""
 
-    def __init__(self, prefix: int, logout: Sequence[str], sessions: Sequence[str], revocations: EndsSessions) -> None:
+    def __init__(
+        self,
+        prefix: int,
+        logout: Sequence[str],
+        sessions: Sequence[str],
+        revocations: EndsSessions,
+        password_changes: Sequence[str] = (),
+    ) -> None:
         """``prefix`` bytes of a path are the service's own; the paths are below it."""
+        self._password_changes = PathPatterns(dict.fromkeys(password_changes, True))
         self._prefix = prefix
         self._logout = PathPatterns(dict.fromkeys(logout, True))
         self._sessions = PathPatterns({f"{path.rstrip('/')}/*": True for path in sessions})
@@ -36,12 +47,24 @@ class SessionWatch:
         """Have the end of a request looked at that may end a session."""
         method, below = request.head.method, request.head.path[self._prefix :]
         if method == b"POST":
+            identity = request.identity
+            if self._password_changes.find(below) and identity is not None and identity.kind == "user":
+                request.at_end(self._user_revoker(identity.subject))
             if self._logout.find(below) and request.identity is not None and request.identity.session:
                 # Who leaves before the answer wanted to end it, and it may have ended.
                 request.at_end(self._revoker(request.identity.session, CLIENT_GONE))
         elif method == b"DELETE" and self._sessions.find(below):
             session = unquote_to_bytes(below).rstrip(b"/").rpartition(b"/")[2]
             request.at_end(self._revoker(session.decode(errors="replace")))
+
+    def _user_revoker(self, user: str) -> Callable[[Request], None]:
+        """What ends all sessions of a user when the answer is a success."""
+
+        def ended(request: Request) -> None:
+            if 200 <= request.status < 300:
+                self._revocations.revoke_user(user)
+
+        return ended
 
     def _revoker(self, session: str, further: int | None = None) -> Callable[[Request], None]:
         """What ends a session at all workers when the answer is a success, or has the ``further`` status."""

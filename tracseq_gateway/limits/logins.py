@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from math import ceil
-from urllib.parse import parse_qsl
 
 from twisted.logger import Logger
 
@@ -51,7 +50,7 @@ class LoginGuard:
         fields: LimitFields,
         following: LimitStage,
     ) -> None:
-        """``member`` names the account in the JSON body of a login."""
+        """``member`` names the account in the JSON body of a login; empty: only addresses are counted."""
         self.limiter = limiter
         self.following = following
         self._fields = fields
@@ -71,18 +70,22 @@ class LoginGuard:
         if known := self.limiter.refused((address,)):
             self.refuse(request, known[0][1], self._policies[:1], (self._policies[0].tolerance,))
             return
+        if not self._member:
+            self._ask(request, b"")
+            return
+        refusal = _unclear(request)
+        if refusal is not None:
+            request.refuse(refusal)
+            return
         request.peek_body(LARGEST_LOGIN, lambda body: self._ask(request, body))
 
     def _ask(self, request: Request, body: bytes | None) -> None:
         if body is None:
             request.refuse(GatewayError(BODY_TOO_LARGE, f"a login larger than {LARGEST_LOGIN} bytes"))
             return
-        if (request.head.get(b"content-encoding") or b"identity").lower() != b"identity":
-            request.refuse(GatewayError(UNSUPPORTED_MEDIA_TYPE, "a login that is encoded"))
-            return
-        accounts = accounts_of(body, self._member)
-        if len(accounts) > MOST_ACCOUNTS:
-            request.refuse(GatewayError(BAD_REQUEST, "a login that names many accounts"))
+        accounts = accounts_of(body, self._member) if self._member else []
+        if self._member and not 1 <= len(accounts) <= MOST_ACCOUNTS:
+            request.refuse(GatewayError(BAD_REQUEST, f'a login is a JSON object with one "{self._member}"'))
             return
         by_address, by_account = self._policies
         keys = [self._address + self._keys.address(request.client)]
@@ -154,26 +157,35 @@ class _Login:
             limiter.ask(Charge(limiter, self.keys, self.policies, (-1,) * len(self.keys)))
 
 
+def _unclear(request: Request) -> GatewayError | None:
+    """Refuse what a service may read in another way than as the JSON that we look at."""
+    fields = request.head.fields.pairs
+    types = [value.partition(b";")[0].strip().lower() for name, value in fields if name == b"content-type"]
+    encodings = [value.lower() for name, value in fields if name == b"content-encoding"]
+    if len(types) != 1 or not (types[0] == b"application/json" or types[0].endswith(b"+json")):
+        return GatewayError(UNSUPPORTED_MEDIA_TYPE, "a login is application/json")
+    if any(encoding != b"identity" for encoding in encodings):
+        return GatewayError(UNSUPPORTED_MEDIA_TYPE, "a login that is encoded")
+    return None
+
+
 def accounts_of(body: bytes, member: str) -> list[bytes]:
     """Read which accounts a login may be for, each in one spelling; none if the body does not say it.
 
-    Of a member that is there twice, or in another case too, services take one or the other, so all of them count. The
-    body is JSON, or a form.
+    Of a member that is there twice, or in another case too, services take one or the other, so all of them count.
     """
+    try:
+        document = json.loads(body.decode("utf-8"), object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(document, _Pairs):
+        return []
     found: dict[bytes, None] = {}
-    for name, value in _members(body):
+    for name, value in document:
         if name.lower() == member.lower() and isinstance(value, str):
             # JSON can hold half of a surrogate pair.
             found[value.strip().lower().encode("utf-8", "surrogatepass")] = None
     return list(found)
-
-
-def _members(body: bytes) -> list[tuple[str, object]]:
-    try:
-        document = json.loads(body, object_pairs_hook=_Pairs)
-    except (ValueError, RecursionError):
-        return list(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
-    return list(document) if isinstance(document, _Pairs) else []
 
 
 class _Pairs(list[tuple[str, object]]):

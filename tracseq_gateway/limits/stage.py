@@ -188,8 +188,8 @@ class Admission:
         if request.finished:
             return
         request.answer_lines += stage.fields.lines(self.policies, ahead)
-        if self.units is not _ONE and request.head.fields.length == CHUNKED:
-            request.at_end(self._charge_rest)
+        if self.units is not _ONE and request.head.fields.length:
+            request.at_end(self._settle)
         stage.go_on(request)
 
     def _violated(self, ahead: Sequence[float]) -> list[Policy]:
@@ -215,12 +215,15 @@ class Admission:
         else:
             request.refuse(GatewayError(LIMITER_UNAVAILABLE, "rates cannot be checked at the moment", retry_after=1))
 
-    def _charge_rest(self, request: Request) -> None:
-        """A chunked body has come: charge what could not be known before."""
-        charged = [
-            (key, policy) for key, policy in zip(self.keys, self.policies, strict=True) if policy.unit == "bytes"
+    def _settle(self, request: Request) -> None:
+        """It is known now how many bytes have come: charge what was missing, give back what did not come."""
+        owed = [
+            (key, policy, request.received - units)
+            for key, policy, units in zip(self.keys, self.policies, self.units, strict=True)
+            if policy.unit == "bytes" and request.received != units
         ]
-        if charged and request.received > 1:
-            keys, policies = zip(*charged, strict=True)
+        if owed:
+            keys, policies, units = zip(*owed, strict=True)
             limiter = self._stage.limiter
-            limiter.ask(Charge(limiter, keys, policies, [request.received - 1] * len(keys)))
+            limiter.forget(keys)
+            limiter.ask(Charge(limiter, keys, policies, units))

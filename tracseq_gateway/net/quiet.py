@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.web.client import URI
+from twisted.web.client import URI, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
@@ -40,3 +40,13 @@ class _QuietEndpoint:
         if isinstance(protocolFactory, Factory):
             protocolFactory.noisy = False
         return self._endpoint.connect(protocolFactory)
+
+
+class _QuietFactory(_HTTP11ClientFactory):
+    noisy = False
+
+
+class QuietPool(HTTPConnectionPool):
+    """A pool for an ``Agent`` that chooses its endpoints itself, ``https`` among them."""
+
+    _factory = _QuietFactory

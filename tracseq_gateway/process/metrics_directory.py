@@ -14,6 +14,19 @@ FOLDED = ("counter", "histogram")
 """The types of metrics whose values outlive their worker: a total that went down would look like a restart."""
 
 
+PREFIX = "tracseq-gateway-metrics-"
+"""Of temporary directories; what follows is the process id of whose it is."""
+
+
+def _sweep() -> None:
+    """Remove what gateways have left behind that were killed."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        pid = directory.name.removeprefix(PREFIX).partition("-")[0]
+        with suppress(OSError):
+            if pid.isdigit() and directory.stat().st_uid == os.geteuid() and not os.path.exists(f"/proc/{pid}"):
+                shutil.rmtree(directory)
+
+
 class MetricsDirectory:
     """A directory for one run of the gateway, for its user alone.
 
@@ -27,7 +40,8 @@ class MetricsDirectory:
         What a killed run has left in ``parent`` is wiped. Raises OSError, for one if ``parent`` is not there.
         """
         if parent is None:
-            self.path = tempfile.mkdtemp(prefix="tracseq-gateway-metrics-")
+            _sweep()
+            self.path = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")
         else:
             self.path = os.path.join(parent, "metrics")
             with suppress(FileNotFoundError):

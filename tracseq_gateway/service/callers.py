@@ -104,8 +104,12 @@ class Callers:
         )
         links = [cast(Link, access)]  # a Deferred of an error or nothing is one of a verdict, too
         if settings.name == self._settings.service:
-            links.append(SessionWatch(prefix, self._settings.logout, self._settings.sessions, self.revocations))
+            links.append(self._session_watch(prefix))
         return links
+
+    def _session_watch(self, prefix: int) -> Link:
+        settings = self._settings
+        return SessionWatch(prefix, settings.logout, settings.sessions, self.revocations, settings.password_changes)
 
     def start(self) -> Deferred[None]:
         """Listen to the other workers, and fetch published keys; fires when these are there or cannot be had."""
