@@ -66,7 +66,7 @@ class LineTests(HeadTestCase):
         bad = [b"HTTP/1.2", b"HTTP/1.10", b"HTTP/01.1", b"HTTP/1", b"HTTP/2", b"HTTP/11.0", b"http/1.1", b"HTTP1.1",
                b"HTTP /1.1", b"RTSP/1.0", b"HTTP/1.1 ", b"HTTP/1.1 x", b"HTTP/1,1", b"", b"ICE/1.0"]  # fmt: skip
         self.assertRefused(400, [raw(b"GET / " + version) for version in bad])
-        self.assertRefused(400, [b"GET /\r\n\r\n"])
+        self.assertRefused(400, [b"GET /\r\n\r\n", b"GET # HTTP/2.0\r\n\r\n"])
 
     def test_white_space(self) -> None:
         """Exactly one space stands between the parts of a request line, and CRLF ends it."""

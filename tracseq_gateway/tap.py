@@ -44,6 +44,7 @@ SANDBOX_DOORS: Final[Mapping[str, object]] = MappingProxyType(
         "cors.enabled": True,
         "cors.allow_origins": ["http://localhost:3000", "http://127.0.0.1:3000"],
         "security.headers": True,
+        "metrics.enabled": True,
     }
 )
 """What the sandbox shows unless the configuration says otherwise."""

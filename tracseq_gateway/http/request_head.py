@@ -33,7 +33,7 @@ from tracseq_gateway.http.heads import LONGEST_KEPT, NOTHING, SpecialFields, con
 from tracseq_gateway.http.target import normalise
 
 REQUEST_LINE = re.compile(rb"([A-Z][A-Z_-]*) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])\r\n").match
-_OTHER_VERSION = re.compile(rb"[A-Z]+ [\x21-\x7e]+ HTTP/[02-9]\.[0-9]\r\n").match
+_OTHER_VERSION = re.compile(rb"[A-Z][A-Z_-]* [\x21\x22\x24-\x7e]+ HTTP/[02-9]\.[0-9]\r\n").match
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'*+=-]+)(?::[0-9]{0,10})?").fullmatch
 _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?@]+)([/?].*)?").fullmatch
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
