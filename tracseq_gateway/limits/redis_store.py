@@ -7,7 +7,6 @@ clocks do not matter.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any, Protocol
@@ -54,10 +53,6 @@ class RedisStore:
         self._questions: list[Question] = []
         self._suspended = 0.0
         self._quiet_until = 0.0
-        self.calls = 0
-        """Calls that were made."""
-        self.errors: Counter[str] = Counter()
-        """Answers that were errors, by their first word."""
 
     @property
     def usable(self) -> bool:
@@ -92,7 +87,6 @@ class RedisStore:
             for policy, units in zip(question.policies, question.units, strict=True):
                 arguments += policy.arguments
                 arguments.append(b"1" if units == 1 else b"%d" % units)
-        self.calls += 1
         begun = self._reactor.seconds()
         answer = self._link.call(command, script, len(keys), *keys, *arguments)
         answer.addCallbacks(self._answered, self._failed, (questions, begun), {}, (questions, command, begun))
@@ -108,7 +102,6 @@ class RedisStore:
             end = at + 1 + len(question.keys)
             try:
                 if answer[at] < 0:
-                    self.errors["WRONGTYPE"] += 1
                     question.undecided()
                 else:
                     question.decided(answer[at], answer[at + 1 : end])
@@ -124,7 +117,6 @@ class RedisStore:
             self._call(questions, b"EVAL", SCRIPT)
             return
         if code:
-            self.errors[code] += 1
             if not self._suspended and self._reactor.seconds() >= self._quiet_until:
                 self._quiet_until = self._reactor.seconds() + QUIET_SECONDS
                 self._log.warn("Redis cannot limit rates: {error}", error=failure.getErrorMessage())

@@ -74,6 +74,13 @@ class Families:
         self.redis_calls = Counter(
             "gateway_redis_calls_total", "Calls of Redis; one may carry many checks.", ["outcome"], registry=registry
         )
+        self.redis_errors = Counter(
+            "gateway_redis_errors_total",
+            "What went wrong with Redis: error replies by their first word, and connections that timed out, were lost "
+            "or spoke nonsense.",
+            ["code"],
+            registry=registry,
+        )
         self.redis_seconds = Histogram(
             "gateway_redis_call_seconds",
             "How long calls of Redis took, failed ones among them.",

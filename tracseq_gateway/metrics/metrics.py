@@ -112,6 +112,10 @@ class Metrics:
         self._redis_calls[outcome]()
         self._families.redis_seconds.observe(seconds)
 
+    def redis_failed(self, code: str, times: int) -> None:
+        """Something went wrong with Redis so many times; ``code`` is of the link's own list, so it is bounded."""
+        self._families.redis_errors.labels(code).inc(times)
+
     def redis_up(self, up: bool) -> None:
         """Whether this worker reaches Redis."""
         self._families.redis_up.set(up)

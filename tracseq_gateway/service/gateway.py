@@ -133,6 +133,7 @@ class Gateway:
             records.measure(partial(self._measure_service, metrics, name))
         if rates is not None:
             records.count(rates.limiter.outcomes, metrics.limiter_decided)
+            records.count(rates.link.errors, metrics.redis_failed)
             records.measure(lambda: metrics.redis_up(rates.limiter.shared))
         if callers is not None:
             records.count(callers.authenticator.outcomes, metrics.token_judged)

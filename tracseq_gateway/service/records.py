@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -47,7 +47,7 @@ class Records:
         """What is told how long a service took to answer; None when nobody wants to know."""
         return partial(self.metrics.service_answered, service) if self.metrics is not None else None
 
-    def count(self, counter: Counter[str], tell: Callable[[str, int], None]) -> None:
+    def count(self, counter: Mapping[str, int], tell: Callable[[str, int], None]) -> None:
         """Have ``tell`` called with what is new in ``counter``, and how much that is."""
         told: Counter[str] = Counter()
 
