@@ -10,12 +10,15 @@ Names of fields come out in lower case, as HAProxy and Envoy send them and as HT
 
 from __future__ import annotations
 
-from tracseq_gateway.http.fields import FieldLine, Fields
+from collections.abc import Sequence
+
+from tracseq_gateway.http.fields import FieldLine
 from tracseq_gateway.http.framing import body_length
 
 LONGEST_KEPT = 4096
 """Blocks of fields longer than this are not kept beside their meaning."""
 
+_NO_VALUES: tuple[bytes, ...] = ()
 _NO_TOKENS: frozenset[bytes] = frozenset()
 _USUAL_CONNECTION = [b"keep-alive"]
 
@@ -30,14 +33,15 @@ NOTHING = Nothing()
 class SpecialFields:
     """The values of the fields that the gateway reads: those of nearly every head apart, the others by name."""
 
-    __slots__ = ("codings", "connection", "host", "lengths", "other")
+    __slots__ = ("authorization", "codings", "connection", "host", "lengths", "other")
 
     def __init__(self, received: list[FieldLine]) -> None:
         self.host: list[bytes] = []
         self.connection: list[bytes] = []
         self.lengths: list[bytes] = []
         self.codings: list[bytes] = []
-        self.other: Fields = []
+        self.authorization: list[bytes] = []
+        self.other: dict[bytes, list[bytes]] = {}
         for name, value, special, _ in received:
             if special:
                 if name == b"host":
@@ -48,12 +52,14 @@ class SpecialFields:
                     self.lengths.append(value)
                 elif name == b"transfer-encoding":
                     self.codings.append(value)
+                elif name == b"authorization":
+                    self.authorization.append(value)
                 else:
-                    self.other.append((name, value))
+                    self.other.setdefault(name, []).append(value)
 
-    def values(self, wanted: bytes) -> list[bytes]:
+    def values(self, wanted: bytes) -> Sequence[bytes]:
         """The values of one of the other fields."""
-        return [value for name, value in self.other if name == wanted] if self.other else []
+        return self.other.get(wanted, _NO_VALUES) if self.other else _NO_VALUES
 
     def body_length(self, minor: int) -> int | None:
         """What the framing fields say; raises :class:`BadFraming`."""

@@ -53,7 +53,6 @@ REQUEST_SPECIAL = frozenset(
         b"via",
         b"max-forwards",
         b"authorization",
-        b"user-agent",
     }
 )
 
@@ -90,12 +89,20 @@ class RequestFields:
     """The lines that go on to a service."""
     authorization: tuple[bytes, ...] = ()
     """The values of Authorization; more than one is an attempt to be two."""
-    agent: bytes | None = None
-    """User-Agent: the first, if there are several."""
+    _agent: bytes | None = None
+    _agent_known: bool = False
     credential: object = None
     """What was found out about who sends these fields, kept by who found it out: the same bytes, the same caller."""
     max_forwards: int | None = None
     """How often an OPTIONS request may still be passed on (RFC 9110 section 7.6.2)."""
+
+    @property
+    def agent(self) -> bytes | None:
+        """User-Agent: the first, if there are several. Looked for when somebody asks, and then kept."""
+        if not self._agent_known:
+            self._agent_known = True
+            self._agent = next((line.value for line in self.received if line.name == b"user-agent"), None)
+        return self._agent
 
     @property
     def pairs(self) -> Fields:
@@ -215,8 +222,7 @@ def _request_fields(raw: bytes, block: bytes, minor: int, limits: HeadLimits, kn
         _request_id(special),
         b", ".join(special.values(b"via")) if special.other else b"",
         _passed_on(received, connection),
-        tuple(special.values(b"authorization")) if special.other else (),
-        agent=next(iter(special.values(b"user-agent")), None) if special.other else None,
+        tuple(special.authorization),
         max_forwards=_max_forwards(special),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import resource
 import signal
@@ -49,6 +50,9 @@ def serve(reactor: IReactor, build: Callable[[Config, IReactor], Serves]) -> Non
         reactor.callFromThread(attendant.leave)
 
     reactor.callWhenRunning(signal.signal, signal.SIGTERM, terminate)
+    # What exists by now lives as long as the process: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     reactor.run()
 
 
