@@ -69,6 +69,15 @@ def _bars(axes: Any, values: dict[str, Spread], form: str) -> None:
     axes.set_xlim(0, max(spread.high for spread in values.values()) * 1.12)
 
 
+def _targets(axes: Any, values: dict[str, Spread], factors: dict[str, float], place: str) -> None:
+    """Lines at so many times the medians of others, and a legend for them."""
+    for (other, factor), style in zip(factors.items(), ("--", ":"), strict=True):
+        if other in values:
+            label = f"{factor} x {LABELS[other]}"
+            axes.axvline(values[other].median * factor, color=COLOURS[other], linestyle=style, label=label)
+    axes.legend(title="gateway's targets", frameon=False, loc=place)
+
+
 def cpu(results: Results) -> Figure:
     """CPU for one request, with lines where the targets lie."""
     values = {
@@ -79,11 +88,7 @@ def cpu(results: Results) -> Figure:
     }
     figure, axes = _figure("CPU for one request (less is better)", "microseconds", "", 3.4)
     _bars(axes, values, ".0f")
-    for other, factor, style in (("nginx", NGINX_RATIO, "--"), ("caddy", CADDY_RATIO, ":")):
-        if other in values:
-            label = f"{factor} x {LABELS[other]}"
-            axes.axvline(values[other].median * factor, color=COLOURS[other], linestyle=style, label=label)
-    axes.legend(title="gateway's targets", frameon=False, loc="upper right")
+    _targets(axes, values, {"nginx": NGINX_RATIO, "caddy": CADDY_RATIO}, "upper right")
     return figure
 
 
@@ -171,11 +176,7 @@ def duties(results: Results) -> Figure:
     title = "CPU for one request with all duties (nginx and Caddy: with none)"
     figure, axes = _figure(title, "microseconds", "", 3.4)
     _bars(axes, values, ".0f")
-    for other, factor, style in (("nginx_lua", DUTIES_NGINX_RATIO, "--"), ("caddy", DUTIES_CADDY_RATIO, ":")):
-        if other in values:
-            label = f"{factor} x {LABELS[other]}"
-            axes.axvline(values[other].median * factor, color=COLOURS[other], linestyle=style, label=label)
-    axes.legend(title="gateway's targets", frameon=False, loc="lower right")
+    _targets(axes, values, {"nginx_lua": DUTIES_NGINX_RATIO, "caddy": DUTIES_CADDY_RATIO}, "lower right")
     return figure
 
 

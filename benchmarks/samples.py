@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 from attrs import evolve, field, frozen
 
+from benchmarks.per_request import PerRequest
 from benchmarks.proc import Memory
 from benchmarks.samples_duties import DutySample, KeysSample, RefusalSample, TokenSample, VerdictsSample
 
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 
 @frozen
-class CpuSample:
+class CpuSample(PerRequest):
     """One turn of the part ``cpu``; CPU times in seconds over the whole load."""
 
     contestant: str
@@ -27,11 +28,6 @@ class CpuSample:
     """Of the process that watches over the workers: the gateway's supervisor, nginx's master."""
     varied: bool = False
     """Whether path, query and two of the fields differed from request to request: what repeats is remembered."""
-
-    @property
-    def microseconds(self) -> float:
-        """CPU microseconds of the workers for one request."""
-        return self.worker_cpu / self.requests * 1e6
 
     @property
     def requests_per_second(self) -> float:

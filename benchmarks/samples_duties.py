@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from benchmarks.per_request import PerRequest
 from benchmarks.proc import Memory
 
 
 @frozen
-class DutySample:
+class DutySample(PerRequest):
     """One load of the part ``duties``; CPU times in seconds over the whole load."""
 
     contestant: str
@@ -24,11 +25,6 @@ class DutySample:
     """How often Redis was asked."""
 
     @property
-    def microseconds(self) -> float:
-        """CPU microseconds of the workers for one request."""
-        return self.worker_cpu / self.requests * 1e6
-
-    @property
     def redis_microseconds(self) -> float:
         """CPU microseconds of Redis for one request."""
         return self.redis_cpu / self.requests * 1e6
@@ -39,7 +35,7 @@ class DutySample:
 
 
 @frozen
-class TokenSample:
+class TokenSample(PerRequest):
     """Requests with valid tokens: ``new`` if the verdict on each had to be found, else it was remembered."""
 
     algorithm: str
@@ -53,17 +49,12 @@ class TokenSample:
     """Questions to the Auth Service."""
 
     @property
-    def microseconds(self) -> float:
-        """CPU microseconds of the worker for one request."""
-        return self.worker_cpu / self.requests * 1e6
-
-    @property
     def asked_per_request(self) -> float:
         return self.asked / self.requests
 
 
 @frozen
-class RefusalSample:
+class RefusalSample(PerRequest):
     """One client's requests with all duties on, all of them served or all of them over its limit."""
 
     refused: bool
@@ -73,11 +64,6 @@ class RefusalSample:
     worker_cpu: float
     redis_cpu: float
     calls: int
-
-    @property
-    def microseconds(self) -> float:
-        """CPU microseconds of the worker for one request."""
-        return self.worker_cpu / self.requests * 1e6
 
 
 @frozen

@@ -285,9 +285,8 @@ class RedisProcessTests(TestCase):
         self.assertEqual("the embedded Redis was stopped", await refused)
         self.assertFalse(self.redis.pid is not None and living(self.redis.pid))
 
-    async def test_supervised(self) -> None:
-        """It serves before the first worker does, and is there until the last has gone."""
-        redis = self.make()
+    async def supervise(self, redis: RedisProcess) -> None:
+        """Run a supervisor with ``redis`` until its worker serves, and stop it."""
         self.stopped = True  # by the supervisor
         agent = probing_agent(self.reactor)
         listeners = openListeners("127.0.0.1", 0, 1)
@@ -295,6 +294,10 @@ class RedisProcessTests(TestCase):
         supervisor.startService()
         await self.until(lambda: supervisor.workers.running == 1)
         await supervisor.stopService()
+
+    async def test_supervised(self) -> None:
+        """It serves before the first worker does, and is there until the last has gone."""
+        await self.supervise(self.make())
         said = [formatEvent(event) for event in self.events]
         first = [next(i for i, line in enumerate(said) if text in line) for text in ("Redis serves", "worker 0 serves")]
         self.assertEqual(sorted(first), first)
@@ -302,14 +305,7 @@ class RedisProcessTests(TestCase):
 
     async def test_supervisedWithout(self) -> None:
         """When it cannot start, the workers do: what holds without it is for their policies to say."""
-        redis = self.make(script(self.folder / "broken", "exit 1"))
-        self.stopped = True  # by the supervisor
-        agent = probing_agent(self.reactor)
-        listeners = openListeners("127.0.0.1", 0, 1)
-        supervisor = Supervisor(self.reactor, Config(), listeners, agent, redis=redis, command=STAND_IN)
-        supervisor.startService()
-        await self.until(lambda: supervisor.workers.running == 1)
-        await supervisor.stopService()
+        await self.supervise(self.make(script(self.folder / "broken", "exit 1")))
         self.assertTrue(self.logged("the embedded Redis exited with status 1; the workers start without it"))
 
 

@@ -11,12 +11,9 @@ import json
 from collections.abc import Sequence
 from math import ceil
 
-from twisted.logger import Logger
-
 from tracseq_gateway.errors import (
     BAD_REQUEST,
     BODY_TOO_LARGE,
-    INTERNAL,
     QUOTA_EXCEEDED,
     UNSUPPORTED_MEDIA_TYPE,
     GatewayError,
@@ -27,7 +24,7 @@ from tracseq_gateway.limits.fields import LimitFields
 from tracseq_gateway.limits.gcra import Policy
 from tracseq_gateway.limits.limiter import Charge, Limiter
 from tracseq_gateway.limits.rules import Keys
-from tracseq_gateway.limits.stage import LimitStage
+from tracseq_gateway.limits.stage import LimitStage, pass_on, quota_exceeded
 
 LARGEST_LOGIN = 16 * 1024
 """Bytes of the largest login that is passed on: it must be possible to see whose it is."""
@@ -37,8 +34,6 @@ MOST_ACCOUNTS = 4
 
 class LoginGuard:
     """The stage before the rates of a login path."""
-
-    log = Logger()
 
     def __init__(
         self,
@@ -99,22 +94,7 @@ class LoginGuard:
             return
         seconds = ceil(wait / 1e6)
         request.answer_lines += self._fields.lines(policies, ahead, wait)
-        request.refuse(
-            GatewayError(
-                QUOTA_EXCEEDED,
-                f"too many failed logins; try again in {seconds} s",
-                retry_after=seconds,
-                members=(("violated-policies", [policy.name for policy in policies]),),
-            )
-        )
-
-    def go_on(self, request: Request) -> None:
-        """Pass a login on."""
-        try:
-            self.following(request)
-        except Exception:
-            self.log.failure("a login could not be passed on")
-            request.break_off(GatewayError(INTERNAL))
+        request.refuse(quota_exceeded(policies, seconds, "too many failed logins"))
 
 
 class _Login:
@@ -142,7 +122,7 @@ class _Login:
             return
         if not request.finished:
             request.at_end(self._ended)
-            self._guard.go_on(request)
+            pass_on(request, self._guard.following)
 
     def undecided(self) -> None:
         """See :class:`tracseq_gateway.limits.question.Question`: a guard that is down is replaced, never left out."""

@@ -17,6 +17,7 @@ from tracseq_gateway.limits.limiter import Charge, Limiter, WhenDown
 from tracseq_gateway.limits.rules import Keys, Rule
 
 _ONE = (1,)
+_log = Logger()
 
 MOST_REFUSALS = 1000
 """Refusals that are kept ready; beyond it all are written anew."""
@@ -37,8 +38,6 @@ class Limits:
 class LimitStage:
     """Asks, and goes on when the answer comes; takes a request over as the proxy does, so that nothing is made to wait
     by a Deferred."""
-
-    _log = Logger()
 
     def __init__(self, limits: Limits, limiter: Limiter, keys: Keys, fields: LimitFields, following: Stage) -> None:
         self.limits = limits
@@ -81,20 +80,12 @@ class LimitStage:
         """Whether it is known, without asking, that this client's rate is used up."""
         return bool(self.limiter.refused((self.limits.base.prefix + self._keys.client(request),)))
 
-    def go_on(self, request: Request) -> None:
-        """Pass a request on; what fails there must not touch the others whose answer came in the same reply."""
-        try:
-            self.following(request)
-        except Exception:
-            self._log.failure("a request could not be passed on: {path!r}", path=request.head.path)
-            request.break_off(GatewayError(INTERNAL))
-
     def refuse(self, request: Request, violated: Sequence[Policy], wait: float) -> None:
         """Answer 429: the request may come again after ``wait`` microseconds."""
         if request.finished:
             return
         request.answer_lines += self.fields.lines(tuple(violated), [policy.tolerance for policy in violated], wait)
-        request.refuse(_refusal(violated, ceil(wait / 1e6)))
+        request.refuse(quota_exceeded(violated, ceil(wait / 1e6)))
 
     def _refuse_again(self, request: Request, key: bytes, policies: tuple[Policy, ...], wait: float) -> None:
         """The same for the usual single limit: within one second a client gets the same words, which are kept."""
@@ -106,7 +97,7 @@ class LimitStage:
             if len(self._refusals) >= MOST_REFUSALS:
                 self._refusals.clear()
             lines = self.fields.lines(policies, [policies[0].tolerance], wait)
-            self._refusals[key] = kept = (moment, lines, _refusal(policies, seconds))
+            self._refusals[key] = kept = (moment, lines, quota_exceeded(policies, seconds))
         request.answer_lines += kept[1]
         # The words hold as long as neither the second nor the seconds that are left are others.
         request.repeat = Repeat(min(moment[0] + 1, now + wait / 1e6 - seconds + 1), self._count_again)
@@ -146,10 +137,20 @@ class LimitStage:
         return tuple(every), names, units
 
 
-def _refusal(violated: Sequence[Policy], seconds: int) -> GatewayError:
+def pass_on(request: Request, following: Stage) -> None:
+    """Go on with a request whose answer came in a reply of Redis; a failure must not touch the others of that reply."""
+    try:
+        following(request)
+    except Exception:
+        _log.failure("a request could not be passed on: {path!r}", path=request.head.path)
+        request.break_off(GatewayError(INTERNAL))
+
+
+def quota_exceeded(violated: Sequence[Policy], seconds: int, what: str = "the rate limit is used up") -> GatewayError:
+    """The error 429 that names the limits ``violated``."""
     return GatewayError(
         QUOTA_EXCEEDED,
-        f"the rate limit is used up; try again in {seconds} s",
+        f"{what}; try again in {seconds} s",
         retry_after=seconds,
         members=(("violated-policies", [policy.name for policy in violated]),),
     )
@@ -190,7 +191,7 @@ class Admission:
         request.answer_lines += stage.fields.lines(self.policies, ahead)
         if self.units is not _ONE and request.head.fields.length:
             request.at_end(self._settle)
-        stage.go_on(request)
+        pass_on(request, stage.following)
 
     def _violated(self, ahead: Sequence[float]) -> list[Policy]:
         """The limits that refused; a worker's share refuses before the whole limit would: then the nearest to it."""
@@ -211,7 +212,7 @@ class Admission:
             stage.limiter.local.ask(self)
         elif mode == "open":
             if not request.finished:
-                stage.go_on(request)
+                pass_on(request, stage.following)
         else:
             request.refuse(GatewayError(LIMITER_UNAVAILABLE, "rates cannot be checked at the moment", retry_after=1))
 

@@ -22,9 +22,15 @@ class Families:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._define_requests(registry)
+        self._define_limits(registry)
+        self._define_identity(registry)
+        self._define_gateway(registry)
+
+    def _define_requests(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Counter, Gauge, Histogram
 
-        self._registry = registry
         self.requests = Counter(
             "gateway_requests_total",
             "Requests that are over, by the status that the client got; 499: it left before.",
@@ -64,6 +70,10 @@ class Families:
             buckets=REQUEST_BUCKETS,
             registry=registry,
         )
+
+    def _define_limits(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Counter, Histogram
+
         self.limiter = Counter(
             "gateway_limiter_decisions_total",
             "Decisions on rate limits: admitted or refused by Redis; refused because that is remembered; without "
@@ -87,6 +97,10 @@ class Families:
             buckets=REDIS_BUCKETS,
             registry=registry,
         )
+
+    def _define_identity(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Counter, Gauge
+
         self.tokens = Counter(
             "gateway_token_verdicts_total",
             "Verdicts on tokens: known, verified locally, given by the Auth Service, refused; without an answer of it "
@@ -100,6 +114,10 @@ class Families:
             multiprocess_mode="livemax",
             registry=registry,
         )
+
+    def _define_gateway(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Counter, Gauge
+
         self.dropped_lines = Counter(
             "gateway_access_log_dropped_total", "Lines of the access log that could not be written.", registry=registry
         )
