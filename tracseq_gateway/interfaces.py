@@ -37,6 +37,21 @@ class InstanceHealth:
 
 
 @frozen
+class Observation:
+    """What one worker has found out by the requests that it passed on; the supervisor tells the others."""
+
+    service: str
+    url: str
+    """The instance, as configured; empty: the service as a whole, by its circuit breaker."""
+    event: Literal["ejected", "restored", "opened", "closed"]
+    """An instance was ejected or restored; a circuit was opened or closed."""
+    seconds: float = 0.0
+    """How long an ejection or an open circuit lasts from now."""
+    reason: str = ""
+    """Why, in a few words, for the log."""
+
+
+@frozen
 class WorkerHealth:
     """What the supervisor says of its workers."""
 
