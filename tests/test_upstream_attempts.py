@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, MemoryClient, MemoryGateway, ServiceConnection
 from tracseq_gateway.config.keys import Seconds
-from tracseq_gateway.config.model import Connections, Instance
+from tracseq_gateway.config.upstream import Connections, Instance
 from tracseq_gateway.interfaces import InstanceHealth
 from tracseq_gateway.upstream.balance import POLICIES
 from tracseq_gateway.upstream.proxy import IDEMPOTENT

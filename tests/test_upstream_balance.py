@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, MemoryClient, MemoryGateway
 from tracseq_gateway.config.keys import Seconds
-from tracseq_gateway.config.model import Health, Instance
+from tracseq_gateway.config.upstream import Health, Instance
 from tracseq_gateway.interfaces import InstanceHealth, State
 from tracseq_gateway.upstream.balance import POLICIES, LeastConnections, Policy, RoundRobin, SmoothWeighted
 

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, Answer, MemoryClient, MemoryGateway
 from tracseq_gateway.config.keys import Seconds
-from tracseq_gateway.config.model import Connections, Gateway, Timeouts
+from tracseq_gateway.config.model import Gateway
+from tracseq_gateway.config.upstream import Connections, Timeouts
 from tracseq_gateway.interfaces import InstanceHealth
 from tracseq_gateway.upstream import proxy
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import MemoryClient, MemoryGateway, ServiceConnection
 from tracseq_gateway.config.keys import Seconds
-from tracseq_gateway.config.model import Connections, Instance, Timeouts
+from tracseq_gateway.config.upstream import Connections, Instance, Timeouts
 
 ANY = st.integers(0, 100)
 HINTS = b"HTTP/1.1 103 Early Hints\r\n\r\n"

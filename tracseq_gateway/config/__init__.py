@@ -6,20 +6,7 @@ are given; :func:`dumps` and :func:`loads` carry the tree to worker processes.
 
 from tracseq_gateway.config.keys import Network, Seconds, Size
 from tracseq_gateway.config.load import Loaded, load
-from tracseq_gateway.config.model import (
-    ACTIVE_BALANCES,
-    Balance,
-    Breaker,
-    Client,
-    Config,
-    Connections,
-    Gateway,
-    Health,
-    Instance,
-    Retries,
-    Service,
-    Timeouts,
-)
+from tracseq_gateway.config.model import Client, Config, Gateway, Service
 from tracseq_gateway.config.policies import (
     AccessLog,
     ApiKey,
@@ -41,11 +28,24 @@ from tracseq_gateway.config.policies import (
 )
 from tracseq_gateway.config.problem import Problem
 from tracseq_gateway.config.secrets import missing_secrets
+from tracseq_gateway.config.upstream import (
+    Admission,
+    Balance,
+    Breaker,
+    Connections,
+    Health,
+    Instance,
+    Outliers,
+    PathTimeouts,
+    Priority,
+    Retries,
+    Timeouts,
+)
 from tracseq_gateway.config.wire import dumps, loads
 
 __all__ = [
-    "ACTIVE_BALANCES",
     "AccessLog",
+    "Admission",
     "ApiKey",
     "Authentication",
     "Balance",
@@ -64,7 +64,10 @@ __all__ = [
     "Loaded",
     "Metrics",
     "Network",
+    "Outliers",
     "PathRule",
+    "PathTimeouts",
+    "Priority",
     "Problem",
     "RateLimit",
     "RateLimiting",

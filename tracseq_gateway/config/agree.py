@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tracseq_gateway.config.api_keys import key_id
-from tracseq_gateway.config.model import Client, Gateway, Instance, Service
+from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
 from tracseq_gateway.config.problem import Wrong, dotted
 from tracseq_gateway.config.tokens import HASHED, SIGNED
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.config.url import parse_url
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracseq_gateway.config import api_keys, files, texts, tokens
-from tracseq_gateway.config.model import Gateway, Health, Instance, Service
+from tracseq_gateway.config.model import Gateway, Service
 from tracseq_gateway.config.origins import origin_pattern
 from tracseq_gateway.config.policies import (
     AccessLog,
@@ -28,6 +28,7 @@ from tracseq_gateway.config.policies import (
 )
 from tracseq_gateway.config.redis_url import redis_url
 from tracseq_gateway.config.texts import each, each_name
+from tracseq_gateway.config.upstream import Health, Instance, Retries
 
 RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Gateway, "host"): texts.listen_address,
@@ -37,7 +38,10 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Instance, "url"): texts.instance_url,
     (Service, "prefix"): texts.path,
     (Service, "rewrite"): texts.rewrite,
-    (Service, "balance"): texts.active_balance,
+    (Service, "hash_by"): texts.hash_key,
+    (Service, "sticky_cookie"): texts.optional_token,
+    (Service, "deadline_header"): texts.optional_token,
+    (Retries, "statuses"): each(texts.retry_status),
     (Service, "public"): each(texts.public_path),
     (Service, "roles"): each_name(texts.method_or_any),
     (Service, "paths"): each_name(texts.path_pattern),

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tracseq_gateway.config import Config
-from tracseq_gateway.config.model import Instance
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.process.backoff import Backoff
 from tracseq_gateway.process.lines import LineLogger
 from tracseq_gateway.process.reactor import IReactor

@@ -33,7 +33,7 @@ from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE
 from tracseq_gateway.net.deadlines import Deadlines, Timer
 
 if TYPE_CHECKING:
-    from tracseq_gateway.config.model import Timeouts
+    from tracseq_gateway.config.upstream import Timeouts
     from tracseq_gateway.net.transport import EagerClient
     from tracseq_gateway.upstream.pool import Pool
 

@@ -27,7 +27,8 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
-from tracseq_gateway.config.model import Health, Service
+from tracseq_gateway.config.model import Service
+from tracseq_gateway.config.upstream import Health
 from tracseq_gateway.interfaces import InstanceHealth, State
 from tracseq_gateway.net.quiet import QuietEndpoints
 

@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config.model import Connections, Timeouts
+from tracseq_gateway.config.upstream import Connections, Timeouts
 from tracseq_gateway.errors import (
     CONNECT_FAILED,
     CONNECT_REFUSED,
