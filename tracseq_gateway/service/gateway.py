@@ -36,16 +36,18 @@ from tracseq_gateway.admin.pages import pages
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.http.forwarding import known_answer_lines
+from tracseq_gateway.http.paths import PathPatterns
 from tracseq_gateway.http.request_head import METHODS
-from tracseq_gateway.interfaces import InstanceHealth, Request, Stage, WorkerHealth
+from tracseq_gateway.interfaces import InstanceHealth, Observation, Request, Stage, WorkerHealth
 from tracseq_gateway.limits.concurrency import client_concurrency, service_concurrency
 from tracseq_gateway.limits.rules import Keys
 from tracseq_gateway.metrics.metrics import Metrics
 from tracseq_gateway.metrics.page import Page
 from tracseq_gateway.middleware.chain import Chain, Link
-from tracseq_gateway.middleware.limits import concurrency_limit, last_hop, loop_guard
+from tracseq_gateway.middleware.limits import concurrency_limit, lag_limit, last_hop, loop_guard
 from tracseq_gateway.net.connect import connect_tcp
 from tracseq_gateway.net.deadlines import Deadlines
+from tracseq_gateway.net.lag import LagMeter
 from tracseq_gateway.net.transport import EagerPort
 from tracseq_gateway.routing.resource import GatewayResource
 from tracseq_gateway.routing.table import Route, RouteTable
@@ -55,7 +57,7 @@ from tracseq_gateway.service.doors import Doors, body_links
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
 from tracseq_gateway.upstream.pool import Connect
-from tracseq_gateway.upstream.proxy import Proxy
+from tracseq_gateway.upstream.proxy import Proxy, Times, path_timeouts
 from tracseq_gateway.upstream.service import UpstreamService
 
 READY_SECONDS = 2.0
@@ -90,6 +92,11 @@ class Gateway:
             name: UpstreamService(settings, self.deadlines, connect, known)
             for name, settings in config.services.items()
         }
+        self.observed: Callable[[Observation], None] | None = None
+        """Told what the other workers should know of a service."""
+        for service in self.services.values():
+            service.passive.observed = self._observe
+        self._lag = LagMeter(reactor)
         self._keys = Keys(config.redis.key_prefix)
         self.records = Records(config, reactor, now)
         self.doors = Doors(config)
@@ -115,6 +122,11 @@ class Gateway:
             config.gateway.via,
             own_lines=self.doors.own_lines,
             kept_back=frozenset({self.callers.secret_header} if self.callers is not None else ()),
+            replaced=frozenset(
+                settings.deadline_header.lower().encode("ascii")
+                for settings in config.services.values()
+                if settings.deadline_header
+            ),
             recorder=self.records.recorder,
             proxied=config.gateway.proxy_protocol,
         )
@@ -167,6 +179,7 @@ class Gateway:
             via.encode("ascii"),
             self._rules,
             self.records.answered(settings.name),
+            _times_of(settings, len(prefix)),
         )
         if self.rates is not None:
             last = self.rates.stage(settings, len(prefix), last)
@@ -176,8 +189,11 @@ class Gateway:
         """The links of one service, in their order."""
         gateway = self._config.gateway
         links: list[Link] = [loop_guard(gateway.via), last_hop(sorted(METHODS))]
+        priority = settings.priority or ("high" if settings.name == self._config.auth.service else "normal")
         if gateway.max_concurrent_requests:
-            links.append(concurrency_limit(gateway.max_concurrent_requests, lambda: self.site.active))
+            links.append(concurrency_limit(gateway.max_concurrent_requests, lambda: self.site.active, priority))
+        if gateway.max_lag:
+            links.append(lag_limit(gateway.max_lag, lambda: self._lag.lag, priority))
         links += body_links(settings, prefix)
         if self.callers is not None:
             links += self.callers.links(settings, prefix)
@@ -197,6 +213,7 @@ class Gateway:
     def start(self) -> Deferred[None]:
         """Connect to what the gateway itself needs; fires when it is there, or has been waited for long enough."""
         self.records.start()
+        self._lag.start()
         ready: list[Deferred[Any]] = []
         if self.rates is not None:
             ready.append(self.rates.start())
@@ -227,6 +244,16 @@ class Gateway:
             if service is not None:
                 service.update(health)
 
+    def _observe(self, observation: Observation) -> None:
+        if self.observed is not None:
+            self.observed(observation)
+
+    def take_observation(self, observation: Observation) -> None:
+        """Take over what another worker has found out about a service."""
+        service = self.services.get(observation.service)
+        if service is not None:
+            service.passive.take(observation)
+
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take over how many workers there are."""
         self.status.update_workers(workers)
@@ -248,6 +275,7 @@ class Gateway:
         for service in self.services.values():
             service.close()
         self.deadlines.stop()
+        self._lag.stop()
         ended: list[Deferred[Any]] = [self.records.stop()]
         if self.rates is not None:
             ended.append(self.rates.stop())
@@ -255,6 +283,17 @@ class Gateway:
             ended.append(self.callers.stop())
         closed: Deferred[int] = gatherResults(ended).addCallback(lambda _: cut)
         return closed
+
+
+def _times_of(settings: Service, prefix: int) -> Callable[[bytes], Times | None] | None:
+    """The times of the paths that have their own; None when no path has."""
+    times = {
+        path: Times.of(path_timeouts(settings.timeouts, rule.timeouts), settings.deadline_header)
+        for path, rule in settings.paths.items()
+        if rule.timeouts is not None
+    }
+    patterns = PathPatterns(times)
+    return (lambda path: patterns.find(path[prefix:])) if times else None
 
 
 def _named(service: str, stage: Stage) -> Stage:
