@@ -111,7 +111,7 @@ class Ewma:
     """The one whose answers come soonest: by its average latency, times the requests that it has under way.
 
     An average fades while nobody measures, so that an instance that was slow is tried again. Who has none yet counts
-    as the mean of the others.
+    as the fastest of the others.
     """
 
     def __init__(self, random: Callable[[], float], now: Callable[[], float]) -> None:
@@ -129,14 +129,17 @@ class Ewma:
         else:
             chosen = list(two_of(count, self._random))
         now = self._now()
-        known = [candidate.latency for candidate in candidates if candidate.latency]
-        mean = sum(known) / len(known) if known else 1.0
-        return min(chosen, key=lambda index: _cost(candidates[index], now, mean))
+        faded = {index: fade(candidates[index], now) for index in chosen}
+        unknown = min((latency for latency in faded.values() if latency), default=1.0)
+        return min(
+            chosen,
+            key=lambda index: (faded[index] or unknown) * (candidates[index].in_flight + 1) / candidates[index].weight,
+        )
 
 
-def _cost(candidate: Candidate, now: float, mean: float) -> float:
-    latency = candidate.latency * exp((candidate.measured - now) / DECAY_SECONDS) if candidate.latency else mean
-    return latency * (candidate.in_flight + 1) / candidate.weight
+def fade(candidate: Candidate, now: float) -> float:
+    """A candidate's average latency, as it has faded since it was measured; 0 if it never was."""
+    return candidate.latency * exp((candidate.measured - now) / DECAY_SECONDS)
 
 
 def measure(candidate: Candidate, seconds: float, now: float) -> None:
