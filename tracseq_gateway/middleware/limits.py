@@ -9,6 +9,7 @@ from tracseq_gateway.errors import BODY_TOO_LARGE, LOOP_DETECTED, OVERLOADED, Ga
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.middleware.chain import Answer, Link
+from tracseq_gateway.net.lag import LagMeter
 
 MOST_HOPS = 5
 """How often a request may pass this gateway: more is a loop (RFC 9110 section 7.6)."""
@@ -34,13 +35,13 @@ def concurrency_limit(most: int, active: Callable[[], int], priority: Priority =
     return check
 
 
-def lag_limit(seconds: float, lag: Callable[[], float], priority: Priority = "normal") -> Link:
+def lag_limit(seconds: float, meter: LagMeter, priority: Priority = "normal") -> Link:
     """Refuse with 503 while the reactor runs more than ``seconds`` late: what is under way gets the time."""
     patience = seconds * PATIENCE[priority]
     refusal = GatewayError(OVERLOADED, "the gateway has more to do than it can", retry_after=1)
 
     def check(request: Request) -> GatewayError | None:
-        return refusal if lag() > patience else None
+        return refusal if meter.lag > patience else None
 
     return check
 

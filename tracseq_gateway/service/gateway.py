@@ -141,8 +141,10 @@ class Gateway:
         if metrics is None:
             return
         records.measure(lambda: metrics.in_flight(self.site.active))
-        for name in self.services:
+        records.measure(lambda: metrics.lag(self._lag.lag))
+        for name, service in self.services.items():
             records.measure(partial(self._measure_service, metrics, name))
+            records.count(service.passive.counts, partial(metrics.service_events, name))
         if rates is not None:
             records.count(rates.limiter.outcomes, metrics.limiter_decided)
             records.count(rates.link.errors, metrics.redis_failed)
@@ -152,7 +154,9 @@ class Gateway:
             records.measure(lambda: metrics.revocations(len(callers.revocations)))
 
     def _measure_service(self, metrics: Metrics, name: str) -> None:
+        passive = self.services[name].passive
         metrics.service_health(name, self.status.service_state(name))
+        metrics.service_kept_out(name, circuit_open=not passive.breaker.closed, ejected=len(passive.ejected))
 
     def _further_pages(self) -> Mapping[str, Resource]:
         """Pages that there are only when the configuration wants them."""
@@ -193,7 +197,7 @@ class Gateway:
         if gateway.max_concurrent_requests:
             links.append(concurrency_limit(gateway.max_concurrent_requests, lambda: self.site.active, priority))
         if gateway.max_lag:
-            links.append(lag_limit(gateway.max_lag, lambda: self._lag.lag, priority))
+            links.append(lag_limit(gateway.max_lag, self._lag, priority))
         links += body_links(settings, prefix)
         if self.callers is not None:
             links += self.callers.links(settings, prefix)

@@ -48,6 +48,11 @@ class PassiveHealth:
         self._troubled = False
         """Whether there are failures that a success would wipe out."""
 
+    @property
+    def ejected(self) -> list[str]:
+        """The URLs of the instances that are ejected."""
+        return [instance.url for instance in self._instances if instance.record.ejected]
+
     def succeeded(self, instance: Instance) -> None:
         """An answer came that is no failure."""
         record = instance.record
