@@ -2,7 +2,8 @@
 
 Run as a program, this file is the stand-in worker: it speaks the control protocol like a real one, and on its socket a
 protocol of words. ``who`` is answered with the process id, ``news`` with the last news of the services; ``hold`` is an
-open request until ``done`` is sent.
+open request until ``done`` is sent; ``block`` blocks the reactor. With ``STAND_IN=crash`` in the environment it cannot
+start, with ``STAND_IN=crash 1`` worker 1 cannot.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -49,14 +51,14 @@ class FakeProcess:
         self.protocol = protocol
         self.args = args
         self.files = files
-        self.signals: list[str] = []
+        self.signals: list[str | int] = []
         self.control = StringTransport()
         self.end: Any = None
         """The supervisor's end of the control connection."""
 
         protocol.makeConnection(cast(Any, self))
 
-    def signalProcess(self, name: str) -> None:
+    def signalProcess(self, name: str | int) -> None:
         self.signals.append(name)
 
     def heard(self) -> list[amp.Box]:
@@ -146,6 +148,8 @@ class Words(LineReceiver):
         elif line == b"done":
             self.sendLine(b"done")
             self._stand_in.release(self)
+        elif line == b"block":
+            time.sleep(60)
 
     def connectionLost(self, reason: object = None) -> None:
         self._stand_in.release(self)
@@ -197,8 +201,8 @@ class StandIn:
 
 
 def main() -> None:
-    mode = os.environ.get("STAND_IN")
-    if mode == "crash":
+    mode, _, index = os.environ.get("STAND_IN", "").partition(" ")
+    if mode == "crash" and index in ("", sys.argv[-1]):
         sys.exit("cannot start")
     from twisted.internet import reactor
 

@@ -17,6 +17,7 @@ from tracseq_gateway.process.control import (
     Drain,
     InstancesChanged,
     Leaving,
+    Ping,
     Serve,
     WorkersChanged,
     unpackInstances,
@@ -82,6 +83,11 @@ class Attendant(Conversation):
     def _listen(self, _: None) -> dict[str, Any]:
         if not self._draining:
             self._gateway.listen(self._listener)
+        return {}
+
+    @Ping.responder
+    def ping(self) -> dict[str, Any]:
+        """Answer: that this reactor turns is all that is asked."""
         return {}
 
     @InstancesChanged.responder

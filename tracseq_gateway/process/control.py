@@ -4,12 +4,16 @@ In order: the supervisor sends what it knows (``InstancesChanged``, ``WorkersCha
 answer to that says that it accepts connections. News follow as they come. ``Drain`` is the end: its answer is the last
 thing that a worker says. A worker that was told by somebody else to leave says ``Leaving``.
 
+While a worker serves it is asked every moment whether it still answers (``Ping``); ``STACK_SIGNAL`` makes one that
+does not write down what it is doing.
+
 The connection is also a lifeline: a side that loses it acts as if the other were gone.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
@@ -29,6 +33,9 @@ LISTEN_FD: Final = 4
 CONFIG_FD: Final = 5
 """A file with the whole configuration. Several workers share its offset: read it by position."""
 
+STACK_SIGNAL: Final = signal.SIGUSR1
+"""Has a worker write the stacks of its threads to its standard error, even when its reactor hangs."""
+
 PIECE: Final = 32 * 1024
 """Bytes of one list on the wire, well under the 65535 of an AMP value."""
 
@@ -42,6 +49,10 @@ class Drain(amp.Command):
 
     arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"seconds", amp.Float())]
     response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"cut", amp.Integer())]
+
+
+class Ping(amp.Command):
+    """Are you there? The answer says that the worker's reactor turns."""
 
 
 class InstancesChanged(amp.Command):

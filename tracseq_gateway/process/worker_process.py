@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from attrs import Factory, frozen
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionClosed, ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport
 from twisted.internet.protocol import ProcessProtocol, connectionDone
@@ -21,14 +22,17 @@ from tracseq_gateway.process.control import (
     CONFIG_FD,
     CONTROL_FD,
     LISTEN_FD,
+    STACK_SIGNAL,
     Conversation,
     Drain,
     Leaving,
+    Ping,
     Serve,
     adopt,
 )
 from tracseq_gateway.process.lines import LineLogger
 from tracseq_gateway.process.reactor import IReactor
+from tracseq_gateway.process.watchdog import Watchdog
 
 START_SECONDS: Final = 10.0
 """A worker that does not serve after this many seconds is killed."""
@@ -49,6 +53,8 @@ class Launch:
     """How long a worker that leaves of itself may take."""
     variables: Mapping[str, str] = Factory(dict)
     """What is set in a worker's environment beside, or instead of, what is in ours."""
+    watchdog_seconds: float = 0.0
+    """Within how many seconds a serving worker that answers no more is killed; 0: never."""
 
 
 @frozen
@@ -96,6 +102,7 @@ class WorkerProcess(ProcessProtocol):
         self._control = _SupervisorEnd(self._hear)
         self._process: IProcessTransport | None = None
         self._deadline: IDelayedCall | None = None
+        self._watchdog = Watchdog(launch.reactor, launch.watchdog_seconds, self._ping, self._fellSilent)
         self._patience = (launch.drain_seconds, GRACE_SECONDS)
         self._serving_since: float | None = None
         self._cut: int | None = None
@@ -107,6 +114,7 @@ class WorkerProcess(ProcessProtocol):
             "ask": self._ask,
             "await": self._expectEnd,
             "succeed": self._succeed,
+            "question": self._question,
             "kill": self._kill,
             "bury": self._bury,
         }
@@ -166,11 +174,14 @@ class WorkerProcess(ProcessProtocol):
 
     def _hear(self, event: life.Event) -> None:
         self.state, action = life.step(self.state, event)
+        if self.state != "serving":
+            self._watchdog.stop()
         self._actions[action]()
 
     def _announce(self) -> None:
         self._serving_since = self._launch.reactor.seconds()
         self._forgetDeadline()
+        self._watchdog.start()
         self._owner.workerServes(self)
 
     def _refused(self, failure: Failure) -> None:
@@ -193,6 +204,22 @@ class WorkerProcess(ProcessProtocol):
     def _succeed(self) -> None:
         self._expectEnd()
         self._owner.workerLeaves(self)
+
+    def _ping(self) -> Deferred[object]:
+        answer: Deferred[object] = self._control.callRemote(Ping)
+        return answer
+
+    def _fellSilent(self, seconds: float) -> None:
+        self._log.error(
+            "has not answered for {seconds:.1f} s: it writes down what it is doing if it can, and is killed",
+            seconds=seconds,
+        )
+        self._hear("silent")
+
+    def _question(self) -> None:
+        self._expectWithin(self._watchdog.stack_seconds)
+        assert self._process is not None, "a worker without a process is gone"
+        self._process.signalProcess(STACK_SIGNAL)
 
     def _kill(self) -> None:
         self._forgetDeadline()
