@@ -2,8 +2,9 @@
 
 Run as a program, this file is the stand-in worker: it speaks the control protocol like a real one, and on its socket a
 protocol of words. ``who`` is answered with the process id, ``news`` with the last news of the services; ``hold`` is an
-open request until ``done`` is sent; ``block`` blocks the reactor. With ``STAND_IN=crash`` in the environment it cannot
-start, with ``STAND_IN=crash 1`` worker 1 cannot.
+open request until ``done`` is sent; ``eject SERVICE URL`` tells the other workers of an ejection, and ``heard`` is
+answered with the last that they told; ``block`` blocks the reactor. With ``STAND_IN=crash`` in the environment it
+cannot start, with ``STAND_IN=crash 1`` worker 1 cannot.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from tracseq_gateway.config import Config
-from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.duty import serve
 from tracseq_gateway.process.reactor import IReactor
 
@@ -75,9 +76,9 @@ class FakeProcess:
         asked = next(box for box in reversed(self.heard()) if box[amp.COMMAND] == command.encode())
         self.end.dataReceived(amp.Box({amp.ANSWER: asked[amp.ASK]} | _bytes(fields)).serialize())
 
-    def say(self, command: str) -> None:
-        """Send a command without arguments that wants no answer."""
-        self.end.dataReceived(amp.Box({amp.COMMAND: command.encode()}).serialize())
+    def say(self, command: str, **fields: str) -> None:
+        """Send a command that wants no answer."""
+        self.end.dataReceived(amp.Box({amp.COMMAND: command.encode()} | _bytes(fields)).serialize())
 
     def hangUp(self) -> None:
         """Lose the control connection."""
@@ -148,6 +149,12 @@ class Words(LineReceiver):
         elif line == b"done":
             self.sendLine(b"done")
             self._stand_in.release(self)
+        elif line.startswith(b"eject "):
+            service, url = line.decode().split()[1:]
+            self._stand_in.observed(Observation(service, url, "ejected", 30.0, "5 failures in a row"))
+            self.sendLine(b"said")
+        elif line == b"heard":
+            self.sendLine(self._stand_in.heard.encode())
         elif line == b"block":
             time.sleep(60)
 
@@ -159,8 +166,10 @@ class StandIn:
     """What stands in for the gateway."""
 
     def __init__(self, config: Config, reactor: Any) -> None:
+        self.observed: Callable[[Observation], None] = lambda observation: None
         self.held: set[Words] = set()
         self.news = ""
+        self.heard = ""
         self._reactor = reactor
         self._port: IListeningPort | None = None
         self._drained: Deferred[int] | None = None
@@ -179,6 +188,9 @@ class StandIn:
 
     def update_workers(self, workers: WorkerHealth) -> None:
         pass
+
+    def take_observation(self, observation: Observation) -> None:
+        self.heard = f"{observation.service} {observation.url} {observation.event} {observation.seconds:.3f}"
 
     def drain(self, seconds: float) -> Deferred[int]:
         drained: Deferred[int] = Deferred()

@@ -11,16 +11,19 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.control import (
     Conversation,
     Drain,
     InstancesChanged,
     Leaving,
+    Observed,
     Ping,
     Serve,
     WorkersChanged,
+    packObservation,
     unpackInstances,
+    unpackObservation,
     unpackWorkers,
 )
 from tracseq_gateway.process.reactor import IReactor
@@ -31,6 +34,9 @@ ORPHAN_SECONDS: Final = 5.0
 
 class Serves(Protocol):
     """What a worker serves with: ``tracseq_gateway.service.Gateway``."""
+
+    observed: Callable[[Observation], None]
+    """To be called with what its requests found out about a service, so that the other workers learn of it."""
 
     def start(self) -> Deferred[None]:
         """Make ready; fires when it is."""
@@ -43,6 +49,9 @@ class Serves(Protocol):
 
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take news of the workers."""
+
+    def take_observation(self, observation: Observation) -> None:
+        """Take over what another worker has found out; not to be reported in turn."""
 
     def drain(self, seconds: float) -> Deferred[int]:
         """Stop accepting, finish within ``seconds``; fires with the number of requests that were cut."""
@@ -74,6 +83,7 @@ class Attendant(Conversation):
         self._cut: int | None = None
         self._askers: list[Deferred[dict[str, int]]] = []
         self._log = Logger()
+        gateway.observed = self._tellObservation
 
     @Serve.responder
     def serve(self) -> Deferred[dict[str, Any]]:
@@ -101,6 +111,16 @@ class Attendant(Conversation):
         """Pass the news on."""
         self._gateway.update_workers(unpackWorkers(workers))
         return {}
+
+    @Observed.responder
+    def observed(self, observation: bytes) -> dict[str, Any]:
+        """Pass the news on."""
+        self._gateway.take_observation(unpackObservation(observation))
+        return {}
+
+    def _tellObservation(self, observation: Observation) -> None:
+        if self._connected:
+            self.callRemote(Observed, observation=packObservation(observation))
 
     @Drain.responder
     def drain(self, seconds: float) -> Deferred[dict[str, int]]:

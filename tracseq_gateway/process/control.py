@@ -18,13 +18,13 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
-from attrs import asdict
+from attrs import asdict, evolve
 from twisted.internet.interfaces import IAddress, IReactorSocket, ITransport
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 
 CONTROL_FD: Final = 3
 """The worker's end of the socket pair."""
@@ -38,6 +38,9 @@ STACK_SIGNAL: Final = signal.SIGUSR1
 
 PIECE: Final = 32 * 1024
 """Bytes of one list on the wire, well under the 65535 of an AMP value."""
+
+REASON_LENGTH: Final = 200
+"""Most characters of an observation's reason."""
 
 
 class Serve(amp.Command):
@@ -66,6 +69,13 @@ class WorkersChanged(amp.Command):
     """News of the workers."""
 
     arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"workers", amp.String())]
+    requiresAnswer = False
+
+
+class Observed(amp.Command):
+    """What a worker has found out about a service; from that worker, and then to the others."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"observation", amp.String())]
     requiresAnswer = False
 
 
@@ -130,6 +140,16 @@ def packWorkers(workers: WorkerHealth) -> bytes:
 def unpackWorkers(data: bytes) -> WorkerHealth:
     """The workers' health from JSON."""
     return WorkerHealth(**json.loads(data))
+
+
+def packObservation(observation: Observation) -> bytes:
+    """The observation as JSON; a reason that is no longer a few words is cut off."""
+    return json.dumps(asdict(evolve(observation, reason=observation.reason[:REASON_LENGTH]))).encode()
+
+
+def unpackObservation(data: bytes) -> Observation:
+    """The observation from JSON."""
+    return Observation(**json.loads(data))
 
 
 def _asList(texts: list[str]) -> bytes:

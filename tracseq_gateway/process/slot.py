@@ -8,6 +8,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from tracseq_gateway.interfaces import Observation
 from tracseq_gateway.process.backoff import Backoff
 from tracseq_gateway.process.worker_process import Ending, Launch, WorkerProcess
 
@@ -20,6 +21,9 @@ class Employer(Protocol):
 
     def changed(self) -> None:
         """A worker serves, leaves or is gone."""
+
+    def observed(self, worker: WorkerProcess, observation: Observation) -> None:
+        """``worker`` has found out something about a service."""
 
     def ended(self, worker: WorkerProcess, ending: Ending) -> None:
         """``worker`` is gone."""
@@ -86,6 +90,10 @@ class Slot:
             self._log.info("worker {index} was told to leave; starting another", index=self._index)
             self._refill(0.0)
         self._employer.changed()
+
+    def workerObserved(self, worker: WorkerProcess, observation: Observation) -> None:
+        """See ``Owner``."""
+        self._employer.observed(worker, observation)
 
     def workerGone(self, worker: WorkerProcess, ending: Ending) -> None:
         """See ``Owner``: when nobody wanted it to go, another is started at once or after a pause."""

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.protocols.amp import Command
 from twisted.python.failure import Failure
 
+from tracseq_gateway.interfaces import Observation
 from tracseq_gateway.process import life
 from tracseq_gateway.process.control import (
     CONFIG_FD,
@@ -26,9 +27,11 @@ from tracseq_gateway.process.control import (
     Conversation,
     Drain,
     Leaving,
+    Observed,
     Ping,
     Serve,
     adopt,
+    unpackObservation,
 )
 from tracseq_gateway.process.lines import LineLogger
 from tracseq_gateway.process.reactor import IReactor
@@ -83,6 +86,9 @@ class Owner(Protocol):
     def workerLeaves(self, worker: WorkerProcess) -> None:
         """It leaves of itself: it accepts no more, and its place is free while it finishes."""
 
+    def workerObserved(self, worker: WorkerProcess, observation: Observation) -> None:
+        """It has found out something about a service."""
+
     def workerGone(self, worker: WorkerProcess, ending: Ending) -> None:
         """The process is gone."""
 
@@ -99,7 +105,7 @@ class WorkerProcess(ProcessProtocol):
         self._owner = owner
         self._log = Logger(namespace=f"worker {index}")
         self._lines = LineLogger(self._log)
-        self._control = _SupervisorEnd(self._hear)
+        self._control = _SupervisorEnd(self._hear, self._hearObservation)
         self._process: IProcessTransport | None = None
         self._deadline: IDelayedCall | None = None
         self._watchdog = Watchdog(launch.reactor, launch.watchdog_seconds, self._ping, self._fellSilent)
@@ -178,6 +184,9 @@ class WorkerProcess(ProcessProtocol):
             self._watchdog.stop()
         self._actions[action]()
 
+    def _hearObservation(self, observation: Observation) -> None:
+        self._owner.workerObserved(self, observation)
+
     def _announce(self) -> None:
         self._serving_since = self._launch.reactor.seconds()
         self._forgetDeadline()
@@ -253,13 +262,19 @@ class WorkerProcess(ProcessProtocol):
 class _SupervisorEnd(Conversation):
     """The supervisor's end of the control connection."""
 
-    def __init__(self, hear: Callable[[life.Event], None]) -> None:
+    def __init__(self, hear: Callable[[life.Event], None], observed: Callable[[Observation], None]) -> None:
         super().__init__()
         self._hear = hear
+        self._observed = observed
 
     @Leaving.responder
     def leaving(self) -> dict[str, Any]:
         self._hear("farewell")
+        return {}
+
+    @Observed.responder
+    def observed(self, observation: bytes) -> dict[str, Any]:
+        self._observed(unpackObservation(observation))
         return {}
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -37,7 +37,7 @@ from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.http.forwarding import known_answer_lines
 from tracseq_gateway.http.request_head import METHODS
-from tracseq_gateway.interfaces import InstanceHealth, Request, Stage, WorkerHealth
+from tracseq_gateway.interfaces import InstanceHealth, Observation, Request, Stage, WorkerHealth
 from tracseq_gateway.limits.concurrency import client_concurrency, service_concurrency
 from tracseq_gateway.limits.rules import Keys
 from tracseq_gateway.metrics.metrics import Metrics
@@ -79,6 +79,8 @@ class Gateway:
         :param environ: holds the secrets that the configuration names.
         :param now: gives seconds since the epoch.
         """
+        self.observed: Callable[[Observation], None] = lambda observation: None
+        """Told what requests found out about a service; set by who passes it on to the other workers."""
         self._reactor = reactor
         self.deadlines = Deadlines(reactor)
         self.status = Status(config)
@@ -232,6 +234,12 @@ class Gateway:
         self.status.update_workers(workers)
         if self.rates is not None:
             self.rates.limiter.local.share_among(workers.configured)
+
+    def take_observation(self, observation: Observation) -> None:
+        """Take over what another worker has found out about a service."""
+        service = self.services.get(observation.service)
+        if service is not None:
+            service.take_observation(observation)
 
     def drain(self, seconds: float) -> Deferred[int]:
         """Stop: take up the connections that already wait, accept no others, finish what is open.

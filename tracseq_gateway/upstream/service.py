@@ -9,7 +9,7 @@ from attrs import define
 
 from tracseq_gateway.config.model import Service
 from tracseq_gateway.http.fields import KnownLines
-from tracseq_gateway.interfaces import InstanceHealth, State
+from tracseq_gateway.interfaces import InstanceHealth, Observation, State
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.upstream.balance import POLICIES, LeastConnections, Policy
 from tracseq_gateway.upstream.pool import Connect, Pool
@@ -77,6 +77,9 @@ class UpstreamService:
         if not healthy and self.settings.when_all_unhealthy == "use_all":
             healthy = list(self.instances)
         self._eligible = healthy
+
+    def take_observation(self, observation: Observation) -> None:
+        """Take over what another worker found out; of no effect, as there is neither ejection nor circuit yet."""
 
     @property
     def retry_after(self) -> int:
