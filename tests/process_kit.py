@@ -41,6 +41,19 @@ def freePort() -> int:
         return port
 
 
+class FakeControl(StringTransport):
+    """A control connection: it notes which files go over it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.disconnected = False
+        self.files: list[int] = []
+        """Their inodes."""
+
+    def sendFileDescriptor(self, descriptor: int) -> None:
+        self.files.append(os.fstat(descriptor).st_ino)
+
+
 class FakeProcess:
     """A process that was spawned in a :class:`FakeReactor`."""
 
@@ -53,7 +66,7 @@ class FakeProcess:
         self.args = args
         self.files = files
         self.signals: list[str | int] = []
-        self.control = StringTransport()
+        self.control = FakeControl()
         self.end: Any = None
         """The supervisor's end of the control connection."""
 
@@ -73,16 +86,26 @@ class FakeProcess:
 
     def answer(self, command: str, **fields: str) -> None:
         """Answer the last ``command``."""
-        asked = next(box for box in reversed(self.heard()) if box[amp.COMMAND] == command.encode())
-        self.end.dataReceived(amp.Box({amp.ANSWER: asked[amp.ASK]} | _bytes(fields)).serialize())
+        self.end.dataReceived(amp.Box({amp.ANSWER: self.asked(command)[-1]} | _bytes(fields)).serialize())
+
+    def refuse(self, command: str) -> None:
+        """Answer the last ``command`` with an error."""
+        fields = {amp.ERROR_CODE: b"OTHER", amp.ERROR_DESCRIPTION: b"cannot do that"}
+        self.end.dataReceived(amp.Box({amp.ERROR: self.asked(command)[-1]} | fields).serialize())
+
+    def asked(self, command: str) -> list[bytes]:
+        """How often ``command`` was given, as the tags that its answers want."""
+        return [box[amp.ASK] for box in self.heard() if box[amp.COMMAND] == command.encode()]
 
     def say(self, command: str, **fields: str) -> None:
         """Send a command that wants no answer."""
         self.end.dataReceived(amp.Box({amp.COMMAND: command.encode()} | _bytes(fields)).serialize())
 
     def hangUp(self) -> None:
-        """Lose the control connection."""
-        self.end.connectionLost(Failure(ConnectionDone()))
+        """Lose the control connection, if it is there."""
+        if not self.control.disconnected:
+            self.control.disconnected = True
+            self.end.connectionLost(Failure(ConnectionDone()))
 
     def exit(self, status: int = 0, signal: int | None = None) -> None:
         reason = ProcessTerminated(status, signal) if status or signal else ProcessDone(0)
@@ -171,17 +194,24 @@ class StandIn:
         self.news = ""
         self.heard = ""
         self._reactor = reactor
-        self._port: IListeningPort | None = None
+        self._ports: list[IListeningPort] = []
         self._drained: Deferred[int] | None = None
 
     def start(self) -> Deferred[None]:
         return succeed(None)
 
-    def listen(self, sock: socket.socket) -> None:
+    def listen(self, sock: socket.socket) -> Callable[[], None]:
         factory = Factory.forProtocol(lambda: Words(self))
         factory.noisy = False
-        self._port = self._reactor.adoptStreamPort(sock.fileno(), sock.family, factory)
+        port: IListeningPort = self._reactor.adoptStreamPort(sock.fileno(), sock.family, factory)
+        self._ports.append(port)
         sock.close()
+
+        def stop() -> None:
+            self._ports.remove(port)
+            port.stopListening()
+
+        return stop
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         self.news = " ".join(f"{instance.service} {instance.state} {instance.error}" for instance in instances)
@@ -195,8 +225,8 @@ class StandIn:
     def drain(self, seconds: float) -> Deferred[int]:
         drained: Deferred[int] = Deferred()
         self._drained = drained
-        if self._port is not None:
-            self._port.stopListening()
+        for port in self._ports:
+            port.stopListening()
         self._reactor.callLater(seconds, self._give_up)
         self.release(None)
         return drained

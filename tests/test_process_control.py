@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Sequence
 
@@ -21,6 +22,7 @@ from tracseq_gateway.process.control import (
     Observed,
     Ping,
     Serve,
+    Uncover,
     WorkersChanged,
     packInstances,
     packObservation,
@@ -78,8 +80,9 @@ class FakeGateway:
     def start(self) -> Deferred[None]:
         return succeed(None)
 
-    def listen(self, sock: socket.socket) -> None:
+    def listen(self, sock: socket.socket) -> Callable[[], None]:
         self.told.append(sock)
+        return lambda: self.told.append("no more")
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         self.told.extend(instances)
@@ -164,6 +167,27 @@ class AttendantTests(SynchronousTestCase):
             assert answer is not None
             self.successResultOf(answer)
             self.say(Drain, seconds=7.0)
+
+    def test_cover(self) -> None:
+        """A worker accepts from a neighbour's socket from ``Cover`` to ``Uncover``."""
+        with socket.socket() as neighbour:
+            name = os.fstat(neighbour.fileno()).st_ino
+            self.attendant.cover(3, os.dup(neighbour.fileno()))
+        (lent,) = self.gateway.told
+        assert isinstance(lent, socket.socket)
+        self.addCleanup(lent.close)
+        self.assertEqual(name, os.fstat(lent.fileno()).st_ino)
+        for _ in range(2):
+            self.say(Uncover, index=3)
+        self.assertEqual([lent, "no more"], self.gateway.told)
+
+    def test_coverInDrain(self) -> None:
+        """A worker that drains takes no further socket, and closes its copy."""
+        self.say(Drain, seconds=7.0)
+        lent = socket.socket().detach()
+        self.attendant.cover(3, lent)
+        self.assertEqual([7.0], self.gateway.told)
+        self.assertRaises(OSError, os.fstat, lent)
 
     def test_observations(self) -> None:
         """What the gateway finds out is told to the supervisor, and what others found out to the gateway."""

@@ -29,10 +29,14 @@ class WatchdogTests(SynchronousTestCase):
         self.clock = Clock()
         self.pings: list[Deferred[object]] = []
         self.silences: list[float] = []
+        self.wavers: list[bool] = []
         self.watchdog = self.make(10.0)
 
     def make(self, seconds: float) -> Watchdog:
-        return Watchdog(self.clock, seconds, self.ping, self.silences.append)
+        return Watchdog(self.clock, seconds, self.ping, self.waver, self.silences.append)
+
+    def waver(self) -> None:
+        self.wavers.append(self.watchdog.wavering)
 
     def ping(self) -> Deferred[object]:
         self.pings.append(Deferred())
@@ -88,6 +92,16 @@ class WatchdogTests(SynchronousTestCase):
         self.assertEqual(1, len(self.silences))
         self.assertLess(self.silences[0] + watchdog.stack_seconds, 1.0)
 
+    def test_wavering(self) -> None:
+        """Who has not answered for a second wavers, until he answers."""
+        self.watchdog.start()
+        self.pass_time(1.375)
+        self.assertEqual([], self.wavers)
+        self.pass_time(4.0)
+        self.assertEqual([True], self.wavers)
+        self.pings[-1].callback(None)
+        self.assertEqual([True, False], self.wavers)
+
     def test_off(self) -> None:
         """With 0 nobody is watched."""
         watchdog = self.make(0.0)
@@ -106,14 +120,14 @@ class WatchdogTests(SynchronousTestCase):
         """A ping that fails is no answer; a connection that is lost is somebody else's news."""
         for failure in (ConnectionLost(), RuntimeError("no such command")):
             silences: list[float] = []
-            watchdog = Watchdog(self.clock, 10.0, lambda failure=failure: fail(failure), silences.append)  # type: ignore[misc]
+            watchdog = Watchdog(self.clock, 10.0, lambda failure=failure: fail(failure), self.waver, silences.append)  # type: ignore[misc]
             watchdog.start()
             self.pass_time(10.0)
             self.assertEqual([8.5], silences)
 
     def test_at_once(self) -> None:
         """An answer that is there at once counts."""
-        watchdog = Watchdog(self.clock, 10.0, lambda: succeed(None), self.silences.append)
+        watchdog = Watchdog(self.clock, 10.0, lambda: succeed(None), self.waver, self.silences.append)
         watchdog.start()
         self.pass_time(30.0)
         self.assertEqual([], self.silences)
@@ -132,6 +146,9 @@ class Owner:
         pass
 
     def workerLeaves(self, worker: WorkerProcess) -> None:
+        pass
+
+    def workerWavers(self, worker: WorkerProcess) -> None:
         pass
 
     def workerObserved(self, worker: WorkerProcess, observation: Observation) -> None:

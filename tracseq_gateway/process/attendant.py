@@ -14,12 +14,14 @@ from twisted.python.failure import Failure
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.control import (
     Conversation,
+    Cover,
     Drain,
     InstancesChanged,
     Leaving,
     Observed,
     Ping,
     Serve,
+    Uncover,
     WorkersChanged,
     packObservation,
     unpackInstances,
@@ -41,8 +43,8 @@ class Serves(Protocol):
     def start(self) -> Deferred[None]:
         """Make ready; fires when it is."""
 
-    def listen(self, sock: socket.socket) -> None:
-        """Accept connections from ``sock``, which now belongs to it."""
+    def listen(self, sock: socket.socket) -> Callable[[], None]:
+        """Accept connections from ``sock``, which now belongs to it; what is returned ends that."""
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         """Take news of these instances."""
@@ -75,6 +77,8 @@ class Attendant(Conversation):
         self._reactor = reactor
         self._gateway = gateway
         self._listener = listener
+        self._covered: dict[int, Callable[[], None]] = {}
+        """How to end what is done for other workers, by their index."""
         self._drain_seconds = drain_seconds
         self._abandoned = abandoned
         self._connected = True
@@ -110,6 +114,23 @@ class Attendant(Conversation):
     def workersChanged(self, workers: bytes) -> dict[str, Any]:
         """Pass the news on."""
         self._gateway.update_workers(unpackWorkers(workers))
+        return {}
+
+    @Cover.responder
+    def cover(self, index: int, descriptor: int) -> dict[str, Any]:
+        """Accept connections for a neighbour."""
+        listener = socket.socket(fileno=descriptor)
+        if self._draining:
+            listener.close()
+        else:
+            self._covered[index] = self._gateway.listen(listener)
+        return {}
+
+    @Uncover.responder
+    def uncover(self, index: int) -> dict[str, Any]:
+        """The neighbour can do that himself."""
+        if index in self._covered:
+            self._covered.pop(index)()
         return {}
 
     @Observed.responder

@@ -79,6 +79,22 @@ class Observed(amp.Command):
     requiresAnswer = False
 
 
+class Cover(amp.Command):
+    """Accept from the listening socket of worker ``index`` as well, which cannot do that itself at the moment."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [
+        (b"index", amp.Integer()),
+        (b"descriptor", amp.Descriptor()),
+    ]
+
+
+class Uncover(amp.Command):
+    """Accept no more from the socket of worker ``index``."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"index", amp.Integer())]
+    requiresAnswer = False
+
+
 class Leaving(amp.Command):
     """From a worker: a signal told it to leave; it finishes what is open and wants no successor to wait for that."""
 

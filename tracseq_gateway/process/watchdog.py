@@ -23,6 +23,8 @@ from twisted.python.failure import Failure
 
 BEAT: Final = 0.5
 """Seconds between two pings at most."""
+HESITATION: Final = 2
+"""Beats after which a worker that has not answered is said to waver."""
 BEATS: Final = 20
 """Beats at least within the time that a worker is given."""
 STACK_SECONDS: Final = 0.5
@@ -37,12 +39,14 @@ class Watchdog:
         reactor: IReactorTime,
         seconds: float,
         ping: Callable[[], Deferred[object]],
+        wavers: Callable[[], None],
         silent: Callable[[float], None],
     ) -> None:
-        """``ping`` asks the worker; ``silent`` is called once with the seconds for which a ping was not answered.
+        """``ping`` asks the worker, ``wavers`` is called when :attr:`wavering` changes.
 
-        It is called so early that who then waits for :attr:`stack_seconds` and kills has done so within ``seconds``
-        after the worker got stuck. 0: nobody is watched.
+        ``silent`` is called once, with the seconds for which a ping was not answered, and so early that who then waits
+        for :attr:`stack_seconds` and kills has done so within ``seconds`` after the worker got stuck. 0: nobody is
+        watched.
         """
         self._reactor = reactor
         self._beat = min(BEAT, seconds / BEATS)
@@ -52,11 +56,17 @@ class Watchdog:
         # beat is for what timers are late.
         self._most = round((seconds - self.stack_seconds) / self._beat) - 2 if seconds else 0
         self._ping = ping
+        self._wavers = wavers
         self._silent = silent
         self._missed = 0
         self._waiting = False
         self._next: IDelayedCall | None = None
         self._log = Logger()
+
+    @property
+    def wavering(self) -> bool:
+        """Whether the worker has not answered for a while, which may mean nothing yet."""
+        return self._missed >= HESITATION
 
     def start(self) -> None:
         """Begin to watch."""
@@ -73,6 +83,8 @@ class Watchdog:
         self._next = None
         if self._waiting:
             self._missed += 1
+            if self._missed == HESITATION:
+                self._wavers()
             if self._missed == self._most:
                 self._silent(self._missed * self._beat)
                 return
@@ -82,8 +94,11 @@ class Watchdog:
         self._next = self._reactor.callLater(self._beat, self._turn)
 
     def _answered(self, _: object) -> None:
+        wavered = self.wavering
         self._waiting = False
         self._missed = 0
+        if wavered:
+            self._wavers()
 
     def _failed(self, failure: Failure) -> None:
         """Not an answer: it stays silent. That its connection is lost, its owner is told by itself."""

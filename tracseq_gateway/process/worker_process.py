@@ -25,11 +25,13 @@ from tracseq_gateway.process.control import (
     LISTEN_FD,
     STACK_SIGNAL,
     Conversation,
+    Cover,
     Drain,
     Leaving,
     Observed,
     Ping,
     Serve,
+    Uncover,
     adopt,
     unpackObservation,
 )
@@ -86,6 +88,9 @@ class Owner(Protocol):
     def workerLeaves(self, worker: WorkerProcess) -> None:
         """It leaves of itself: it accepts no more, and its place is free while it finishes."""
 
+    def workerWavers(self, worker: WorkerProcess) -> None:
+        """Its :attr:`WorkerProcess.wavering` has changed."""
+
     def workerObserved(self, worker: WorkerProcess, observation: Observation) -> None:
         """It has found out something about a service."""
 
@@ -108,7 +113,7 @@ class WorkerProcess(ProcessProtocol):
         self._control = _SupervisorEnd(self._hear, self._hearObservation)
         self._process: IProcessTransport | None = None
         self._deadline: IDelayedCall | None = None
-        self._watchdog = Watchdog(launch.reactor, launch.watchdog_seconds, self._ping, self._fellSilent)
+        self._watchdog = Watchdog(launch.reactor, launch.watchdog_seconds, self._ping, self._wavers, self._fellSilent)
         self._patience = (launch.drain_seconds, GRACE_SECONDS)
         self._serving_since: float | None = None
         self._cut: int | None = None
@@ -127,6 +132,11 @@ class WorkerProcess(ProcessProtocol):
 
     def __repr__(self) -> str:
         return f"<worker {self.index} pid {self.pid} {self.state}>"
+
+    @property
+    def wavering(self) -> bool:
+        """Whether it should serve and has not answered for a while."""
+        return self.state in ("serving", "stuck") and self._watchdog.wavering
 
     def start(self, listener: socket.socket) -> None:
         """Spawn the process with ``listener`` as its socket. Raises OSError when the system has no room for it."""
@@ -154,6 +164,17 @@ class WorkerProcess(ProcessProtocol):
     def tell(self, command: type[Command], **arguments: object) -> None:
         """Send a command that needs no answer; nothing happens when the worker is gone."""
         self._control.callRemote(command, **arguments)
+
+    def cover(self, index: int, listener: socket.socket) -> None:
+        """Let it accept from the socket of worker ``index``, too. To be called while it serves."""
+        # The descriptor leaves in another turn of the reactor, when the listener may be closed.
+        copy = listener.dup()
+        answer = self._control.callRemote(Cover, index=index, descriptor=copy.fileno())
+        answer.addErrback(self._uncovering).addBoth(lambda _: copy.close())
+
+    def uncover(self, index: int) -> None:
+        """Let it accept no more from the socket of worker ``index``."""
+        self.tell(Uncover, index=index)
 
     def drain(self, seconds: float, grace: float = GRACE_SECONDS) -> None:
         """Let it finish what is open within ``seconds``; ``grace`` seconds later it is killed."""
@@ -213,6 +234,13 @@ class WorkerProcess(ProcessProtocol):
     def _succeed(self) -> None:
         self._expectEnd()
         self._owner.workerLeaves(self)
+
+    def _uncovering(self, failure: Failure) -> None:
+        if failure.check(ConnectionClosed) is None:  # else it accepts nothing any more
+            self._log.error("does not accept for another: {error}", error=failure.getErrorMessage())
+
+    def _wavers(self) -> None:
+        self._owner.workerWavers(self)
 
     def _ping(self) -> Deferred[object]:
         answer: Deferred[object] = self._control.callRemote(Ping)

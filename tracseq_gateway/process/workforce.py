@@ -17,6 +17,7 @@ from tracseq_gateway.process.control import (
     packObservation,
     packWorkers,
 )
+from tracseq_gateway.process.covering import Covering
 from tracseq_gateway.process.relay import Relay
 from tracseq_gateway.process.slot import Slot
 from tracseq_gateway.process.worker_process import GRACE_SECONDS, Ending, Launch, WorkerProcess
@@ -46,6 +47,7 @@ class Workforce:
         self._slots = [Slot(launch, index, listener, self) for index, listener in enumerate(listeners)]
         self._instances: dict[tuple[str, str], InstanceHealth] = {}
         self._relay = Relay(launch.reactor.seconds, self._knows)
+        self._covering = Covering()
         self._told: WorkerHealth | None = None
         self._complete: Deferred[None] = Deferred()
         self._farewell = Farewell()
@@ -122,8 +124,15 @@ class Workforce:
             news = packWorkers(health)
             for worker in self._living():
                 worker.tell(WorkersChanged, workers=news)
+        if self._gone is None:
+            self._cover()
         if health.running == health.configured and not self._complete.called:
             self._complete.callback(None)
+
+    def _cover(self) -> None:
+        """Have a neighbour accept where a worker cannot."""
+        abandoned = {index: slot.listener for index, slot in enumerate(self._slots) if slot.abandoned}
+        self._covering.arrange(abandoned, [slot.able for slot in self._slots if slot.able is not None])
 
     def ended(self, worker: WorkerProcess, ending: Ending) -> None:
         """See ``Employer``: once the last has gone, a drain is over."""

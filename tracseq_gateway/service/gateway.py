@@ -217,9 +217,17 @@ class Gateway:
         gatherResults(ready).addCallback(complete)
         return done
 
-    def listen(self, listening: socket.socket) -> None:
-        """Serve a listening socket; the caller gives it away."""
-        self._ports.append(EagerPort.adopt(self._reactor, listening, self.site))
+    def listen(self, listening: socket.socket) -> Callable[[], None]:
+        """Serve a listening socket, which the caller gives away. What is returned ends that; a drain does as well."""
+        port = EagerPort.adopt(self._reactor, listening, self.site)
+        self._ports.append(port)
+
+        def stop() -> None:
+            if port in self._ports:
+                self._ports.remove(port)
+                port.stopListening()
+
+        return stop
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         """Take over what the supervisor's probes say."""
