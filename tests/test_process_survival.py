@@ -132,6 +132,11 @@ class SurvivalTests(SynchronousTestCase):
         self.assertEqual([], [loss for visitor in visitors if visitor not in hit for loss in visitor.losses])
         self.assertLessEqual(max((len(visitor.losses) for visitor in hit), default=0), 1)
 
+        log = self.gateway.log.read_text()
+        self.assertRegex(log, r"worker (\d) accepts for worker (\d)\n")
+        self.assertRegex(log, r"worker (\d) no longer accepts for worker (\d)\n")
+        self.assertNotIn("Traceback", log)
+
     def test_stopped_supervisor(self) -> None:
         """While the supervisor is stopped the workers serve on, and when it wakes it does not take them for stuck."""
         with self.load() as visitors:
