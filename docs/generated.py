@@ -67,9 +67,29 @@ def _band(floor: str, places: dict[str, set[str]], row: int) -> str:
     return "".join(parts)
 
 
+def worker_life() -> str:
+    """What becomes of a worker process, as a Markdown table, from the table that the code follows."""
+    from tracseq_gateway.process.life import EVENTS, STATES, TABLE
+
+    living = [state for state in STATES if state != "gone"]
+    rows = [["", *living], ["---"] * (len(living) + 1)]
+    for event in EVENTS:
+        steps = [(state, *TABLE[state, event]) for state in living]
+        cells = [_life_cell(next_state if next_state != state else "", action) for state, next_state, action in steps]
+        rows.append([f"**{event}**", *cells])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _life_cell(next_state: str, action: str) -> str:
+    """What an event does: the state that it leads to, if that is another, and what is done on the way."""
+    parts = [f"→ {next_state}" if next_state else "", action if action != "nothing" else ""]
+    return ": ".join(part for part in parts if part) or "-"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "<!-- generated: configuration -->": configuration,
     "<!-- generated: floors -->": floors,
+    "<!-- generated: worker life -->": worker_life,
 }
 
 

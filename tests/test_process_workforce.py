@@ -28,6 +28,12 @@ class WorkforceTests(SynchronousTestCase):
         launch = Launch(self.reactor.typed, ("worker", "-x"), CONFIG_FILE, drain_seconds=30.0)
         self.workforce = Workforce(launch, self.listeners)
         self.complete: Deferred[None] | None = None
+        self.addCleanup(self.hangUp)
+
+    def hangUp(self) -> None:
+        """Let nobody wait for an answer any more."""
+        for worker in self.reactor.spawned:
+            worker.hangUp()
 
     def start(self) -> list[FakeProcess]:
         """Start the workers, without their being ready."""

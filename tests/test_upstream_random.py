@@ -242,7 +242,8 @@ class GatewayMachine(RuleBasedStateMachine):
         for request in self.service.requests:
             assert request.body == (b"" if request.method == b"GET" else b"abcd")
             seen[request.target] = seen.get(request.target, 0) + 1
-            assert seen[request.target] <= (1 if request.method in (b"POST", b"PATCH") else 2)
+            # One more for a kept connection that was closed, and one at another instance.
+                assert seen[request.target] <= (1 if request.method in (b"POST", b"PATCH") else 3)
 
     def teardown(self) -> None:
         """When all clients have left, nothing is under way, and what was kept is closed in its time."""

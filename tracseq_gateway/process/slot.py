@@ -8,6 +8,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from tracseq_gateway.interfaces import Observation
 from tracseq_gateway.process.backoff import Backoff
 from tracseq_gateway.process.worker_process import Ending, Launch, WorkerProcess
 
@@ -19,7 +20,10 @@ class Employer(Protocol):
         """``worker`` has started: tell it all it must know before it serves."""
 
     def changed(self) -> None:
-        """A worker serves, leaves or is gone."""
+        """A worker serves, leaves or is gone, or a slot is abandoned or no longer."""
+
+    def observed(self, worker: WorkerProcess, observation: Observation) -> None:
+        """``worker`` has found out something about a service."""
 
     def ended(self, worker: WorkerProcess, ending: Ending) -> None:
         """``worker`` is gone."""
@@ -37,11 +41,13 @@ class Slot:
         """All living processes: the current one and those that finish what they had."""
         self._launch = launch
         self._index = index
-        self._listener = listener
+        self.listener = listener
         self._employer = employer
         self._current: WorkerProcess | None = None
         self._backoff = Backoff()
         self._pause: IDelayedCall | None = None
+        self._paused = False
+        """Whether there was a pause since a worker last served here."""
         self._closed = False
         self._log = Logger()
 
@@ -53,20 +59,30 @@ class Slot:
         """Whether a worker accepts connections here."""
         return self._current is not None and self._current.state == "serving"
 
+    @property
+    def able(self) -> WorkerProcess | None:
+        """The worker that accepts connections here, if it can take up more than its own."""
+        return self._current if self.serving and not self.abandoned else None
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether what connects here would have to wait: the worker crash-loops, or does not answer."""
+        return not self._closed and (self._paused or (self._current is not None and self._current.wavering))
+
     def fill(self) -> None:
         """Start a worker."""
         self._pause = None
         worker = self._current = WorkerProcess(self._launch, self._index, self)
         self.workers.add(worker)
         try:
-            worker.start(self._listener)
+            worker.start(self.listener)
         except OSError as error:
             self.workerGone(worker, Ending(f"could not be started: {error}", False, None, None))
 
     def close(self) -> None:
         """Start no more workers, and give up the socket: once the worker has closed its own, the port refuses."""
         self._closed = True
-        self._listener.close()
+        self.listener.close()
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
@@ -77,6 +93,7 @@ class Slot:
 
     def workerServes(self, worker: WorkerProcess) -> None:
         """See ``Owner``."""
+        self._paused = False
         self._log.info("worker {index} serves (pid {pid})", index=self._index, pid=worker.pid)
         self._employer.changed()
 
@@ -86,6 +103,14 @@ class Slot:
             self._log.info("worker {index} was told to leave; starting another", index=self._index)
             self._refill(0.0)
         self._employer.changed()
+
+    def workerWavers(self, worker: WorkerProcess) -> None:
+        """See ``Owner``."""
+        self._employer.changed()
+
+    def workerObserved(self, worker: WorkerProcess, observation: Observation) -> None:
+        """See ``Owner``."""
+        self._employer.observed(worker, observation)
 
     def workerGone(self, worker: WorkerProcess, ending: Ending) -> None:
         """See ``Owner``: when nobody wanted it to go, another is started at once or after a pause."""
@@ -100,6 +125,7 @@ class Slot:
     def _refill(self, pause: float) -> None:
         self._current = None
         self.restarts += 1
+        self._paused = self._paused or pause > 0.0
         self._pause = self._launch.reactor.callLater(pause, self.fill)
 
     def _reportDeath(self, ending: Ending, pause: float) -> None:

@@ -81,6 +81,8 @@ class Gateway:
         :param environ: holds the secrets that the configuration names.
         :param now: gives seconds since the epoch.
         """
+        self.observed: Callable[[Observation], None] = lambda observation: None
+        """Told what requests found out about a service; set by who passes it on to the other workers."""
         self._reactor = reactor
         self.deadlines = Deadlines(reactor)
         self.status = Status(config)
@@ -92,8 +94,6 @@ class Gateway:
             name: UpstreamService(settings, self.deadlines, connect, known)
             for name, settings in config.services.items()
         }
-        self.observed: Callable[[Observation], None] | None = None
-        """Told what the other workers should know of a service."""
         for service in self.services.values():
             service.passive.observed = self._observe
         self._lag = LagMeter(reactor)
@@ -236,9 +236,17 @@ class Gateway:
         gatherResults(ready).addCallback(complete)
         return done
 
-    def listen(self, listening: socket.socket) -> None:
-        """Serve a listening socket; the caller gives it away."""
-        self._ports.append(EagerPort.adopt(self._reactor, listening, self.site))
+    def listen(self, listening: socket.socket) -> Callable[[], None]:
+        """Serve a listening socket, which the caller gives away. What is returned ends that; a drain does as well."""
+        port = EagerPort.adopt(self._reactor, listening, self.site)
+        self._ports.append(port)
+
+        def stop() -> None:
+            if port in self._ports:
+                self._ports.remove(port)
+                port.stopListening()
+
+        return stop
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         """Take over what the supervisor's probes say."""
@@ -249,20 +257,19 @@ class Gateway:
                 service.update(health)
 
     def _observe(self, observation: Observation) -> None:
-        if self.observed is not None:
-            self.observed(observation)
-
-    def take_observation(self, observation: Observation) -> None:
-        """Take over what another worker has found out about a service."""
-        service = self.services.get(observation.service)
-        if service is not None:
-            service.passive.take(observation)
+        self.observed(observation)
 
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take over how many workers there are."""
         self.status.update_workers(workers)
         if self.rates is not None:
             self.rates.limiter.local.share_among(workers.configured)
+
+    def take_observation(self, observation: Observation) -> None:
+        """Take over what another worker has found out about a service."""
+        service = self.services.get(observation.service)
+        if service is not None:
+            service.passive.take(observation)
 
     def drain(self, seconds: float) -> Deferred[int]:
         """Stop: take up the connections that already wait, accept no others, finish what is open.

@@ -34,7 +34,7 @@ class PassiveHealth:
     ) -> None:
         """``instances`` are the service's own list. ``changed`` is told when somebody was ejected or restored,
         ``restored`` before that who was."""
-        self.observed: Callable[[Observation], None] | None = None
+        self.observed: Callable[[Observation], None] = lambda observation: None
         """Told what the other workers should know."""
         self.counts: Counter[str] = Counter()
         """How often an instance was ejected and the circuit opened by this worker."""
@@ -68,7 +68,7 @@ class PassiveHealth:
         if reason and self._may_eject(instance):
             seconds = self._keep_out(instance)
             self.counts["ejected"] += 1
-            self._tell(Observation(self._settings.name, instance.url, "ejected", seconds, reason))
+            self.observed(Observation(self._settings.name, instance.url, "ejected", seconds, reason))
         if unreachable and self.breaker.closed and self._all_fail():
             self.breaker.hear("tripped")
 
@@ -85,7 +85,7 @@ class PassiveHealth:
             return
         if instance.record.ejected and self._ejector.passed(instance.record):
             self._restore(instance)
-            self._tell(Observation(self._settings.name, instance.url, "restored", 0.0, "it passed its probes"))
+            self.observed(Observation(self._settings.name, instance.url, "restored", 0.0, "it passed its probes"))
         self.breaker.hear("probed")
 
     def take(self, observation: Observation) -> None:
@@ -141,15 +141,11 @@ class PassiveHealth:
         if opened:
             self.counts["opened"] += 1
             seconds = self._settings.breaker.open_seconds
-            self._tell(Observation(name, "", "opened", seconds, "every instance failed"))
+            self.observed(Observation(name, "", "opened", seconds, "every instance failed"))
         else:
             self._forget_failures()
-            self._tell(Observation(name, "", "closed", 0.0, "a request succeeded"))
+            self.observed(Observation(name, "", "closed", 0.0, "a request succeeded"))
 
     def _forget_failures(self) -> None:
         for instance in self._instances:
             instance.record.failures = instance.record.unreachable = 0
-
-    def _tell(self, observation: Observation) -> None:
-        if self.observed is not None:
-            self.observed(observation)
