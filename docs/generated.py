@@ -8,8 +8,9 @@ an identifier which does not exist gets a warning, and a warning fails the build
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -68,14 +69,25 @@ def _band(floor: str, places: dict[str, set[str]], row: int) -> str:
 
 
 def worker_life() -> str:
-    """What becomes of a worker process, as a Markdown table, from the table that the code follows."""
+    """What becomes of a worker process, from the table that the code follows."""
     from tracseq_gateway.process.life import EVENTS, STATES, TABLE
 
-    living = [state for state in STATES if state != "gone"]
-    rows = [["", *living], ["---"] * (len(living) + 1)]
-    for event in EVENTS:
-        steps = [(state, *TABLE[state, event]) for state in living]
-        cells = [_life_cell(next_state if next_state != state else "", action) for state, next_state, action in steps]
+    return _state_table([state for state in STATES if state != "gone"], EVENTS, TABLE)
+
+
+def circuit() -> str:
+    """What becomes of a service's circuit, from the table that the code follows."""
+    from tracseq_gateway.upstream.breaker import EVENTS, STATES, TABLE
+
+    return _state_table(STATES, EVENTS, TABLE)
+
+
+def _state_table(states: Sequence[str], events: Sequence[str], table: Mapping[Any, tuple[str, str]]) -> str:
+    """A table of states as Markdown: a row for each event, a column for each state."""
+    rows = [["", *states], ["---"] * (len(states) + 1)]
+    for event in events:
+        steps = [(state, *table[state, event]) for state in states]
+        cells = [_life_cell(following if following != state else "", action) for state, following, action in steps]
         rows.append([f"**{event}**", *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -90,6 +102,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "<!-- generated: configuration -->": configuration,
     "<!-- generated: floors -->": floors,
     "<!-- generated: worker life -->": worker_life,
+    "<!-- generated: circuit -->": circuit,
 }
 
 
