@@ -263,7 +263,8 @@ class WorkerProcess(ProcessProtocol):
 
     def _overdue(self) -> None:
         self._deadline = None
-        self._log.error("killed: still {state} at its deadline", state=self.state)
+        if self.state != "stuck":  # else it was said when the silence was noticed
+            self._log.error("killed: still {state} at its deadline", state=self.state)
         self._hear("condemned")
 
     def _forgetDeadline(self) -> None:
