@@ -41,7 +41,7 @@ class Slot:
         """All living processes: the current one and those that finish what they had."""
         self._launch = launch
         self._index = index
-        self.listener = listener
+        self._listener = listener
         self._employer = employer
         self._current: WorkerProcess | None = None
         self._backoff = Backoff()
@@ -62,12 +62,13 @@ class Slot:
     @property
     def able(self) -> WorkerProcess | None:
         """The worker that accepts connections here, if it can take up more than its own."""
-        return self._current if self.serving and not self.abandoned else None
+        return self._current if self.serving and self.abandoned is None else None
 
     @property
-    def abandoned(self) -> bool:
-        """Whether what connects here would have to wait: the worker crash-loops, or does not answer."""
-        return not self._closed and (self._paused or (self._current is not None and self._current.wavering))
+    def abandoned(self) -> socket.socket | None:
+        """Our socket, if who connects to it would have to wait: the worker crash-loops, or does not answer."""
+        wavering = self._current is not None and self._current.wavering
+        return self._listener if (self._paused or wavering) and not self._closed else None
 
     def fill(self) -> None:
         """Start a worker."""
@@ -75,14 +76,14 @@ class Slot:
         worker = self._current = WorkerProcess(self._launch, self._index, self)
         self.workers.add(worker)
         try:
-            worker.start(self.listener)
+            worker.start(self._listener)
         except OSError as error:
             self.workerGone(worker, Ending(f"could not be started: {error}", False, None, None))
 
     def close(self) -> None:
         """Start no more workers, and give up the socket: once the worker has closed its own, the port refuses."""
         self._closed = True
-        self.listener.close()
+        self._listener.close()
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None

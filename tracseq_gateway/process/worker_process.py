@@ -6,13 +6,12 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from attrs import Factory, frozen
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionClosed, ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport
-from twisted.internet.protocol import ProcessProtocol, connectionDone
+from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.protocols.amp import Command
 from twisted.python.failure import Failure
@@ -24,19 +23,14 @@ from tracseq_gateway.process.control import (
     CONTROL_FD,
     LISTEN_FD,
     STACK_SIGNAL,
-    Conversation,
-    Cover,
     Drain,
-    Leaving,
-    Observed,
-    Ping,
     Serve,
     Uncover,
     adopt,
-    unpackObservation,
 )
 from tracseq_gateway.process.lines import LineLogger
 from tracseq_gateway.process.reactor import IReactor
+from tracseq_gateway.process.supervisor_end import SupervisorEnd
 from tracseq_gateway.process.watchdog import Watchdog
 
 START_SECONDS: Final = 10.0
@@ -110,10 +104,12 @@ class WorkerProcess(ProcessProtocol):
         self._owner = owner
         self._log = Logger(namespace=f"worker {index}")
         self._lines = LineLogger(self._log)
-        self._control = _SupervisorEnd(self._hear, self._hearObservation)
+        self._control = SupervisorEnd(self._log, self._hear, self._hearObservation)
         self._process: IProcessTransport | None = None
         self._deadline: IDelayedCall | None = None
-        self._watchdog = Watchdog(launch.reactor, launch.watchdog_seconds, self._ping, self._wavers, self._fellSilent)
+        self._watchdog = Watchdog(
+            launch.reactor, launch.watchdog_seconds, self._control.ping, self._wavers, self._fellSilent
+        )
         self._patience = (launch.drain_seconds, GRACE_SECONDS)
         self._serving_since: float | None = None
         self._cut: int | None = None
@@ -167,10 +163,7 @@ class WorkerProcess(ProcessProtocol):
 
     def cover(self, index: int, listener: socket.socket) -> None:
         """Let it accept from the socket of worker ``index``, too. To be called while it serves."""
-        # The descriptor leaves in another turn of the reactor, when the listener may be closed.
-        copy = listener.dup()
-        answer = self._control.callRemote(Cover, index=index, descriptor=copy.fileno())
-        answer.addErrback(self._uncovering).addBoth(lambda _: copy.close())
+        self._control.cover(index, listener)
 
     def uncover(self, index: int) -> None:
         """Let it accept no more from the socket of worker ``index``."""
@@ -235,16 +228,8 @@ class WorkerProcess(ProcessProtocol):
         self._expectEnd()
         self._owner.workerLeaves(self)
 
-    def _uncovering(self, failure: Failure) -> None:
-        if failure.check(ConnectionClosed) is None:  # else it accepts nothing any more
-            self._log.error("does not accept for another: {error}", error=failure.getErrorMessage())
-
     def _wavers(self) -> None:
         self._owner.workerWavers(self)
-
-    def _ping(self) -> Deferred[object]:
-        answer: Deferred[object] = self._control.callRemote(Ping)
-        return answer
 
     def _fellSilent(self, seconds: float) -> None:
         self._log.error(
@@ -278,36 +263,14 @@ class WorkerProcess(ProcessProtocol):
 
     def _overdue(self) -> None:
         self._deadline = None
-        self._log.error("killed: still {state} at its deadline", state=self.state)
+        if self.state != "stuck":  # else it was said when the silence was noticed
+            self._log.error("killed: still {state} at its deadline", state=self.state)
         self._hear("condemned")
 
     def _forgetDeadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-
-class _SupervisorEnd(Conversation):
-    """The supervisor's end of the control connection."""
-
-    def __init__(self, hear: Callable[[life.Event], None], observed: Callable[[Observation], None]) -> None:
-        super().__init__()
-        self._hear = hear
-        self._observed = observed
-
-    @Leaving.responder
-    def leaving(self) -> dict[str, Any]:
-        self._hear("farewell")
-        return {}
-
-    @Observed.responder
-    def observed(self, observation: bytes) -> dict[str, Any]:
-        self._observed(unpackObservation(observation))
-        return {}
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)
-        self._hear("detached")
 
 
 def describeEnd(reason: Failure) -> str:

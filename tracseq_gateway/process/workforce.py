@@ -131,7 +131,8 @@ class Workforce:
 
     def _cover(self) -> None:
         """Have a neighbour accept where a worker cannot."""
-        abandoned = {index: slot.listener for index, slot in enumerate(self._slots) if slot.abandoned}
+        sockets = {index: slot.abandoned for index, slot in enumerate(self._slots)}
+        abandoned = {index: listener for index, listener in sockets.items() if listener is not None}
         self._covering.arrange(abandoned, [slot.able for slot in self._slots if slot.able is not None])
 
     def ended(self, worker: WorkerProcess, ending: Ending) -> None:
