@@ -23,6 +23,7 @@ from tracseq_gateway import __version__
 from tracseq_gateway.config import Config, Loaded, load, missing_secrets
 from tracseq_gateway.interfaces import InstanceHealth
 from tracseq_gateway.process.banner import banner
+from tracseq_gateway.process.clock import MonotonicClock
 from tracseq_gateway.process.reactor import IReactor
 from tracseq_gateway.process.redis_process import RedisProcess, needs_embedded
 from tracseq_gateway.process.redis_program import EmbeddedRedisError, find_server
@@ -236,6 +237,7 @@ def _addressOf(listener: socket.socket) -> str:
 
 def _service(reactor: IReactor, supervisor: Supervisor) -> IService:
     service = MultiService()
+    MonotonicClock(reactor).setServiceParent(service)
     supervisor.setServiceParent(service)
     StopSignals(reactor, supervisor).setServiceParent(service)
     return service

@@ -28,6 +28,13 @@ def _gateway(table: Gateway) -> Iterator[Wrong]:
             ("proxy_protocol",),
         )
 
+    if 0 < table.watchdog_seconds < 1:
+        yield Wrong(
+            f"{table.watchdog_seconds:g} s is less than a busy worker may need to answer",
+            "at least 1, or 0 for none, would be right",
+            ("watchdog_seconds",),
+        )
+
 
 def _client(table: Client) -> Iterator[Wrong]:
     if table.head < table.request_line:

@@ -150,6 +150,15 @@ class Families:
     def _define_gateway(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Counter, Gauge
 
+        self.workers = Gauge(
+            "gateway_workers",
+            "Worker processes: how many there should be (configured), how many serve (running), and how often one was "
+            "replaced since the start (restarts).",
+            ["state"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+
         self.dropped_lines = Counter(
             "gateway_access_log_dropped_total", "Lines of the access log that could not be written.", registry=registry
         )

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from tracseq_gateway.interfaces import Request
+from tracseq_gateway.interfaces import Request, WorkerHealth
 from tracseq_gateway.metrics.families import REQUEST_BUCKETS, Families
 from tracseq_gateway.metrics.page import Page, encode, render
 from tracseq_gateway.metrics.shared import VARIABLE, shared_directory
@@ -115,6 +115,11 @@ class Metrics:
         """Whether a service's circuit is open, and how many of its instances are ejected, for now."""
         self._families.circuit_open.labels(service).set(circuit_open)
         self._families.ejected.labels(service).set(ejected)
+
+    def workers(self, workers: WorkerHealth) -> None:
+        """So many workers there are, as the supervisor says."""
+        for state in ("configured", "running", "restarts"):
+            self._families.workers.labels(state).set(getattr(workers, state))
 
     def lag(self, seconds: float) -> None:
         """The reactor of this worker runs so late."""

@@ -262,6 +262,8 @@ class Gateway:
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take over how many workers there are."""
         self.status.update_workers(workers)
+        if self.records.metrics is not None:
+            self.records.metrics.workers(workers)
         if self.rates is not None:
             self.rates.limiter.local.share_among(workers.configured)
 
