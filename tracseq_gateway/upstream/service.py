@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from attrs import define
 
+from tracseq_gateway.config import upstream as config
 from tracseq_gateway.config.model import Service
 from tracseq_gateway.http.fields import KnownLines
 from tracseq_gateway.interfaces import InstanceHealth, State
@@ -35,19 +36,10 @@ class UpstreamService:
     def __init__(self, settings: Service, deadlines: Deadlines, connect: Connect, known: KnownLines) -> None:
         self.settings = settings
         self.name = settings.name
-        self.instances: list[Instance] = []
-        for instance in settings.instances:
-            parts = urlsplit(instance.url)
-            pool = Pool(
-                parts.hostname or "",
-                parts.port or 80,
-                settings.connections,
-                settings.timeouts,
-                deadlines,
-                connect,
-                known,
-            )
-            self.instances.append(Instance(instance.url, instance.weight, parts.netloc.encode("ascii"), pool))
+        self._deadlines = deadlines
+        self._connect = connect
+        self._known = known
+        self.instances = [self._make(instance) for instance in settings.instances]
         self._policy: Policy = POLICIES[settings.balance]()
         # Second choices are not the policy's turn: they would make it pass over the same instance again and again.
         self._second_choice: Policy = LeastConnections()
@@ -73,10 +65,41 @@ class UpstreamService:
         for instance in self.instances:
             if instance.url == health.url:
                 instance.state = health.state
+        self._elect()
+
+    def _elect(self) -> None:
         healthy = [instance for instance in self.instances if instance.state != "unhealthy"]
         if not healthy and self.settings.when_all_unhealthy == "use_all":
             healthy = list(self.instances)
         self._eligible = healthy
+
+    def set_instances(self, instances: Sequence[config.Instance]) -> None:
+        """Have these instances from now on, no two with the same URL.
+
+        Those that stay keep their connections and what is known of them; new ones are unknown, and may take requests.
+        Those that are gone take none: what they have under way, requests that wait for one of their connections among
+        it, goes on, and their connections close.
+        """
+        before = {instance.url: instance for instance in self.instances}
+        self.instances = [before.pop(one.url) if one.url in before else self._make(one) for one in instances]
+        for instance, one in zip(self.instances, instances, strict=True):
+            instance.weight = one.weight
+        self._elect()
+        for gone in before.values():
+            gone.pool.retire()
+
+    def _make(self, settings: config.Instance) -> Instance:
+        parts = urlsplit(settings.url)
+        pool = Pool(
+            parts.hostname or "",
+            parts.port or 80,
+            self.settings.connections,
+            self.settings.timeouts,
+            self._deadlines,
+            self._connect,
+            self._known,
+        )
+        return Instance(settings.url, settings.weight, parts.netloc.encode("ascii"), pool)
 
     @property
     def retry_after(self) -> int:
