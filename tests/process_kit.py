@@ -1,8 +1,8 @@
 """What the tests of the processes share: a reactor without processes, and a worker without a gateway.
 
 Run as a program, this file is the stand-in worker: it speaks the control protocol like a real one, and on its socket a
-protocol of words. ``who`` is answered with the process id, ``news`` with the last news of the services; ``hold`` is an
-open request until ``done`` is sent.
+protocol of words. ``who`` is answered with the process id, ``news`` with the last news of the services, ``lists`` with
+the instances that they were said to have; ``hold`` is an open request until ``done`` is sent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twisted.protocols import amp
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config import Config
+from tracseq_gateway.config import Config, Instance
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
 from tracseq_gateway.process.duty import serve
 from tracseq_gateway.process.reactor import IReactor
@@ -140,6 +140,8 @@ class Words(LineReceiver):
             self.sendLine(b"%d" % os.getpid())
         elif line == b"news":
             self.sendLine(self._stand_in.news.encode())
+        elif line == b"lists":
+            self.sendLine(repr(self._stand_in.lists).encode())
         elif line == b"hold":
             self._stand_in.held.add(self)
             self.sendLine(b"held")
@@ -157,6 +159,7 @@ class StandIn:
     def __init__(self, config: Config, reactor: Any) -> None:
         self.held: set[Words] = set()
         self.news = ""
+        self.lists: dict[str, str] = {}
         self._reactor = reactor
         self._port: IListeningPort | None = None
         self._drained: Deferred[int] | None = None
@@ -169,6 +172,9 @@ class StandIn:
         factory.noisy = False
         self._port = self._reactor.adoptStreamPort(sock.fileno(), sock.family, factory)
         sock.close()
+
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        self.lists[service] = " ".join(instance.url for instance in instances)
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         self.news = " ".join(f"{instance.service} {instance.state} {instance.error}" for instance in instances)

@@ -11,18 +11,22 @@ from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_kit import FakeReactor
+from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
 from tracseq_gateway.process.attendant import Attendant
 from tracseq_gateway.process.control import (
     Conversation,
     Drain,
     InstancesChanged,
+    InstancesListed,
     Leaving,
     Serve,
     WorkersChanged,
     packInstances,
+    packList,
     packWorkers,
     unpackInstances,
+    unpackList,
     unpackWorkers,
 )
 
@@ -51,6 +55,11 @@ class PackTests(SynchronousTestCase):
         """No instances are no message."""
         self.assertEqual([], list(packInstances([])))
 
+    def test_list(self) -> None:
+        """A service's instances come out as they went in."""
+        instances = [Instance("http://[2001:db8::1]:8081", 65535), Instance("http://h:80")]
+        self.assertEqual(instances, unpackList(packList(instances)))
+
     def test_workers(self) -> None:
         """The workers' health comes out as it went in."""
         self.assertEqual(WorkerHealth(4, 3, 7), unpackWorkers(packWorkers(WorkerHealth(4, 3, 7))))
@@ -68,6 +77,9 @@ class FakeGateway:
 
     def listen(self, sock: socket.socket) -> None:
         self.told.append(sock)
+
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        self.told.append((service, *instances))
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         self.told.extend(instances)
@@ -125,13 +137,15 @@ class AttendantTests(SynchronousTestCase):
     def test_news(self) -> None:
         """News of instances and workers reach the gateway before it listens, and the answer says that it listens."""
         instance, workers = InstanceHealth("rag", "http://127.0.0.1:8086"), WorkerHealth(2, 1)
+        listed = Instance("http://127.0.0.1:8086", 3)
+        self.say(InstancesListed, service="rag", instances=packList([listed]))
         for piece in packInstances([instance]):
             self.say(InstancesChanged, instances=piece)
         self.say(WorkersChanged, workers=packWorkers(workers))
         answer = self.say(Serve)
         assert answer is not None
         self.successResultOf(answer)
-        self.assertEqual([instance, workers, self.listener], self.gateway.told)
+        self.assertEqual([("rag", listed), instance, workers, self.listener], self.gateway.told)
 
     def test_drain(self) -> None:
         """The answer to Drain is the number of requests that were cut, and then the worker ends."""

@@ -11,15 +11,18 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
 from tracseq_gateway.process.control import (
     Conversation,
     Drain,
     InstancesChanged,
+    InstancesListed,
     Leaving,
     Serve,
     WorkersChanged,
     unpackInstances,
+    unpackList,
     unpackWorkers,
 )
 from tracseq_gateway.process.reactor import IReactor
@@ -36,6 +39,9 @@ class Serves(Protocol):
 
     def listen(self, sock: socket.socket) -> None:
         """Accept connections from ``sock``, which now belongs to it."""
+
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        """Take over which instances a service has now."""
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         """Take news of these instances."""
@@ -82,6 +88,12 @@ class Attendant(Conversation):
     def _listen(self, _: None) -> dict[str, Any]:
         if not self._draining:
             self._gateway.listen(self._listener)
+        return {}
+
+    @InstancesListed.responder
+    def instancesListed(self, service: str, instances: bytes) -> dict[str, Any]:
+        """Pass the list on."""
+        self._gateway.list_instances(service, unpackList(instances))
         return {}
 
     @InstancesChanged.responder

@@ -8,8 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
+from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
-from tracseq_gateway.process.control import InstancesChanged, WorkersChanged, packInstances, packWorkers
+from tracseq_gateway.process.control import (
+    InstancesChanged,
+    InstancesListed,
+    WorkersChanged,
+    packInstances,
+    packList,
+    packWorkers,
+)
 from tracseq_gateway.process.slot import Slot
 from tracseq_gateway.process.worker_process import GRACE_SECONDS, Ending, Launch, WorkerProcess
 
@@ -36,6 +44,7 @@ class Workforce:
         """``buried`` is told the process id of each worker that is gone."""
         self._buried = buried
         self._slots = [Slot(launch, index, listener, self) for index, listener in enumerate(listeners)]
+        self._lists: dict[str, Sequence[Instance]] = {}
         self._instances: dict[tuple[str, str], InstanceHealth] = {}
         self._told: WorkerHealth | None = None
         self._complete: Deferred[None] = Deferred()
@@ -59,6 +68,15 @@ class Workforce:
         for slot in self._slots:
             slot.fill()
         return self._complete
+
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        """Tell all workers, also those to come, which instances a service has now."""
+        self._lists[service] = instances
+        urls = {instance.url for instance in instances}
+        for place in [place for place in self._instances if place[0] == service and place[1] not in urls]:
+            del self._instances[place]
+        for worker in self._living():
+            worker.tell(InstancesListed, service=service, instances=packList(instances))
 
     def publish(self, instances: Iterable[InstanceHealth]) -> None:
         """Tell all workers, also those to come, about these instances."""
@@ -92,6 +110,8 @@ class Workforce:
 
     def brief(self, worker: WorkerProcess) -> None:
         """See ``Employer``: all that is known, before it is asked to serve."""
+        for service, instances in self._lists.items():
+            worker.tell(InstancesListed, service=service, instances=packList(instances))
         self._tellInstances(worker, self._instances.values())
         worker.tell(WorkersChanged, workers=packWorkers(self.health))
 

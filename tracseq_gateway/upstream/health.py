@@ -97,20 +97,44 @@ class HealthMonitor:
     """Probes all instances of all services, each at its service's interval."""
 
     def __init__(self, services: Iterable[Service], tools: Tools) -> None:
-        self._probers = [Prober(service, instance.url, tools) for service in services for instance in service.instances]
+        self._tools = tools
+        self._running = False
+        self._services = {service.name: service for service in services}
+        self._probers = {
+            name: {instance.url: Prober(service, instance.url, tools) for instance in service.instances}
+            for name, service in self._services.items()
+        }
 
     def snapshot(self) -> tuple[InstanceHealth, ...]:
         """What is known now of every instance, in the order of the configuration."""
-        return tuple(prober.health for prober in self._probers)
+        return tuple(prober.health for prober in self._all())
 
     def start(self) -> Deferred[None]:
-        """Probe all instances at once and go on; fires when each that is probed has been probed once."""
-        return gatherResults([prober.start() for prober in self._probers]).addCallback(lambda _: None)
+        """Probe all instances at once and go on; fires when each that is probed has been probed once, or is gone."""
+        self._running = True
+        return gatherResults([prober.start() for prober in self._all()]).addCallback(lambda _: None)
+
+    def list_instances(self, service: str, urls: Iterable[str]) -> None:
+        """Probe these instances of a service from now on: new ones at once, those that stay as before, no others."""
+        before = self._probers[service]
+        self._probers[service] = {url: before.pop(url) if url in before else self._begin(service, url) for url in urls}
+        for gone in before.values():
+            gone.stop()
 
     def stop(self) -> None:
         """Probe no more; probes in flight are broken off and not reported."""
-        for prober in self._probers:
+        self._running = False
+        for prober in self._all():
             prober.stop()
+
+    def _all(self) -> list[Prober]:
+        return [prober for probers in self._probers.values() for prober in probers.values()]
+
+    def _begin(self, service: str, url: str) -> Prober:
+        prober = Prober(self._services[service], url, self._tools)
+        if self._running:
+            prober.start()
+        return prober
 
 
 class Prober:
@@ -133,7 +157,7 @@ class Prober:
         return self._standing.health
 
     def start(self) -> Deferred[None]:
-        """Begin; fires after the first probe, or at once when the interval is 0 and nothing is probed."""
+        """Begin; fires after the first probe, at :meth:`stop`, or at once when the interval is 0: nothing is probed."""
         if self._policy.interval:
             self._loop.start(0).addErrback(self._broken)
         else:
@@ -146,6 +170,8 @@ class Prober:
             self._loop.stop()
             if self._round is not None:
                 self._round.cancel()
+            if not self._first.called:
+                self._first.callback(None)
 
     def _stopped(self) -> bool:
         return not self._loop.running
