@@ -16,13 +16,12 @@ from typing import Final, NoReturn
 
 from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
-from twisted.internet.error import ConnectionClosed, ConnectionRefusedError, DNSLookupError, NoRouteError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, ResponseDone, ResponseFailed
+from twisted.web.client import Agent, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
@@ -30,6 +29,7 @@ from twisted.web.iweb import IAgent, IResponse
 from tracseq_gateway.config.model import Service
 from tracseq_gateway.config.upstream import Health
 from tracseq_gateway.interfaces import InstanceHealth, State
+from tracseq_gateway.net.failures import describe
 from tracseq_gateway.net.quiet import QuietEndpoints
 
 JITTER: Final = 0.1
@@ -267,28 +267,6 @@ class _Sink(Protocol):
     def _hang_up(self) -> None:
         if self.transport is not None:
             self.transport.loseConnection()
-
-
-_WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (DNSLookupError, "host not found"),
-    (ConnectionRefusedError, "connection refused"),
-    (NoRouteError, "no route to host"),
-    (ConnectionClosed, "connection closed before the answer was complete"),
-    (ResponseFailed, "not an HTTP answer"),
-)
-"""The first that fits."""
-
-
-def describe(error: Exception) -> str:
-    """An error of a probe in a few words."""
-    if isinstance(error, TimeoutError):
-        return str(error)
-    if isinstance(error, ResponseFailed) and any(reason.check(ConnectionClosed) for reason in error.reasons):
-        error = ConnectionClosed()
-    for kind, words in _WORDS:
-        if isinstance(error, kind):
-            return words
-    return f"{type(error).__name__}: {error}"
 
 
 def _late(result: object, timeout: float) -> NoReturn:
