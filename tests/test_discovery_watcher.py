@@ -220,7 +220,7 @@ class WatchersTests(WatcherTestCase):
     """All watchers, and the sources that a configuration names."""
 
     def test_services(self) -> None:
-        """Each service that has a discovery is watched, and no other; all stop together."""
+        """Each service that has a discovery is watched, and no other; who is watched in the same way goes on so."""
         made: list[Discovery] = []
 
         def make(settings: Discovery) -> Source:
@@ -232,12 +232,16 @@ class WatchersTests(WatcherTestCase):
             Service("b", instances=instances(1)),
             Service("c", discovery=SETTINGS),
         ]
-        watchers = Watchers(services, make, self.tools)
-        watchers.start()
+        watchers = Watchers(make, self.tools)
+        watchers.watch(services)
         self.assertEqual([SETTINGS, SETTINGS], made)
         self.source.answer(2)
         self.assertEqual([("c", instances(2))], self.told)
+        other = Discovery(srv="other")
+        watchers.watch([services[0], Service("c", discovery=other), Service("d")])
+        self.assertEqual(([SETTINGS, SETTINGS, other], 0), (made, self.source.cancelled))
         watchers.stop()
+        self.assertEqual(2, self.source.cancelled)
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_kinds(self) -> None:

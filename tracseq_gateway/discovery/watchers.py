@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from random import Random
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IAgent
 
@@ -23,43 +21,39 @@ MakeSource = Callable[[Discovery], Source]
 
 
 class Watchers:
-    """Watches all services that have a ``discovery``."""
+    """Watches the services that have a ``discovery``."""
 
-    def __init__(self, services: Iterable[Service], make: MakeSource, tools: Tools) -> None:
-        self._watchers = [
-            Watcher(service.name, make(service.discovery), service.discovery, tools)
-            for service in services
-            if service.discovery is not None
-        ]
+    def __init__(self, make: MakeSource, tools: Tools) -> None:
+        self._make = make
+        self._tools = tools
+        self._watchers: dict[str, tuple[Discovery, Watcher]] = {}
 
-    def start(self) -> None:
-        """Look for instances at once, and go on."""
-        for watcher in self._watchers:
-            watcher.start()
+    def watch(self, services: Iterable[Service]) -> None:
+        """Watch these services from now on, those of them that have a ``discovery``, and no others.
+
+        One that is watched already, in the same way, goes on as it is; a new one is looked for at once.
+        """
+        wanted = {service.name: service.discovery for service in services if service.discovery is not None}
+        for name, (settings, watcher) in list(self._watchers.items()):
+            if wanted.get(name) != settings:
+                watcher.stop()
+                del self._watchers[name]
+        for name, settings in wanted.items():
+            if name not in self._watchers:
+                watcher = Watcher(name, self._make(settings), settings, self._tools)
+                self._watchers[name] = (settings, watcher)
+                watcher.start()
 
     def stop(self) -> None:
-        """Look no more."""
-        for watcher in self._watchers:
-            watcher.stop()
-
-
-def watch(
-    services: Iterable[Service],
-    reactor: Any,
-    agent: IAgent,
-    report: Callable[[str, tuple[Instance, ...]], None],
-) -> Watchers:
-    """The watchers of a gateway, not yet started.
-
-    ``report`` is told a service's name and its instances, at least one, each time that they have changed. ``agent`` has
-    no persistent pool.
-    """
-    time: IReactorTime = reactor
-    return Watchers(services, sources(reactor, agent), Tools(time, report, Random()))  # noqa: S311
+        """Watch nothing."""
+        self.watch([])
 
 
 def sources(reactor: Any, agent: IAgent, names: Names | None = None) -> MakeSource:
-    """How the source is made that a configuration names; by default names are asked for as the host is set up."""
+    """How the source is made that a configuration names; by default names are asked for as the host is set up.
+
+    ``agent`` has no persistent pool.
+    """
     names = names or Names(reactor)
 
     def aside(work: Callable[[], tuple[Instance, ...]]) -> Any:
