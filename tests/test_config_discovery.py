@@ -78,6 +78,18 @@ class DiscoveryTests(ConfigTestCase):
             ["5: defaults.discovery: is each service's own, discovery in [services.NAME] would be right"], said
         )
 
+    def test_environment(self) -> None:
+        """Variables that name one instance, or want one only, warn that discovery knows better."""
+        text = f"{HEAD}discovery.srv = 'a'"
+        for variable, value, said in (
+            ("LOAD_BALANCER__ENABLED", "false", "does not hold for services.samples, which uses all instances"),
+            ("SERVICES__SAMPLES__HOST", "h", "holds for services.samples only until discovery has found instances"),
+        ):
+            loaded = self.loaded(text, {variable: value})
+            self.assertIsNotNone(loaded.config)
+            (problem,) = loaded.problems
+            self.assertIn(f"environment:0: {variable}: warning: {said}", str(problem))
+
     def test_needed(self) -> None:
         """A service with neither is told of both."""
         self.assertEqual(

@@ -202,6 +202,12 @@ class AnswerTests(WatcherTestCase):
         (line,) = self.log()
         self.assertIn("http://10.0.0.5:80, 4 more, gone none", line)
 
+    def test_longReasons(self) -> None:
+        """A reason is cut off before it floods the log."""
+        self.source.fail("x" * 100_000)
+        (line,) = self.log()
+        self.assertLess(len(line), 400)
+
     def test_raises(self) -> None:
         """What those who are told raise is logged, and it looks on."""
 

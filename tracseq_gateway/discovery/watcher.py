@@ -28,6 +28,9 @@ JITTER: Final = 0.1
 SHOWN: Final = 5
 """Instances that a line of the log names of those that came, and of those that went."""
 
+LONGEST_REASON: Final = 300
+"""Characters of a reason in the log: it may quote what a stranger has written."""
+
 _log = Logger()
 
 
@@ -106,11 +109,12 @@ class Watcher:
         self._failing = True
         error = failure.value
         known = isinstance(error, NotFound | TimeoutError)
+        why = str(error) if known else f"{type(error).__name__}: {error}"
         _log.warn(
             "{service}: {source}: {why}; its instances stay as they are",
             service=self._service,
             source=str(self._source),
-            why=str(error) if known else f"{type(error).__name__}: {error}",
+            why=why if len(why) <= LONGEST_REASON else f"{why[:LONGEST_REASON]}…",
         )
 
     def _note(self, before: tuple[Instance, ...]) -> None:
