@@ -70,7 +70,8 @@ class SingleValueTests(ConfigTestCase):
         )
         self.assertSaid(
             'deadline_header = "a b"',
-            '4: services.samples.deadline_header: "a b" is not a token, letters, digits, - and _ would be right',
+            '4: services.samples.deadline_header: "a b" cannot stand in a header, '
+            "letters, digits and hyphens would be right",
         )
 
     def test_head_smaller_than_request_line(self) -> None:

@@ -10,13 +10,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_kit import FakeProcess, FakeReactor
 from tracseq_gateway.config import Instance
-from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.control import (
     CONFIG_FD,
     CONTROL_FD,
     LISTEN_FD,
+    packObservation,
     unpackInstances,
     unpackList,
+    unpackObservation,
     unpackWorkers,
 )
 from tracseq_gateway.process.worker_process import Launch
@@ -36,6 +38,12 @@ class WorkforceTests(SynchronousTestCase):
         launch = Launch(self.reactor.typed, ("worker", "-x"), CONFIG_FILE, drain_seconds=30.0)
         self.workforce = Workforce(launch, self.listeners)
         self.complete: Deferred[None] | None = None
+        self.addCleanup(self.hangUp)
+
+    def hangUp(self) -> None:
+        """Let nobody wait for an answer any more."""
+        for worker in self.reactor.spawned:
+            worker.hangUp()
 
     def start(self) -> list[FakeProcess]:
         """Start the workers, without their being ready."""
@@ -141,6 +149,16 @@ class NewsTests(WorkforceTests):
         listed, changed, *_ = successor.heard()
         self.assertEqual((b"rag", [Instance(new.url, 2)]), (listed[b"service"], unpackList(listed[b"instances"])))
         self.assertEqual([InstanceHealth("auth", old.url), new], unpackInstances(changed[b"instances"]))
+
+    def test_observed(self) -> None:
+        """What a worker finds out is relayed of an instance that was listed, and not of one that is gone."""
+        first, second = self.serve()
+        for url in ("http://a:1", "http://b:1"):
+            self.workforce.list_instances("rag", [Instance(url)])
+        for url in ("http://a:1", "http://b:1"):
+            first.say("Observed", observation=packObservation(Observation("rag", url, "ejected")).decode())
+        heard = [unpackObservation(box[b"observation"]) for box in second.heard() if b"observation" in box]
+        self.assertEqual(["http://b:1"], [observation.url for observation in heard])
 
 
 class SuccessionTests(WorkforceTests):

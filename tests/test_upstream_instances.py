@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, MemoryClient, MemoryGateway
 from tracseq_gateway.config import Connections, Instance
-from tracseq_gateway.interfaces import InstanceHealth
+from tracseq_gateway.interfaces import InstanceHealth, Observation
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
@@ -165,6 +165,29 @@ class ChangeTests(InstancesTestCase):
         self.assertEqual("unknown", self.instances[0].state)
         self.ask()
         self.assertEqual([9001], self.ports())
+
+    def test_ejected(self) -> None:
+        """An ejection ends with its instance: one that comes back serves at once."""
+        self.make(9001, 9002)
+        ejection = Observation("all", "http://127.0.0.1:9002", "ejected", 30.0)
+        self.gateway.worker.take_observation(ejection)
+        self.have(9001)
+        self.have(9002)
+        self.assertFalse(self.instances[0].record.ejected)
+        self.ask()
+        self.assertEqual([9002], self.ports())
+        self.gateway.pass_time(31.0, step=1.0)
+        self.assertFalse(self.instances[0].record.ejected)
+
+    def test_weights(self) -> None:
+        """Another weight holds from the next request on, whatever the policy has laid out by the one before."""
+        self.make(9001, 9002, answer=OK, balance="consistent_hash", hash_by="path")
+        self.gateway.worker.list_instances("all", [*listed(9001), Instance("http://127.0.0.1:9002", 10)])
+        for number in range(60):
+            self.ask(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+            self.service.run()
+        connections = dict(zip(self.ports(), self.service.connections, strict=True))
+        self.assertGreater(len(connections[9002].requests), 45)
 
     def test_pages(self) -> None:
         """The status pages show the present instances, and what is known of those that stayed."""

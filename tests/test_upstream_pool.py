@@ -32,6 +32,7 @@ class Visitor:
     """Wants a connection, and sends a request on it at once when it has one."""
 
     method = b"GET"
+    timeouts = Timeouts()
 
     def __init__(self) -> None:
         self.connection: UpstreamConnection | None = None

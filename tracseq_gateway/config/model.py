@@ -59,6 +59,10 @@ class Gateway:
         "Shown by ``/``. In ``production`` the sandbox refuses to start, and having no ``auth.enabled`` is warned of.",
     )
     drain_seconds: Seconds = key(Seconds(30.0), "How long open requests may go on after a stop before they are cut.")
+    watchdog_seconds: Seconds = key(
+        Seconds(10.0),
+        "Within how many seconds a worker that answers nothing any more is killed and replaced. 0: never.",
+    )
     max_concurrent_requests: int = key(
         1000,
         "Requests in flight in one worker; beyond it 503 with Retry-After. Services of low priority may fill four "

@@ -8,6 +8,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from tracseq_gateway.interfaces import Observation
 from tracseq_gateway.process.backoff import Backoff
 from tracseq_gateway.process.worker_process import Ending, Launch, WorkerProcess
 
@@ -19,7 +20,10 @@ class Employer(Protocol):
         """``worker`` has started: tell it all it must know before it serves."""
 
     def changed(self) -> None:
-        """A worker serves, leaves or is gone."""
+        """A worker serves, leaves or is gone, or a slot is abandoned or no longer."""
+
+    def observed(self, worker: WorkerProcess, observation: Observation) -> None:
+        """``worker`` has found out something about a service."""
 
     def ended(self, worker: WorkerProcess, ending: Ending) -> None:
         """``worker`` is gone."""
@@ -42,6 +46,8 @@ class Slot:
         self._current: WorkerProcess | None = None
         self._backoff = Backoff()
         self._pause: IDelayedCall | None = None
+        self._paused = False
+        """Whether there was a pause since a worker last served here."""
         self._closed = False
         self._log = Logger()
 
@@ -52,6 +58,17 @@ class Slot:
     def serving(self) -> bool:
         """Whether a worker accepts connections here."""
         return self._current is not None and self._current.state == "serving"
+
+    @property
+    def able(self) -> WorkerProcess | None:
+        """The worker that accepts connections here, if it can take up more than its own."""
+        return self._current if self.serving and self.abandoned is None else None
+
+    @property
+    def abandoned(self) -> socket.socket | None:
+        """Our socket, if who connects to it would have to wait: the worker crash-loops, or does not answer."""
+        wavering = self._current is not None and self._current.wavering
+        return self._listener if (self._paused or wavering) and not self._closed else None
 
     def fill(self) -> None:
         """Start a worker."""
@@ -77,6 +94,7 @@ class Slot:
 
     def workerServes(self, worker: WorkerProcess) -> None:
         """See ``Owner``."""
+        self._paused = False
         self._log.info("worker {index} serves (pid {pid})", index=self._index, pid=worker.pid)
         self._employer.changed()
 
@@ -86,6 +104,14 @@ class Slot:
             self._log.info("worker {index} was told to leave; starting another", index=self._index)
             self._refill(0.0)
         self._employer.changed()
+
+    def workerWavers(self, worker: WorkerProcess) -> None:
+        """See ``Owner``."""
+        self._employer.changed()
+
+    def workerObserved(self, worker: WorkerProcess, observation: Observation) -> None:
+        """See ``Owner``."""
+        self._employer.observed(worker, observation)
 
     def workerGone(self, worker: WorkerProcess, ending: Ending) -> None:
         """See ``Owner``: when nobody wanted it to go, another is started at once or after a pause."""
@@ -100,6 +126,7 @@ class Slot:
     def _refill(self, pause: float) -> None:
         self._current = None
         self.restarts += 1
+        self._paused = self._paused or pause > 0.0
         self._pause = self._launch.reactor.callLater(pause, self.fill)
 
     def _reportDeath(self, ending: Ending, pause: float) -> None:

@@ -74,7 +74,8 @@ class Supervisor(Service):
         self._grace = GRACE_SECONDS
         self._handover = _memoryFile(dumps(config if redis is None else redis.named_in(config)))
         self._variables = dict(variables or {})
-        launch = Launch(reactor, command, self._handover.fileno(), self._seconds, self._variables)
+        watchdog = float(config.gateway.watchdog_seconds)
+        launch = Launch(reactor, command, self._handover.fileno(), self._seconds, self._variables, watchdog)
         self._workforce = Workforce(launch, listeners, self._bury)
         self._metrics: MetricsDirectory | None = None
         tools = Tools(reactor, agent, lambda instance: self._workforce.publish([instance]), Random())  # noqa: S311

@@ -9,15 +9,19 @@ from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
 from tracseq_gateway.config import Instance
-from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.control import (
     InstancesChanged,
     InstancesListed,
+    Observed,
     WorkersChanged,
     packInstances,
     packList,
+    packObservation,
     packWorkers,
 )
+from tracseq_gateway.process.covering import Covering
+from tracseq_gateway.process.relay import Relay
 from tracseq_gateway.process.slot import Slot
 from tracseq_gateway.process.worker_process import GRACE_SECONDS, Ending, Launch, WorkerProcess
 
@@ -46,6 +50,8 @@ class Workforce:
         self._slots = [Slot(launch, index, listener, self) for index, listener in enumerate(listeners)]
         self._lists: dict[str, Sequence[Instance]] = {}
         self._instances: dict[tuple[str, str], InstanceHealth] = {}
+        self._relay = Relay(launch.reactor.seconds, self._knows)
+        self._covering = Covering()
         self._told: WorkerHealth | None = None
         self._complete: Deferred[None] = Deferred()
         self._farewell = Farewell()
@@ -75,6 +81,8 @@ class Workforce:
         urls = {instance.url for instance in instances}
         for place in [place for place in self._instances if place[0] == service and place[1] not in urls]:
             del self._instances[place]
+        for instance in instances:
+            self._instances.setdefault((service, instance.url), InstanceHealth(service, instance.url))
         for worker in self._living():
             worker.tell(InstancesListed, service=service, instances=packList(instances))
 
@@ -114,6 +122,16 @@ class Workforce:
             worker.tell(InstancesListed, service=service, instances=packList(instances))
         self._tellInstances(worker, self._instances.values())
         worker.tell(WorkersChanged, workers=packWorkers(self.health))
+        for observation in self._relay.standing():
+            worker.tell(Observed, observation=packObservation(observation))
+
+    def observed(self, worker: WorkerProcess, observation: Observation) -> None:
+        """See ``Employer``: tell the others."""
+        if self._relay.heard(observation):
+            news = packObservation(observation)
+            for other in self._living():
+                if other is not worker:
+                    other.tell(Observed, observation=news)
 
     def changed(self) -> None:
         """See ``Employer``: tell all workers how many they are."""
@@ -123,8 +141,16 @@ class Workforce:
             news = packWorkers(health)
             for worker in self._living():
                 worker.tell(WorkersChanged, workers=news)
+        if self._gone is None:
+            self._cover()
         if health.running == health.configured and not self._complete.called:
             self._complete.callback(None)
+
+    def _cover(self) -> None:
+        """Have a neighbour accept where a worker cannot."""
+        sockets = {index: slot.abandoned for index, slot in enumerate(self._slots)}
+        abandoned = {index: listener for index, listener in sockets.items() if listener is not None}
+        self._covering.arrange(abandoned, [slot.able for slot in self._slots if slot.able is not None])
 
     def ended(self, worker: WorkerProcess, ending: Ending) -> None:
         """See ``Employer``: once the last has gone, a drain is over."""
@@ -144,6 +170,10 @@ class Workforce:
 
     def _living(self) -> list[WorkerProcess]:
         return [worker for slot in self._slots for worker in slot.workers]
+
+    def _knows(self, service: str, url: str) -> bool:
+        """Whether there is such an instance, or, without ``url``, such a service."""
+        return (service, url) in self._instances or (not url and any(name == service for name, _ in self._instances))
 
     def _tellInstances(self, worker: WorkerProcess, instances: Iterable[InstanceHealth]) -> None:
         for piece in packInstances(instances):

@@ -43,11 +43,13 @@ class GatewaySite(Site):
         *,
         own_lines: Callable[[bool], bytes] = lambda secure: b"",
         kept_back: frozenset[bytes] = frozenset(),
+        replaced: frozenset[bytes] = frozenset(),
         recorder: Recorder | None = None,
         proxied: bool = False,
     ) -> None:
         """``own_lines`` gives the lines of the gateway's own answers, by whether the client uses TLS; ``kept_back``
-        are names of request fields that hold secrets for the gateway alone; ``recorder`` hears of every request's end;
+        are names of request fields that hold secrets for the gateway alone, ``replaced`` of those that it sets itself;
+        ``recorder`` hears of every request's end;
         ``proxied`` says that connections begin with a PROXY header.
         """
         self._proxied = proxied
@@ -61,7 +63,7 @@ class GatewaySite(Site):
         self.head_limits = HeadLimits(
             limits.request_line, limits.head, limits.headers, limits.encoded_slashes == "keep"
         )
-        self.known = known_request_lines(kept_back)
+        self.known = known_request_lines(kept_back, replaced)
         self.draining = False
         self.active = 0
         self.channels: set[HTTPChannel] = set()

@@ -185,7 +185,7 @@ class Pool(ClientFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> UpstreamConnection:
         """A connection was opened."""
-        return _Opened(self, self._deadlines, self._timeouts)
+        return _Opened(self, self._deadlines)
 
     def opened(self, connection: UpstreamConnection) -> None:
         """A new connection is ready."""
