@@ -1,10 +1,10 @@
 """What the tests of the processes share: a reactor without processes, and a worker without a gateway.
 
 Run as a program, this file is the stand-in worker: it speaks the control protocol like a real one, and on its socket a
-protocol of words. ``who`` is answered with the process id, ``news`` with the last news of the services; ``hold`` is an
-open request until ``done`` is sent; ``eject SERVICE URL`` tells the other workers of an ejection, and ``heard`` is
-answered with the last that they told; ``block`` blocks the reactor. With ``STAND_IN=crash`` in the environment it
-cannot start, with ``STAND_IN=crash 1`` worker 1 cannot.
+protocol of words. ``who`` is answered with the process id, ``news`` with the last news of the services, ``lists`` with
+the instances that they were said to have; ``hold`` is an open request until ``done`` is sent; ``eject SERVICE URL``
+tells the other workers of an ejection, and ``heard`` is answered with the last that they told; ``block`` blocks the
+reactor. With ``STAND_IN=crash`` in the environment it cannot start, with ``STAND_IN=crash 1`` worker 1 cannot.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from twisted.protocols import amp
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config import Config
+from tracseq_gateway.config import Config, Instance
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.duty import serve
 from tracseq_gateway.process.reactor import IReactor
@@ -166,6 +166,8 @@ class Words(LineReceiver):
             self.sendLine(b"%d" % os.getpid())
         elif line == b"news":
             self.sendLine(self._stand_in.news.encode())
+        elif line == b"lists":
+            self.sendLine(repr(self._stand_in.lists).encode())
         elif line == b"hold":
             self._stand_in.held.add(self)
             self.sendLine(b"held")
@@ -192,6 +194,7 @@ class StandIn:
         self.observed: Callable[[Observation], None] = lambda observation: None
         self.held: set[Words] = set()
         self.news = ""
+        self.lists: dict[str, str] = {}
         self.heard = ""
         self._reactor = reactor
         self._ports: list[IListeningPort] = []
@@ -212,6 +215,9 @@ class StandIn:
             port.stopListening()
 
         return stop
+
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        self.lists[service] = " ".join(instance.url for instance in instances)
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         self.news = " ".join(f"{instance.service} {instance.state} {instance.error}" for instance in instances)

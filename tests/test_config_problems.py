@@ -109,8 +109,8 @@ class ServiceTests(ConfigTestCase):
             self.said("[services.a]\n[services.b]\ninstances = []\nprefix = '/b'"),
             [
                 '1: services.a: has no prefix, prefix = "/a" would be right',
-                '1: services.a: has no instance, instances = ["http://host:port"] would be right',
-                '2: services.b: has no instance, instances = ["http://host:port"] would be right',
+                '1: services.a: has no instance, instances = ["http://host:port"] or a discovery would be right',
+                '2: services.b: has no instance, instances = ["http://host:port"] or a discovery would be right',
             ],
         )
 

@@ -12,12 +12,14 @@ from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_kit import FakeReactor
+from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.attendant import Attendant
 from tracseq_gateway.process.control import (
     Conversation,
     Drain,
     InstancesChanged,
+    InstancesListed,
     Leaving,
     Observed,
     Ping,
@@ -25,9 +27,11 @@ from tracseq_gateway.process.control import (
     Uncover,
     WorkersChanged,
     packInstances,
+    packList,
     packObservation,
     packWorkers,
     unpackInstances,
+    unpackList,
     unpackObservation,
     unpackWorkers,
 )
@@ -64,6 +68,11 @@ class PackTests(SynchronousTestCase):
         """No instances are no message."""
         self.assertEqual([], list(packInstances([])))
 
+    def test_list(self) -> None:
+        """A service's instances come out as they went in."""
+        instances = [Instance("http://[2001:db8::1]:8081", 65535), Instance("http://h:80")]
+        self.assertEqual(instances, unpackList(packList(instances)))
+
     def test_workers(self) -> None:
         """The workers' health comes out as it went in."""
         self.assertEqual(WorkerHealth(4, 3, 7), unpackWorkers(packWorkers(WorkerHealth(4, 3, 7))))
@@ -83,6 +92,9 @@ class FakeGateway:
     def listen(self, sock: socket.socket) -> Callable[[], None]:
         self.told.append(sock)
         return lambda: self.told.append("no more")
+
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        self.told.append((service, *instances))
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         self.told.extend(instances)
@@ -152,13 +164,15 @@ class AttendantTests(SynchronousTestCase):
     def test_news(self) -> None:
         """News of instances and workers reach the gateway before it listens, and the answer says that it listens."""
         instance, workers = InstanceHealth("rag", "http://127.0.0.1:8086"), WorkerHealth(2, 1)
+        listed = Instance("http://127.0.0.1:8086", 3)
+        self.say(InstancesListed, service="rag", instances=packList([listed]))
         for piece in packInstances([instance]):
             self.say(InstancesChanged, instances=piece)
         self.say(WorkersChanged, workers=packWorkers(workers))
         answer = self.say(Serve)
         assert answer is not None
         self.successResultOf(answer)
-        self.assertEqual([instance, workers, self.listener], self.gateway.told)
+        self.assertEqual([("rag", listed), instance, workers, self.listener], self.gateway.told)
 
     def test_ping(self) -> None:
         """A ping is answered, also in a drain."""

@@ -6,10 +6,12 @@ import os
 import signal
 
 from twisted.internet.error import ConnectError
+from twisted.internet.task import deferLater
+from twisted.python.filepath import FilePath
 
 from tests.process_kit import freePort
 from tests.supervisor_kit import SupervisorCase
-from tracseq_gateway.config import Config, Instance, Service
+from tracseq_gateway.config import Config, Discovery, Instance, Seconds, Service
 
 
 class SupervisorTests(SupervisorCase):
@@ -128,3 +130,24 @@ class SupervisorTests(SupervisorCase):
         os.kill(int(await client.ask("who")), signal.SIGKILL)
         await self.until(lambda: self.supervisor.workers.restarts == 1 and self.supervisor.workers.running == 1)
         self.assertEqual("samples unhealthy connection refused", await (await self.connect()).ask("news"))
+
+    async def test_discovery(self) -> None:
+        """Instances that are found while the gateway runs reach the workers, also one that is started later."""
+        file = FilePath(self.mktemp())
+        service = Service("samples", discovery=Discovery(file=file.path, interval=Seconds(0.1)))
+        await self.start(config=Config(services={"samples": service}))
+        client = await self.connect()
+        self.assertEqual("{}", await client.ask("lists"))
+        url = f"http://127.0.0.1:{freePort()}"
+        file.setContent(f'["{url}"]'.encode())
+        news: list[str] = []
+        while news[-1:] != ["samples unhealthy connection refused"]:
+            news.append(await client.ask("news"))
+            await deferLater(self.reactor, 0.02)
+        self.assertEqual(repr({"samples": url}), await client.ask("lists"))
+        file.remove()
+        os.kill(int(await client.ask("who")), signal.SIGKILL)
+        await self.until(lambda: self.supervisor.workers.restarts == 1 and self.supervisor.workers.running == 1)
+        client = await self.connect()
+        self.assertEqual(repr({"samples": url}), await client.ask("lists"))
+        self.assertEqual("samples unhealthy connection refused", await client.ask("news"))

@@ -40,6 +40,14 @@ class Status:
             if (health.service, health.url) in self._health:
                 self._health[health.service, health.url] = health
 
+    def list_instances(self, service: str, urls: Iterable[str]) -> None:
+        """A service has these instances from now on; of those that it had before, what is known is kept."""
+        before = {health.url: health for health in self.of_service(service)}
+        for url in before:
+            del self._health[service, url]
+        for url in urls:
+            self._health[service, url] = before.get(url) or InstanceHealth(service, url)
+
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take over how many workers there are."""
         self._workers = workers
@@ -109,7 +117,7 @@ class Status:
                     "name": service.name,
                     "prefix": service.prefix,
                     "status": self.service_state(service.name),
-                    "instances": len(service.instances),
+                    "instances": len(self.of_service(service.name)),
                     "balance": service.balance,
                     "max_body": service.max_body,
                 }

@@ -10,7 +10,7 @@ from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
 from tracseq_gateway.config.problem import Wrong, dotted
 from tracseq_gateway.config.tokens import HASHED, SIGNED
-from tracseq_gateway.config.upstream import Instance
+from tracseq_gateway.config.upstream import Discovery, Instance
 from tracseq_gateway.config.url import parse_url
 
 
@@ -48,6 +48,19 @@ def _client(table: Client) -> Iterator[Wrong]:
 def _instance(table: Instance) -> Iterator[Wrong]:
     if not table.url:
         yield Wrong("an instance without a url", 'url = "http://host:port" would be right')
+
+
+def _discovery(table: Discovery) -> Iterator[Wrong]:
+    right = "exactly one of dns, srv, file and url would be right"
+    named = [kind for kind in ("dns", "srv", "file", "url") if getattr(table, kind)]
+    if not named:
+        yield Wrong("says not where", right)
+    for kind in named[1:]:
+        yield Wrong(f"stands beside {named[0]}", right, (kind,))
+    if table.dns and table.port is None:
+        yield Wrong("is not there, and dns tells addresses only", "port = 8081 would be right", ("port",))
+    if table.port is not None and not table.dns:
+        yield Wrong("belongs to dns; the other kinds have ports of their own", "no port would be right", ("port",))
 
 
 def _service(table: Service) -> Iterator[Wrong]:
@@ -149,6 +162,7 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Gateway: _gateway,
     Client: _client,
     Instance: _instance,
+    Discovery: _discovery,
     Service: _service,
     Redis: _redis,
     JwtKey: _jwt_key,

@@ -25,9 +25,9 @@ warns of each key that this version knows but does not act on.
 Durations are seconds. Sizes are bytes, or text with a unit ({units}).
 Networks are addresses (`10.0.0.1`) or networks in CIDR notation (`10.0.0.0/8`).
 
-Any key of a service but `prefix` and `instances` can stand in `[defaults]`, where it applies to every service. A
-service's own value wins, and its tables are laid over those of `[defaults]` key by key: `timeouts.response = 120` in
-one service leaves the other timeouts as they are.
+Any key of a service but `prefix`, `instances` and `discovery` can stand in `[defaults]`, where it applies to every
+service. A service's own value wins, and its tables are laid over those of `[defaults]` key by key: `timeouts.response =
+120` in one service leaves the other timeouts as they are.
 
 ## The platform's services
 

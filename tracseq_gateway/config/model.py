@@ -32,6 +32,7 @@ from tracseq_gateway.config.upstream import (
     Balance,
     Breaker,
     Connections,
+    Discovery,
     Health,
     Instance,
     Outliers,
@@ -125,14 +126,19 @@ class Client:
 
 @frozen
 class Service:
-    """One service behind the gateway. Every key but ``prefix`` and ``instances`` can stand in ``[defaults]``."""
+    """One service. Every key but ``prefix``, ``instances`` and ``discovery`` can stand in ``[defaults]``."""
 
     name: str = field(metadata={"help": "From the table's name."})
     prefix: str = key(
         "", "Required. Public path prefix, matched on whole segments; ``/`` takes what no other prefix matches."
     )
     rewrite: str = key("/api/v1", "What stands for the prefix upstream; empty strips it, the prefix itself keeps it.")
-    instances: tuple[Instance, ...] = key((), "Required. URLs, or tables with ``url`` and ``weight``.")
+    instances: tuple[Instance, ...] = key(
+        (),
+        "Required without ``discovery``, and with it used until that has found some. URLs, or tables with ``url`` and "
+        "``weight``.",
+    )
+    discovery: Discovery | None = key(None, "Where instances are found while the gateway runs.")
     balance: Balance = key("round_robin", "How an instance is chosen for a request.")
     hash_by: str = key(
         "client",

@@ -28,7 +28,7 @@ from tracseq_gateway.config.policies import (
 )
 from tracseq_gateway.config.redis_url import redis_url
 from tracseq_gateway.config.texts import each, each_name
-from tracseq_gateway.config.upstream import Health, Instance, Retries
+from tracseq_gateway.config.upstream import Discovery, Health, Instance, Retries
 
 RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Gateway, "host"): texts.listen_address,
@@ -36,6 +36,10 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Gateway, "via"): texts.token,
     (Health, "path"): texts.request_target,
     (Instance, "url"): texts.instance_url,
+    (Discovery, "dns"): texts.dns_name,
+    (Discovery, "srv"): texts.dns_name,
+    (Discovery, "file"): files.instance_list,
+    (Discovery, "url"): texts.endpoint_url,
     (Service, "prefix"): texts.path,
     (Service, "rewrite"): texts.rewrite,
     (Service, "hash_by"): texts.hash_key,

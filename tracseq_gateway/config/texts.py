@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from tracseq_gateway.config.problem import Wrong, quoted, show
-from tracseq_gateway.config.url import is_host, parse_url
+from tracseq_gateway.config.url import URL, is_host, parse_url
 
 # RFC 3986 section 3.3: unreserved and sub-delims. A prefix is matched and sent as it stands, so neither
 # percent-encoding nor the rest of pchar has a place in it.
@@ -231,6 +231,23 @@ def moment(text: str) -> str:
             right = '"2027-01-31T00:00:00Z", with Z or an offset, is'
             raise Wrong(f"{show(text)} is not a moment", right) from None
     return text
+
+
+def dns_name(name: str) -> str:
+    """A name that DNS can be asked for; it is the same in small letters."""
+    if not is_host(name) or re.fullmatch(r"[0-9.]+|.*:.*", name):
+        raise Wrong(f"{show(name)} is not a name in DNS", '"samples.internal" is one')
+    return name.lower()
+
+
+def endpoint_url(url: str) -> str:
+    """The URL of an instance with a path or a query behind it, which goes into a request line as it stands."""
+    parts = URL.fullmatch(url)
+    rest = parts["rest"] or "" if parts else ""
+    parse_url(url.removesuffix(rest))
+    if rest:
+        request_target(rest if rest.startswith("/") else f"/{rest}")
+    return url
 
 
 def instance_url(url: str) -> str:

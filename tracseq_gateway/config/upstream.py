@@ -22,6 +22,21 @@ class Instance:
 
 
 @frozen
+class Discovery:
+    """Where the instances of a service are found while the gateway runs: one of ``dns``, ``srv``, ``file``, ``url``."""
+
+    dns: str = key("", "A name whose addresses (A and AAAA) are the instances, each on ``port``. No search domains.")
+    port: int | None = key(None, "The port of the instances that ``dns`` finds. Required with it.", least=1, most=65535)
+    srv: str = key("", "A name whose SRV records of the lowest priority are the instances, with ports and weights.")
+    file: str = key("", "A file that lists the instances; JSON or, when its name ends in ``.toml``, TOML.")
+    url: str = key("", "An ``http://`` URL that is answered with such a list in JSON.")
+    interval: Seconds = key(Seconds(5.0), "Seconds between two look-ups, a tenth more or less.", least=0.1)
+    timeout: Seconds = key(
+        Seconds(3.0), "Seconds that a look-up may take; beyond it the last good answer is kept.", least=0.1, most=60
+    )
+
+
+@frozen
 class Timeouts:
     """How long a service may take. 0: no limit."""
 

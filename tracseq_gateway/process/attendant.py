@@ -11,12 +11,14 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.control import (
     Conversation,
     Cover,
     Drain,
     InstancesChanged,
+    InstancesListed,
     Leaving,
     Observed,
     Ping,
@@ -25,6 +27,7 @@ from tracseq_gateway.process.control import (
     WorkersChanged,
     packObservation,
     unpackInstances,
+    unpackList,
     unpackObservation,
     unpackWorkers,
 )
@@ -45,6 +48,9 @@ class Serves(Protocol):
 
     def listen(self, sock: socket.socket) -> Callable[[], None]:
         """Accept connections from ``sock``, which now belongs to it; what is returned ends that."""
+
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        """Take over which instances a service has now."""
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         """Take news of these instances."""
@@ -102,6 +108,12 @@ class Attendant(Conversation):
     @Ping.responder
     def ping(self) -> dict[str, Any]:
         """Answer: that this reactor turns is all that is asked."""
+        return {}
+
+    @InstancesListed.responder
+    def instancesListed(self, service: str, instances: bytes) -> dict[str, Any]:
+        """Pass the list on."""
+        self._gateway.list_instances(service, unpackList(instances))
         return {}
 
     @InstancesChanged.responder

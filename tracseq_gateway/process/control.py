@@ -1,8 +1,8 @@
 """What supervisor and worker say to each other, in AMP over a socket pair.
 
-In order: the supervisor sends what it knows (``InstancesChanged``, ``WorkersChanged``), then ``Serve``; the worker's
-answer to that says that it accepts connections. News follow as they come. ``Drain`` is the end: its answer is the last
-thing that a worker says. A worker that was told by somebody else to leave says ``Leaving``.
+In order: the supervisor sends what it knows (``InstancesListed``, ``InstancesChanged``, ``WorkersChanged``), then
+``Serve``; the worker's answer to that says that it accepts connections. News follow as they come. ``Drain`` is the end:
+its answer is the last thing that a worker says. A worker that was told by somebody else to leave says ``Leaving``.
 
 While a worker serves it is asked every moment whether it still answers (``Ping``); ``STACK_SIGNAL`` makes one that
 does not write down what it is doing.
@@ -24,6 +24,7 @@ from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 
 CONTROL_FD: Final = 3
@@ -52,6 +53,13 @@ class Drain(amp.Command):
 
     arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"seconds", amp.Float())]
     response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"cut", amp.Integer())]
+
+
+class InstancesListed(amp.Command):
+    """All instances that a service has now, in the place of those that it had. Comes before any news of new ones."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"service", amp.Unicode()), (b"instances", amp.String())]
+    requiresAnswer = False
 
 
 class Ping(amp.Command):
@@ -126,6 +134,16 @@ class _Only(ServerFactory):
 def adopt(reactor: IReactorSocket, descriptor: int, end: Conversation) -> None:
     """Let ``end`` speak over one end of the socket pair. The reactor works on a copy: close the descriptor yourself."""
     reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, _Only(end))
+
+
+def packList(instances: Iterable[Instance]) -> bytes:
+    """A service's instances as JSON; discovery finds no more of them than there is room for in one AMP value."""
+    return json.dumps([[instance.url, instance.weight] for instance in instances], separators=(",", ":")).encode()
+
+
+def unpackList(data: bytes) -> Sequence[Instance]:
+    """A service's instances from JSON."""
+    return [Instance(url, weight) for url, weight in json.loads(data)]
 
 
 def packInstances(instances: Iterable[InstanceHealth]) -> Iterator[bytes]:

@@ -93,7 +93,8 @@ def fitted(config: Config, descriptors: int | None) -> Config:
     if descriptors is None:
         return config
     free = descriptors - SPARE_DESCRIPTORS
-    pools = sum(len(service.instances) * service.connections.max for service in config.services.values())
+    # How many instances discovery will find nobody knows; for one at least there is always room.
+    pools = sum(max(len(service.instances), 1) * service.connections.max for service in config.services.values())
     most = max(1, free - min(free // 2, pools))
     wanted = config.client.max_connections
     if 0 < wanted <= most:

@@ -1,4 +1,4 @@
-"""The supervisor: the service that twistd starts. It keeps the workers alive, probes health, and serves no request."""
+"""The supervisor: the service that twistd starts. It keeps workers alive, finds and probes instances, serves nobody."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.web.iweb import IAgent
 
-from tracseq_gateway.config import Config, dumps
+from tracseq_gateway.config import Config, Instance, dumps
+from tracseq_gateway.discovery.watcher import Tools as WatchTools
+from tracseq_gateway.discovery.watchers import Watchers, sources
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
 from tracseq_gateway.process.metrics_directory import MetricsDirectory
 from tracseq_gateway.process.reactor import IReactor
@@ -78,6 +80,8 @@ class Supervisor(Service):
         self._metrics: MetricsDirectory | None = None
         tools = Tools(reactor, agent, lambda instance: self._workforce.publish([instance]), Random())  # noqa: S311
         self._monitor = HealthMonitor(config.services.values(), tools)
+        watch_tools = WatchTools(reactor, self._listInstances, Random())  # noqa: S311
+        self._watchers = Watchers(sources(reactor, agent), watch_tools)
         self._log = Logger()
 
     @property
@@ -143,6 +147,7 @@ class Supervisor(Service):
             port=self._port,
         )
         self._workforce.publish(self._monitor.snapshot())
+        self._watchers.watch(self._config.services.values())
         if self._sandbox is not None:
             self._sandbox.start()
         announcement = self._announcement = self._reactor.callLater(ANNOUNCE_SECONDS, self._introduce)
@@ -150,11 +155,17 @@ class Supervisor(Service):
             lambda _: announcement.reset(0) if announcement.active() else None
         )
 
+    def _listInstances(self, service: str, instances: Sequence[Instance]) -> None:
+        """A service has other instances: the workers must know them before they hear how they are."""
+        self._workforce.list_instances(service, instances)
+        self._monitor.list_instances(service, [instance.url for instance in instances])
+
     def _introduce(self) -> None:
         if self._announce is not None:
             self._announce(self._monitor.snapshot())
 
     async def _end(self) -> None:
+        self._watchers.stop()
         self._monitor.stop()
         if self._announcement is not None and self._announcement.active():
             self._announcement.cancel()

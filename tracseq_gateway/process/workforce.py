@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
+from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.control import (
     InstancesChanged,
+    InstancesListed,
     Observed,
     WorkersChanged,
     packInstances,
+    packList,
     packObservation,
     packWorkers,
 )
@@ -45,6 +48,7 @@ class Workforce:
         """``buried`` is told the process id of each worker that is gone."""
         self._buried = buried
         self._slots = [Slot(launch, index, listener, self) for index, listener in enumerate(listeners)]
+        self._lists: dict[str, Sequence[Instance]] = {}
         self._instances: dict[tuple[str, str], InstanceHealth] = {}
         self._relay = Relay(launch.reactor.seconds, self._knows)
         self._covering = Covering()
@@ -70,6 +74,17 @@ class Workforce:
         for slot in self._slots:
             slot.fill()
         return self._complete
+
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        """Tell all workers, also those to come, which instances a service has now."""
+        self._lists[service] = instances
+        urls = {instance.url for instance in instances}
+        for place in [place for place in self._instances if place[0] == service and place[1] not in urls]:
+            del self._instances[place]
+        for instance in instances:
+            self._instances.setdefault((service, instance.url), InstanceHealth(service, instance.url))
+        for worker in self._living():
+            worker.tell(InstancesListed, service=service, instances=packList(instances))
 
     def publish(self, instances: Iterable[InstanceHealth]) -> None:
         """Tell all workers, also those to come, about these instances."""
@@ -103,6 +118,8 @@ class Workforce:
 
     def brief(self, worker: WorkerProcess) -> None:
         """See ``Employer``: all that is known, before it is asked to serve."""
+        for service, instances in self._lists.items():
+            worker.tell(InstancesListed, service=service, instances=packList(instances))
         self._tellInstances(worker, self._instances.values())
         worker.tell(WorkersChanged, workers=packWorkers(self.health))
         for observation in self._relay.standing():

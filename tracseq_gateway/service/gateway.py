@@ -35,6 +35,7 @@ from tracseq_gateway.admin.metrics_page import MetricsPage
 from tracseq_gateway.admin.pages import pages
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config, Service
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.http.forwarding import known_answer_lines
 from tracseq_gateway.http.paths import PathPatterns
 from tracseq_gateway.http.request_head import METHODS
@@ -255,6 +256,13 @@ class Gateway:
             service = self.services.get(health.service)
             if service is not None:
                 service.update(health)
+
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        """Take over which instances a service has now. Nothing under way is touched."""
+        upstream = self.services.get(service)
+        if upstream is not None:
+            self.status.list_instances(service, [instance.url for instance in instances])
+            upstream.set_instances(instances)
 
     def _observe(self, observation: Observation) -> None:
         self.observed(observation)

@@ -41,6 +41,12 @@ class Instance:
     def __attrs_post_init__(self) -> None:
         self.token = blake2b(self.url.encode(), digest_size=8, person=b"tracseq sticky").hexdigest().encode()
 
+    def retire(self) -> None:
+        """Finish what is under way, and keep no connection; see :meth:`tracseq_gateway.upstream.pool.Pool.retire`."""
+        if self.ejection is not None:
+            self.ejection.stop()
+        self.pool.retire()
+
     def close(self) -> None:
         """Close the idle connections; busy ones close when they are done."""
         if self.ejection is not None:

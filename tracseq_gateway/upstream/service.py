@@ -6,7 +6,7 @@ that failed, and, in part, the slow start after either. A circuit that is open k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from urllib.parse import urlsplit
 
@@ -176,6 +176,28 @@ class UpstreamService:
             self._warming = True
 
     # What the supervisor says.
+
+    def set_instances(self, instances: Sequence[upstream.Instance]) -> None:
+        """Have these instances from now on, no two with the same URL, and at least one.
+
+        Those that stay keep their connections and what is known of them; new ones are unknown, and may take requests.
+        Those that are gone take none: what they have under way, requests that wait for one of their connections among
+        it, goes on, and their connections close.
+        """
+        listed = {instance.url: instance for instance in instances}
+        present = {instance.url: instance for instance in self.instances}
+        for url, settings in listed.items():
+            if url not in present:
+                self._add(settings)
+            elif present[url].weight != settings.weight:
+                present[url].weight = settings.weight
+                self._policy = self._policy_of(self.settings)  # it may have laid something out by weight
+        gone = [instance for url, instance in present.items() if url not in listed]
+        for instance in gone:
+            self.instances.remove(instance)
+        self._refresh()
+        for instance in gone:  # not before: whoever has to try elsewhere now must find the others
+            instance.retire()
 
     def update(self, health: InstanceHealth) -> None:
         """Take over what a probe said."""
