@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet.error import ConnectionRefusedError
@@ -164,6 +165,16 @@ class CircuitTests(SynchronousTestCase):
         self.assertEqual(self.told, [])
         self.gateway.worker.take_observation(Observation("nobody", "", "opened", 60.0))
         self.assertEqual(self.statuses(1), [200])
+
+    def test_shown(self) -> None:
+        """The page about services says how the circuit is, and who is ejected."""
+        self.make(2, breaker=Settings(failures=6))
+        self.unreachable(9001, 9002)
+        self.statuses(8)
+        (answer,) = self.gateway.exchange(b"GET /health/services HTTP/1.1\r\nHost: a\r\n\r\n").answers()
+        shown = json.loads(answer.body)["services"]["all"]
+        self.assertEqual(shown["circuit"], "open")
+        self.assertEqual(sorted(instance["ejected"] for instance in shown["instances"]), [False, True])
 
     def test_off(self) -> None:
         """With ``failures = 0`` there is no circuit breaker."""

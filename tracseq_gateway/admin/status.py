@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ class Status:
         }
         self._workers: WorkerHealth | None = None
         self._parts: dict[str, Callable[[], Any]] = {}
+        self._judge: Callable[[str], tuple[str, Collection[str]]] = lambda service: ("closed", ())
         self.draining = False
 
     def update_instances(self, instances: Iterable[InstanceHealth]) -> None:
@@ -55,6 +56,10 @@ class Status:
     def show(self, name: str, part: Callable[[], Any]) -> None:
         """Have ``/health`` show what ``part`` returns, under ``name``."""
         self._parts[name] = part
+
+    def show_judgement(self, judge: Callable[[str], tuple[str, Collection[str]]]) -> None:
+        """Have ``/health/services`` show how the circuit of a service is, and the URLs of who is ejected."""
+        self._judge = judge
 
     def of_service(self, name: str) -> Sequence[InstanceHealth]:
         """The instances of one service."""
@@ -100,13 +105,15 @@ class Status:
         return {
             "status": self.overall(),
             "timestamp": stamp(now),
-            "services": {
-                name: {
-                    "status": self.service_state(name),
-                    "instances": [_instance(health) for health in self.of_service(name)],
-                }
-                for name in self._config.services
-            },
+            "services": {name: self._service_health(name) for name in self._config.services},
+        }
+
+    def _service_health(self, name: str) -> Document:
+        circuit, ejected = self._judge(name)
+        return {
+            "status": self.service_state(name),
+            "circuit": circuit,
+            "instances": [_instance(health, health.url in ejected) for health in self.of_service(name)],
         }
 
     def services(self) -> Document:
@@ -142,10 +149,11 @@ class Status:
         }
 
 
-def _instance(health: InstanceHealth) -> Document:
+def _instance(health: InstanceHealth, ejected: bool) -> Document:
     return {
         "url": health.url,
         "state": health.state,
+        "ejected": ejected,
         "since": stamp(health.since),
         "checked": stamp(health.checked),
         "latency_ms": None if health.latency is None else round(health.latency * 1000, 2),

@@ -134,6 +134,7 @@ class Gateway:
 
     def _show_parts(self) -> None:
         """Let ``/health`` and the metrics show how the parts are that this worker is made of."""
+        self.status.show_judgement(self._judgement)
         records, metrics, rates, callers = self.records, self.records.metrics, self.rates, self.callers
         if rates is not None:
             self.status.show("rate_limits", lambda: "shared" if rates.limiter.shared else rates.when_down)
@@ -153,6 +154,10 @@ class Gateway:
         if callers is not None:
             records.count(callers.authenticator.outcomes, metrics.token_judged)
             records.measure(lambda: metrics.revocations(len(callers.revocations)))
+
+    def _judgement(self, name: str) -> tuple[str, list[str]]:
+        passive = self.services[name].passive
+        return passive.breaker.state, passive.ejected
 
     def _measure_service(self, metrics: Metrics, name: str) -> None:
         passive = self.services[name].passive

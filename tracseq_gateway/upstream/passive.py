@@ -75,7 +75,9 @@ class PassiveHealth:
     def _all_fail(self) -> bool:
         least = self._settings.breaker.failures
         return least > 0 and all(
-            instance.record.unreachable >= least for instance in self._instances if instance.state != "unhealthy"
+            instance.record.unreachable >= least or instance.record.ejected
+            for instance in self._instances
+            if instance.state != "unhealthy"
         )
 
     def probed(self, instance: Instance, *, passed: bool) -> None:

@@ -152,17 +152,15 @@ class UpstreamService:
         """Leave out each instance that is warming up, but for its growing share of the requests."""
         now, window = self._deadlines.now(), self.settings.slow_start
         warm: list[Instance] = []
-        self._warming = False
         for instance in candidates:
             if instance.warm_from:
                 share = (now - instance.warm_from) / window
                 if share >= 1:
                     instance.warm_from = 0.0
-                else:
-                    self._warming = True
-                    if self._random.random() >= max(share, LEAST_WARMTH):
-                        continue
+                elif self._random.random() >= max(share, LEAST_WARMTH):
+                    continue
             warm.append(instance)
+        self._warming = any(instance.warm_from for instance in self.instances)
         return warm or candidates
 
     def answered_after(self, instance: Instance, seconds: float) -> None:
