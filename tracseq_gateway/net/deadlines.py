@@ -22,7 +22,7 @@ class Deadlines:
 
     log = Logger()
 
-    def __init__(self, clock: IReactorTime, tick: float = 0.1) -> None:
+    def __init__(self, clock: IReactorTime, tick: float = 0.025) -> None:
         self.clock = clock
         self.now: Callable[[], float] = clock.seconds
         self.tick = tick
