@@ -26,7 +26,7 @@ run: $(VENV)/.installed-sandbox ## start the gateway and its sandbox on port 800
 test: $(VENV)/.installed-test ## run the tests (TESTS=tests.test_floors for some of them); a warning is an error
 	@$(BIN)/python -W error -m twisted.trial --temp-directory=_trial_temp $(TESTS)
 
-fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz ## look for inputs that break a promise (TARGET=path SECONDS=600; each a minute)
+fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz ## look for inputs that break a promise, a minute for each target (TARGET=path SECONDS=600 for one)
 	@$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
 
 lint: $(VENV)/.installed-test ## look for mistakes and for lines that are not formatted

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fuzz import seeds
 from tests.fuzz.targets import CORPUS, NAMES, kept, one_input
+from tests.fuzz.words import dictionary
 
 
 class CorpusTests(SynchronousTestCase):
@@ -34,6 +35,13 @@ class CorpusTests(SynchronousTestCase):
         """Of inputs that run the same, one is kept, the shortest."""
         few = seeds.fewest(one_input("path"), [b"yy", b"x", b"x/../y", b"../z", bytes(seeds.LONGEST + 1)])
         self.assertEqual(few, [b"x", b"../z", b"x/../y"])
+
+    def test_words(self) -> None:
+        """The words of every target stand in a dictionary as libFuzzer reads one, all configuration keys among them."""
+        for name in NAMES:
+            for line in dictionary(name).splitlines():
+                self.assertRegex(line, r'\A"([ -!#-\[\]-~]|\\x[0-9a-f]{2})+"\Z')
+        self.assertIn('"drain_seconds"\n', dictionary("config_file"))
 
 
 def _make(name: str) -> Any:

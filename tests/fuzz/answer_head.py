@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz.splits import splits
+from tests.fuzz.splits import first_head, splits
 from tests.kit import read_answers
 from tests.test_http_forwarding import HOP_BY_HOP
 from tests.test_http_memory import meaning_of_answer
@@ -14,8 +14,7 @@ from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE
 
 def one_input(data: bytes) -> None:
     """Read a head, as the answer to GET and to HEAD."""
-    head, _, _ = data.partition(b"\r\n\r\n")
-    head += b"\r\n\r\n"
+    head = first_head(data)
     for method in (b"GET", b"HEAD"):
         parser = AnswerParser(known_answer_lines())
         meaning = meaning_of_answer(parser, head, method)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fuzz.plain_http import NotWellFormed, PlainRequest, read_request
-from tests.fuzz.splits import splits
+from tests.fuzz.splits import first_head, splits
 from tests.test_http_memory import meaning_of_request
 from tracseq_gateway.errors import RequestRefused
 from tracseq_gateway.http.forwarding import known_request_lines, request_head
@@ -16,8 +16,7 @@ _LARGE = 1 << 20
 
 def one_input(data: bytes) -> None:
     """Read a head whole and in pieces."""
-    head, _, _ = data.partition(b"\r\n\r\n")
-    head += b"\r\n\r\n"
+    head = first_head(data)
     parser = RequestParser(HeadLimits(), known_request_lines())
     _check_pieces(head, meaning_of_request(parser, head))
     try:

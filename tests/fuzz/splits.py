@@ -19,3 +19,8 @@ def somewhere(data: bytes) -> list[bytes]:
     places = {int.from_bytes(digest[at : at + 2], "big") % (len(data) + 1) for at in range(0, 16, 2)}
     edges = [0, *sorted(places), len(data)]
     return [piece for begin, end in pairwise(edges) if (piece := data[begin:end])]
+
+
+def first_head(data: bytes) -> bytes:
+    """All up to the first empty line, with it; if there is none, it is put at the end."""
+    return (data + b"\r\n\r\n").partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
