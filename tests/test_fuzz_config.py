@@ -42,7 +42,7 @@ class SpoiledTests(ConfigTestCase):
         return [(problem.line, problem.key) for problem in loaded.problems if problem.level == "error"]
 
     @given(st.sampled_from(SETTINGS), LITERALS)
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=60, deadline=None)
     def test_value(self, setting: tuple[int, str], literal: str) -> None:
         """With another value a file loads, or a problem stands on that very line and names the key."""
         number, line = setting
@@ -51,7 +51,7 @@ class SpoiledTests(ConfigTestCase):
         self.assertTrue(not said or any(at == number and key in name for at, name in said), said)
 
     @given(st.sampled_from(SETTINGS), st.from_regex(r"[a-z_]{1,12}", fullmatch=True))
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=20, deadline=None)
     def test_key(self, setting: tuple[int, str], key: str) -> None:
         """With a key of another name there is a problem on that very line, which names the key."""
         number, line = setting
