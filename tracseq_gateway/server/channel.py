@@ -379,7 +379,9 @@ class HTTPChannel(Protocol):
         self._state = _LINGERING
         self._waiting = b""
         request_id = new_request_id()
-        self.transport.write(self._writer.refusal(error, request_id, secure=self.secure))
+        # Whatever is wrong with the rest, who begins so expects no body (RFC 9110 section 9.3.2).
+        bodiless = self._raw.lstrip(b"\r\n").startswith(b"HEAD ")
+        self.transport.write(self._writer.refusal(error, request_id, secure=self.secure, bodiless=bodiless))
         self.site.head_refused(self, error, request_id)
         self._linger()
 
