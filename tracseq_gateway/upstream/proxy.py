@@ -27,7 +27,7 @@ class Times:
     @classmethod
     def of(cls, timeouts: Timeouts, field: str) -> Times:
         """``field`` is the name of the field, or empty."""
-        name = field.encode("ascii")
+        name = field.lower().encode("ascii")
         return cls(timeouts, name, deadline_line(name, timeouts.response))
 
     def line_at(self, left: float) -> bytes:
