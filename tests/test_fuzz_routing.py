@@ -12,8 +12,9 @@ from tests.kit import MemoryGateway
 from tests.kit_client import request
 from tests.test_http_target import remove_dot_segments
 from tests.token_kit import SECRET, VARIABLE
-from tracseq_gateway.config.model import Client, Instance, Service
+from tracseq_gateway.config.model import Client, Service
 from tracseq_gateway.config.policies import Authentication, PathRule, TokenNeed
+from tracseq_gateway.config.upstream import Instance
 
 DOTS = st.sampled_from([b"..", b".", b"%2e%2E", b".%2e", b"%2e", b"%252e%252e", b"..%00", b"...", b""])
 SEPARATORS = st.sampled_from(
