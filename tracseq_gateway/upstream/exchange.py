@@ -252,7 +252,10 @@ class Exchange:
         self._request.refuse(error)
 
     def _total_expired(self) -> None:
-        if self._connection is not None and not self._request.begun and self._instance is not None:
+        if self._body is not None and not self._whole:
+            # The client has not brought its body in time, which says nothing of the service.
+            self._judge("withdrawn")
+        elif self._connection is not None and not self._request.begun and self._instance is not None:
             self._proxy.service.passive.failed(self._instance, unreachable=True)
         self._withdraw()
         self._fail(GatewayError(TOTAL_TIMEOUT, "the request took too long"))
