@@ -122,6 +122,11 @@ class Client:
     max_connections: int = key(
         12000, "Open client connections in one worker; beyond it new ones are closed at once. 0: no limit."
     )
+    max_connections_per_address: int = key(
+        0,
+        "The same, from one address that is none of ``gateway.trusted_proxies``. 0: no limit, for many clients may "
+        "share one address.",
+    )
 
 
 @frozen

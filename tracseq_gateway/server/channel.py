@@ -65,6 +65,8 @@ class HTTPChannel(Protocol):
         self.via = site.via
         self.root = site.resource
         self.local_port = 0
+        self.address = ""
+        """The peer's: a client's, or that of a proxy in front."""
         self._state = _HEAD
         self._request: GatewayRequest | None = None
         self._served = 0
@@ -89,6 +91,7 @@ class HTTPChannel(Protocol):
         transport = self.transport
         host, peer = transport.getHost(), transport.getPeer()
         self.local_port = host.port
+        self.address = peer.host
         self._reading = ReadGate(transport)
         self.forwarded = ForwardedLines(
             peer.host, b"https" if self.secure else b"http", host.port, self.site.trusted, self.via.encode("ascii")

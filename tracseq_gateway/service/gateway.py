@@ -174,7 +174,7 @@ class Gateway:
         def run(make: Callable[[], Page]) -> Deferred[Page]:
             return deferToThreadPool(reactor, reactor.getThreadPool(), make)
 
-        return {self._config.metrics.path: MetricsPage(metrics.page, run, metrics.flush)}
+        return {self._config.metrics.path: MetricsPage(metrics.page, run, reactor.seconds, metrics.flush)}
 
     def _route(self, settings: Service) -> Route[Stage]:
         """Build what stands behind one service's prefix."""

@@ -248,7 +248,7 @@ class Exchange:
 
     def _fail(self, error: GatewayError) -> None:
         self._over()
-        self._judge("failed")
+        self._judge("withdrawn" if error.kind in OURS else "failed")
         self._request.refuse(error)
 
     def _total_expired(self) -> None:

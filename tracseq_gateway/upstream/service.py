@@ -119,9 +119,11 @@ class UpstreamService:
             policy = self._second_choice
         if len(candidates) < 2:
             return candidates[0] if candidates else None
-        if self._warming:
-            candidates = self._warm_enough(candidates)
-        return candidates[policy.choose(candidates, request)]
+        chosen = candidates[policy.choose(candidates, request)]
+        if self._warming and self._is_too_cold(chosen):
+            others = [instance for instance in candidates if instance is not chosen]
+            return others[self._second_choice.choose(others)]
+        return chosen
 
     def stick(self, request: Request, instance: Instance) -> None:
         """Have the client come back to the instance that answers it."""
@@ -148,20 +150,16 @@ class UpstreamService:
         health = self.settings.health
         return max(1, round(health.interval * health.healthy_after))
 
-    def _warm_enough(self, candidates: list[Instance]) -> list[Instance]:
-        """Leave out each instance that is warming up, but for its growing share of the requests."""
-        now, window = self._deadlines.now(), self.settings.slow_start
-        warm: list[Instance] = []
-        for instance in candidates:
-            if instance.warm_from:
-                share = (now - instance.warm_from) / window
-                if share >= 1:
-                    instance.warm_from = 0.0
-                elif self._random.random() >= max(share, LEAST_WARMTH):
-                    continue
-            warm.append(instance)
-        self._warming = any(instance.warm_from for instance in self.instances)
-        return warm or candidates
+    def _is_too_cold(self, instance: Instance) -> bool:
+        """Whether an instance that is warming up leaves a request to others: all but a growing share of them."""
+        if not instance.warm_from:
+            return False
+        share = (self._deadlines.now() - instance.warm_from) / self.settings.slow_start
+        if share < 1:
+            return self._random.random() >= max(share, LEAST_WARMTH)
+        instance.warm_from = 0.0
+        self._warming = any(other.warm_from for other in self.instances)
+        return False
 
     def answered_after(self, instance: Instance, seconds: float) -> None:
         """Take into account how long an answer took."""
