@@ -176,7 +176,7 @@ class StandIn:
     def update_workers(self, workers: WorkerHealth) -> None:
         pass
 
-    def drain(self, seconds: float) -> Deferred[int]:
+    def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         drained: Deferred[int] = Deferred()
         self._drained = drained
         if self._port is not None:
@@ -190,6 +190,9 @@ class StandIn:
             self.held.discard(words)
         if self._drained is not None and not self._drained.called and not self.held:
             self._drained.callback(0)
+
+    def hasten(self) -> None:
+        pass
 
     def _give_up(self) -> None:
         if self._drained is not None and not self._drained.called:

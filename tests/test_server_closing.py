@@ -180,6 +180,46 @@ class DrainTests(SynchronousTestCase):
         self.assertFalse(up.connected or down.connected)
         self.assertEqual(self.successResultOf(drained), 0)
 
+    def gentle(self, seconds: float = 30.0) -> Deferred[int]:
+        return self.server.site.drain(seconds, gentle=True)
+
+    def test_gentle(self) -> None:
+        """In a gentle drain an idle connection stays, and the answer to its next request says that it is the last."""
+        visitor, new = self.server.visit(request(b"/")), self.server.visit()
+        answer_whole(self.root.requests.pop())
+        drained = self.gentle()
+        self.server.pass_time(5.0)
+        for one in (visitor, new):
+            one.send(request(b"/"))
+            answer_whole(self.root.requests.pop())
+            self.assertEqual((one.answers()[-1].values(b"connection"), one.connected), ([b"close"], False))
+        self.assertEqual(self.successResultOf(drained), 0)
+        self.assertEqual(len(self.server.reactor.getDelayedCalls()), 1, "only the wheel of deadlines turns on")
+
+    def test_gentle_is_over(self) -> None:
+        """What is still idle shortly before the deadline of a gentle drain is closed in an orderly way."""
+        visitor = self.server.visit(request(b"/"))
+        answer_whole(self.root.requests.pop())
+        drained = self.gentle()
+        self.server.pass_time(28.9)
+        self.assertTrue(visitor.connected)
+        self.server.pass_time(1.0)
+        self.assertEqual((visitor.connected, visitor.aborted), (False, False))
+        self.assertEqual(self.successResultOf(drained), 0)
+
+    def test_gentle_no_more(self) -> None:
+        """A gentle drain that is hastened closes what is idle at once, and still waits for what is not."""
+        idle, busy = self.server.visit(request(b"/")), self.server.visit(request(b"/"))
+        answer_whole(self.root.requests.pop(0))
+        drained = self.gentle()
+        self.server.site.hasten()
+        self.server.pass_time(0.3)
+        self.assertEqual((idle.connected, busy.connected), (False, True))
+        self.assertNoResult(drained)
+        answer_whole(self.root.requests.pop())
+        self.assertEqual((busy.statuses(), busy.connected), ([200], False))
+        self.assertEqual(self.successResultOf(drained), 0)
+
     def test_half_a_head(self) -> None:
         """A request whose head is on its way is served, as the last."""
         visitor = self.server.visit(request(b"/")[:9])

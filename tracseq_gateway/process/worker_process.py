@@ -97,6 +97,7 @@ class WorkerProcess(ProcessProtocol):
         self._process: IProcessTransport | None = None
         self._deadline: IDelayedCall | None = None
         self._patience = (launch.drain_seconds, GRACE_SECONDS)
+        self._gentle = False
         self._serving_since: float | None = None
         self._cut: int | None = None
         self._reason = ""
@@ -141,9 +142,13 @@ class WorkerProcess(ProcessProtocol):
         """Send a command that needs no answer; nothing happens when the worker is gone."""
         self._control.callRemote(command, **arguments)
 
-    def drain(self, seconds: float, grace: float = GRACE_SECONDS) -> None:
-        """Let it finish what is open within ``seconds``; ``grace`` seconds later it is killed."""
+    def drain(self, seconds: float, grace: float = GRACE_SECONDS, *, gentle: bool = False) -> None:
+        """Let it finish what is open within ``seconds``; ``grace`` seconds later it is killed.
+
+        ``gentle``: a successor serves, so idle connections need not be closed at once.
+        """
         self._patience = (seconds, grace)
+        self._gentle = gentle
         self._hear("drain")
 
     def condemn(self) -> None:
@@ -181,7 +186,9 @@ class WorkerProcess(ProcessProtocol):
     def _ask(self) -> None:
         self._expectEnd()
         seconds, _ = self._patience
-        self._control.callRemote(Drain, seconds=seconds).addCallbacks(self._drained, self._unanswered)
+        self._control.callRemote(Drain, seconds=seconds, gentle=self._gentle).addCallbacks(
+            self._drained, self._unanswered
+        )
 
     def _drained(self, answer: dict[str, int]) -> None:
         self._cut = answer["cut"]

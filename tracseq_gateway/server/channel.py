@@ -100,7 +100,7 @@ class HTTPChannel(Protocol):
         transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
         if self.site.opened(self):
-            self._timer.start(FIRST_REQUEST_SECONDS if self.site.draining else self.site.limits.head_seconds)
+            self._timer.start(self.site.limits.head_seconds)
         else:
             transport.abortConnection()
 
