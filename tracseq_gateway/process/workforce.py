@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
@@ -11,7 +12,10 @@ from twisted.internet.defer import Deferred
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
 from tracseq_gateway.process.control import InstancesChanged, WorkersChanged, packInstances, packWorkers
 from tracseq_gateway.process.slot import Slot
+from tracseq_gateway.process.succession import Succession
 from tracseq_gateway.process.worker_process import GRACE_SECONDS, Ending, Launch, WorkerProcess
+
+T = TypeVar("T")
 
 
 @frozen
@@ -21,7 +25,7 @@ class Farewell:
     cut: int = 0
     """Requests that were cut, as the workers counted."""
     crashed: int = 0
-    """Workers that were killed or failed; what they still had was cut too, and nobody counted it."""
+    """Workers that were killed or failed while they served; what they still had was cut too, and nobody counted it."""
 
 
 class Workforce:
@@ -39,6 +43,7 @@ class Workforce:
         self._instances: dict[tuple[str, str], InstanceHealth] = {}
         self._told: WorkerHealth | None = None
         self._complete: Deferred[None] = Deferred()
+        self._succession: Succession | None = None
         self._farewell = Farewell()
         self._gone: Deferred[Farewell] | None = None
 
@@ -67,6 +72,22 @@ class Workforce:
         for worker in self._living():
             self._tellInstances(worker, news.values())
 
+    def restate(self, instances: Iterable[InstanceHealth]) -> None:
+        """Tell all workers about these instances, and forget those that are not among them."""
+        self._instances.clear()
+        self.publish(instances)
+
+    def replace(self, launch: Launch) -> Deferred[None]:
+        """Let all workers be followed by others that are started by ``launch``, all at once.
+
+        Fires when these serve and the old ones have begun to finish what they have. Fails with ``SuccessionFailed``
+        when that cannot be, and then all is as before. There is one such attempt at a time.
+        """
+        assert self._gone is None, "a workforce that leaves has no successors"
+        succession = self._succession = Succession(self._slots, launch)
+        succession.begin()
+        return succession.done.addBoth(self._settled)
+
     def drain(self, seconds: float, grace: float = GRACE_SECONDS) -> Deferred[Farewell]:
         """Close the sockets and let all workers finish within ``seconds``; what is left ``grace`` later is killed.
 
@@ -74,6 +95,8 @@ class Workforce:
         """
         assert self._gone is None, "a workforce is drained once"
         gone = self._gone = Deferred()
+        if self._succession is not None:
+            self._succession.failed("the gateway stops")
         for slot in self._slots:
             slot.close()
         self.hasten(seconds, grace)
@@ -112,11 +135,23 @@ class Workforce:
             self._buried(worker.pid)
         if self._gone is None:
             return
-        farewell = self._farewell
-        self._farewell = evolve(
-            farewell, cut=farewell.cut + (ending.cut or 0), crashed=farewell.crashed + (not ending.clean)
-        )
+        farewell, crashed = self._farewell, ending.served is not None and not ending.clean
+        self._farewell = evolve(farewell, cut=farewell.cut + (ending.cut or 0), crashed=farewell.crashed + crashed)
         self._dismiss()
+
+    def successorServes(self) -> None:
+        """See ``Employer``."""
+        if self._succession is not None:
+            self._succession.served()
+
+    def successorFailed(self, why: str) -> None:
+        """See ``Employer``."""
+        if self._succession is not None:
+            self._succession.failed(why)
+
+    def _settled(self, result: T) -> T:
+        self._succession = None
+        return result
 
     def _dismiss(self) -> None:
         if self._gone is not None and not self._living():
