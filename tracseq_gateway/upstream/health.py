@@ -10,7 +10,7 @@ House rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from typing import Final, NoReturn
 
@@ -96,7 +96,8 @@ class HealthMonitor:
     """Probes all instances of all services, each at its service's interval."""
 
     def __init__(self, services: Iterable[Service], tools: Tools) -> None:
-        self._probers = [Prober(service, instance.url, tools) for service in services for instance in service.instances]
+        self._tools = tools
+        self._probers = [Prober(service, url, tools) for service, url in _instances(services)]
 
     def snapshot(self) -> tuple[InstanceHealth, ...]:
         """What is known now of every instance, in the order of the configuration."""
@@ -111,15 +112,39 @@ class HealthMonitor:
         for prober in self._probers:
             prober.stop()
 
+    def change(self, services: Iterable[Service]) -> None:
+        """From now on probe these services, in a monitor that was started.
+
+        What is known of an instance that stays is kept, and its next probe comes when it would have come, or if it is
+        probed in another way now, within an interval. New instances are probed at once.
+        """
+        leaving = {prober.place: prober for prober in self._probers}
+        self._probers = []
+        for service, url in _instances(services):
+            before = leaving.get((service.name, url))
+            if before is not None and before.probes_like(service):
+                self._probers.append(leaving.pop(before.place))
+            else:
+                prober = Prober(service, url, self._tools, before)
+                self._probers.append(prober)
+                prober.start()
+        for prober in leaving.values():
+            prober.stop()
+
 
 class Prober:
     """Probes one instance."""
 
-    def __init__(self, service: Service, url: str, tools: Tools) -> None:
+    def __init__(self, service: Service, url: str, tools: Tools, before: Prober | None = None) -> None:
+        """``before`` has probed the instance in another way: what it knows is taken over."""
+        self.place = (service.name, url)
         self._policy = service.health
         self._target = (url.rstrip("/") + service.health.path).encode()
         self._tools = tools
         self._standing = Standing(InstanceHealth(service.name, url))
+        if before is not None and self._policy.interval:
+            self._standing = before._standing
+        self._known_before = self.health.state != "unknown"
         # A call takes one jittered interval, its pause included, so the loop itself adds none.
         self._loop = LoopingCall(self._begin_round)
         self._loop.clock = tools.reactor
@@ -131,8 +156,15 @@ class Prober:
         """What is known now."""
         return self._standing.health
 
+    def probes_like(self, service: Service) -> bool:
+        """Whether a service is to be probed as this probes."""
+        return self._policy == service.health
+
     def start(self) -> Deferred[None]:
-        """Begin; fires after the first probe, or at once when the interval is 0 and nothing is probed."""
+        """Begin; fires after the first probe, or at once when the interval is 0 and nothing is probed.
+
+        The first probe is sent at once, unless the instance is known already.
+        """
         if self._policy.interval:
             self._loop.start(0).addErrback(self._broken)
         else:
@@ -155,6 +187,10 @@ class Prober:
 
     async def _probe_and_pause(self) -> None:
         reactor = self._tools.reactor
+        if self._known_before:
+            # Many instances may have changed at once: they are not all probed in one moment.
+            self._known_before = False
+            await deferLater(reactor, self._policy.interval * self._tools.random.random())
         began = reactor.seconds()
         error = await self._probe()
         if self._stopped():
@@ -198,6 +234,12 @@ class Prober:
     def _broken(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
             _log.failure("the probes of {url} have ended", failure, url=self.health.url)
+
+
+def _instances(services: Iterable[Service]) -> Iterator[tuple[Service, str]]:
+    for service in services:
+        for instance in service.instances:
+            yield service, instance.url
 
 
 def probing_agent(reactor: IReactorTime) -> IAgent:
