@@ -208,7 +208,7 @@ class MonitorTests(SynchronousTestCase):
         return [(health.url, health.state) for health in monitor.snapshot()]
 
     def test_change(self) -> None:
-        """Instances that stay are known as before and not probed again for it; a new one is, and one that goes is not."""
+        """Instances that stay are known as before and not probed again for it; only a new one is."""
         monitor = self.monitor(URL, "http://gone", interval=Seconds(10))
         monitor.start()
         self.agent.answer(200)

@@ -14,6 +14,7 @@ from tracseq_gateway.process.run_directory import (
     LONGEST_SOCKET_PATH,
     RunDirectory,
     RunDirectoryError,
+    control_socket,
     redis_socket,
     run_directory,
 )
@@ -67,6 +68,21 @@ class RunDirectoryTests(SynchronousTestCase):
         directory = RunDirectory(self.path)
         self.assertEqual(0o40700, self.path.stat().st_mode)
         directory.redis_socket.touch()
+        directory.release()
+        self.assertFalse(self.path.exists())
+
+    def test_published(self) -> None:
+        """Others find the sockets by names that do not change, from one moment to the next; a release removes them."""
+        directory = RunDirectory(self.path)
+        for ours, name in (
+            (directory.redis_socket, redis_socket(self.path)),
+            (directory.control_socket, control_socket(self.path)),
+        ):
+            name.touch()  # what an older version has left
+            ours.write_text("ours")
+        directory.publish()
+        directory.publish()
+        self.assertEqual(["ours", "ours"], [redis_socket(self.path).read_text(), control_socket(self.path).read_text()])
         directory.release()
         self.assertFalse(self.path.exists())
 
@@ -130,7 +146,7 @@ class RunDirectoryTests(SynchronousTestCase):
 
     def test_long(self) -> None:
         """The longest path that a socket can have is taken; one byte more is refused, and nothing is made."""
-        rest = LONGEST_SOCKET_PATH - len(os.fsencode(redis_socket(self.above / "x")))
+        rest = LONGEST_SOCKET_PATH - len(os.fsencode(self.above / "x" / "control-a.sock"))
         RunDirectory(self.above / ("x" * (1 + rest))).release()
         path = self.above / ("x" * (2 + rest))
         self.assertIn(f"at most {LONGEST_SOCKET_PATH} bytes", self.refusal(path))

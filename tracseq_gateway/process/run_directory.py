@@ -11,10 +11,10 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from tracseq_gateway.config import Config
 
@@ -22,7 +22,11 @@ LONGEST_SOCKET_PATH: Final = 107 if sys.platform == "linux" else 103
 """Bytes of a unix socket's path: what ``sun_path`` holds, less the NUL at its end."""
 
 _LOCK: Final = "lock"
-_REDIS: Final = "redis.sock"
+_REDIS: Final = "redis"
+_CONTROL: Final = "control"
+
+Side = Literal["a", "b"]
+"""Two gateways share a run directory while one takes over from the other: each has sockets of its own."""
 
 
 class RunDirectoryError(Exception):
@@ -43,8 +47,13 @@ def run_directory(config: Config, environ: Mapping[str, str], port: int) -> Path
 
 
 def redis_socket(directory: Path) -> Path:
-    """The socket of the embedded Redis in a run directory."""
-    return directory / _REDIS
+    """The socket of the embedded Redis in a run directory, for who is not that gateway."""
+    return directory / f"{_REDIS}.sock"
+
+
+def control_socket(directory: Path) -> Path:
+    """The socket in a run directory by which commands reach its gateway."""
+    return directory / f"{_CONTROL}.sock"
 
 
 class RunDirectory:
@@ -56,7 +65,8 @@ class RunDirectory:
 
     def __init__(self, path: Path, owner: int | None = None) -> None:
         self.path = path
-        if len(os.fsencode(redis_socket(path))) > LONGEST_SOCKET_PATH:
+        self.side: Side = "a"
+        if len(os.fsencode(self.control_socket)) > LONGEST_SOCKET_PATH:
             raise self._error(f"is too long for a socket's path, which has at most {LONGEST_SOCKET_PATH} bytes")
         self._made = self._make(os.geteuid() if owner is None else owner)
         self._lock = self._take()
@@ -64,11 +74,34 @@ class RunDirectory:
     @property
     def redis_socket(self) -> Path:
         """Where the embedded Redis listens."""
-        return redis_socket(self.path)
+        return self.path / f"{_REDIS}-{self.side}.sock"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where commands are heard."""
+        return self.path / f"{_CONTROL}-{self.side}.sock"
+
+    def publish(self) -> None:
+        """Let :func:`redis_socket` and :func:`control_socket` lead to ours, and not to another gateway's any more.
+
+        Raises OSError.
+        """
+        for name, ours in self._links():
+            beside = self.path / f"{name.name}.new"
+            beside.unlink(missing_ok=True)
+            beside.symlink_to(ours.name)
+            beside.rename(name)  # in one step: who looks finds the old one or ours
+
+    def _links(self) -> Iterator[tuple[Path, Path]]:
+        yield redis_socket(self.path), self.redis_socket
+        yield control_socket(self.path), self.control_socket
 
     def release(self) -> None:
         """Remove what is ours in it, let another gateway have it, and remove it if it was made here."""
-        self.redis_socket.unlink(missing_ok=True)
+        for name, ours in self._links():
+            ours.unlink(missing_ok=True)
+            if name.is_symlink() and name.readlink() == Path(ours.name):
+                name.unlink()
         (self.path / _LOCK).unlink(missing_ok=True)
         os.close(self._lock)
         if self._made:
