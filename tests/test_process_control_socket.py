@@ -110,9 +110,9 @@ class ControlSocketTests(TestCase):
         self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
 
     async def test_nobody(self) -> None:
-        """Where nobody listens, or nobody any more, it is said that no gateway runs there."""
+        """Where nobody listens, or nobody any more, it is said that no gateway is there."""
         await self.control.close()
-        with self.assertRaisesRegex(NoGateway, f"no gateway runs in {self.directory} .No such file"):
+        with self.assertRaisesRegex(NoGateway, f"no gateway can be reached in {self.directory}: No such file"):
             await self.asked(command="echo")
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(os.fspath(self.path))

@@ -20,9 +20,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.process_kit import STAND_IN, freePort
-from tracseq_gateway.config import Config, Instance, Seconds, Service
+from tracseq_gateway.config import Config, Instance, RateLimiting, Seconds, Service
 from tracseq_gateway.interfaces import InstanceHealth
+from tracseq_gateway.process.configured import ConfigurationRefused, Configured, Reloaded, Source
 from tracseq_gateway.process.reactor import IReactor
+from tracseq_gateway.process.redis_process import RedisProcess
+from tracseq_gateway.process.redis_program import EmbeddedRedisError
 from tracseq_gateway.process.sockets import openListeners
 from tracseq_gateway.process.supervisor import Supervisor
 from tracseq_gateway.upstream.health import probing_agent
@@ -67,6 +70,7 @@ class SupervisorTests(TestCase):
         self.reactor: Any = reactor
         self.patch(os, "environ", {**os.environ, "PYTHONPATH": ROOT})
         self.stopping: Deferred[None] | None = None
+        self.refused: list[str] = []
         self.events: list[LogEvent] = []
         observer = cast(ILogObserver, self.events.append)
         globalLogPublisher.addObserver(observer)
@@ -83,6 +87,7 @@ class SupervisorTests(TestCase):
     ) -> Deferred[Sequence[InstanceHealth]]:
         """Start a supervisor; fires with its announcement."""
         config = evolve(config, gateway=evolve(config.gateway, drain_seconds=Seconds(drain)))
+        self.next = Configured(config)
         listeners = openListeners("127.0.0.1", 0, workers)
         self.port = listeners[0].getsockname()[1]
         announced: Deferred[Sequence[InstanceHealth]] = Deferred()
@@ -91,6 +96,7 @@ class SupervisorTests(TestCase):
             config,
             listeners,
             probing_agent(self.reactor),
+            source=Source(self.load, self.embed),
             announce=announced.callback,
             command=STAND_IN,
             variables=variables,
@@ -98,6 +104,15 @@ class SupervisorTests(TestCase):
         self.supervisor.startService()
         self.addCleanup(self.clear)
         return announced
+
+    def load(self) -> Configured:
+        """What a reload loads."""
+        if self.refused:
+            raise ConfigurationRefused(self.refused)
+        return self.next
+
+    def embed(self, config: Config) -> RedisProcess:
+        raise EmbeddedRedisError("there is no server to start")
 
     def stop(self) -> Deferred[None]:
         """Begin to stop; fires when that is done."""
@@ -165,6 +180,52 @@ class SupervisorTests(TestCase):
         await self.until(lambda: self.supervisor.workers.restarts == 1 and self.supervisor.workers.running == 2)
         self.assertEqual(survivor, int(await client.ask("who")))
         self.assertEqual(2, len(await self.all(2) - {victim}))
+
+    async def test_reload(self) -> None:
+        """A reload replaces all workers; who holds a connection to an old one keeps it."""
+        await self.start(workers=2)
+        old = await self.all(2)
+        client = await self.connect()
+        await client.ask("hold")
+        config = evolve(self.next.config, services={"rag": Service("rag", "/rag")})
+        self.next = Configured(config, warnings=("a warning",))
+        reloaded = await self.supervisor.reload()
+        self.assertEqual(Reloaded(True, ("services.rag: added",), ("a warning",)), reloaded)
+        self.assertEqual(set(), old & await self.all(2))
+        self.assertEqual("done", await client.ask("done"))
+        self.assertEqual(0, self.supervisor.workers.restarts)
+        self.assertIn("reload: services.rag: added", self.log())
+
+    async def test_reloadRefused(self) -> None:
+        """What cannot be loaded, or served, changes nothing, and it is said why."""
+        await self.start()
+        worker = await self.who()
+        self.refused = ["file:1: no", "file:2: nor this"]
+        self.assertEqual(Reloaded(False, problems=tuple(self.refused)), await self.supervisor.reload())
+        self.refused = []
+        limited = evolve(self.next.config, rate_limit=RateLimiting(enabled=True))
+        for wanted, why in (
+            (Configured(self.next.config, {"STAND_IN": "crash"}), "worker 0 exited with status 1 before it served"),
+            (Configured(limited), "there is no server to start"),
+        ):
+            self.next = wanted
+            reloaded = await self.supervisor.reload()
+            problem = f"workers with the new configuration cannot be had: {why}"
+            self.assertEqual(Reloaded(False, problems=(problem,)), reloaded)
+            self.assertIn(f"reload: {problem}", self.log())
+        self.assertEqual(worker, await self.who())
+
+    async def test_reloadsCollapse(self) -> None:
+        """All who ask during a reload get one further, and one that is asked for during a stop is refused."""
+        await self.start()
+        asked = [self.supervisor.reload() for _ in range(5)]
+        self.assertEqual([Reloaded(True)] * 5, [await one for one in asked])
+        self.assertEqual(2, sum(line.startswith("reloaded") for line in self.log()))
+        late = self.supervisor.reload()
+        await self.stop()
+        refused = Reloaded(False, problems=("workers with the new configuration cannot be had: the gateway stops",))
+        self.assertEqual(refused, await late)
+        self.assertFalse((await self.supervisor.reload()).accepted)
 
     async def test_drain(self) -> None:
         """A stop refuses new connections at once, lets open requests finish, and then no process is left."""

@@ -177,7 +177,9 @@ class DrainTests(SynchronousTestCase):
         answer_whole(self.root.requests[0])
         self.root.requests[1].send(b"lf", True)
         self.assertEqual([up.answers()[0].body, down.answers()[0].body], [b"ok", b"half"])
-        self.assertFalse(up.connected or down.connected)
+        self.assertFalse(up.connected)
+        self.server.pass_time(0.3)
+        self.assertFalse(down.connected, "it began before the drain, so its client was given a moment")
         self.assertEqual(self.successResultOf(drained), 0)
 
     def gentle(self, seconds: float = 30.0) -> Deferred[int]:
@@ -219,6 +221,19 @@ class DrainTests(SynchronousTestCase):
         answer_whole(self.root.requests.pop())
         self.assertEqual((busy.statuses(), busy.connected), ([200], False))
         self.assertEqual(self.successResultOf(drained), 0)
+
+    def test_answer_that_had_begun(self) -> None:
+        """The client of an answer that began before a drain was not told to go: its next request is served, too."""
+        for gentle in (True, False):
+            server = MemoryServer(self.root)
+            visitor = server.visit(request(b"/"))
+            self.root.requests[0].begin(OutgoingHead(200, b"OK", [], None, dated=True), b"ha", False)
+            drained = server.site.drain(30.0, gentle)
+            self.root.requests.pop().send(b"lf", True)
+            visitor.send(request(b"/"))
+            answer_whole(self.root.requests.pop())
+            self.assertEqual([answer.values(b"connection") for answer in visitor.answers()], [[], [b"close"]])
+            self.assertEqual((visitor.connected, self.successResultOf(drained)), (False, 0))
 
     def test_half_a_head(self) -> None:
         """A request whose head is on its way is served, as the last."""

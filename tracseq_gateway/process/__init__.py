@@ -4,6 +4,9 @@ Read ``life`` first (what can happen to one worker), then ``worker_process`` (on
 follows whom on one socket), ``workforce`` (all of them) and ``supervisor`` (the service that twistd starts).
 ``worker``, ``duty`` and ``attendant`` are the other side: what runs inside a worker.
 
+A reload begins at ``Supervisor.reload``: ``configured`` (what it loads), ``succession`` (all workers are replaced, or
+none), ``one_at_a_time``, ``file_watch``, and ``control_socket`` with ``control_client``, by which it is asked for.
+
 Beside the workers: ``run_directory`` (a private place for sockets), ``redis_process`` with ``redis_program`` and
 ``leash`` (the embedded Redis: found, kept running, never left behind), ``metrics_directory`` (what the workers
 measured, also the dead ones), and ``sandbox_process``.

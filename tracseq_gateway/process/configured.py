@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import BinaryIO, Final
 
 from attrs import Factory, frozen
 
 from tracseq_gateway.config import Config, dumps
 from tracseq_gateway.process.reactor import IReactor
+from tracseq_gateway.process.redis_process import RedisProcess
 from tracseq_gateway.process.worker_process import Launch
+
+MOST_LINES: Final = 1000
 
 
 class ConfigurationRefused(Exception):
@@ -32,6 +35,38 @@ class Configured:
     """What workers have in their environment beside, or instead of, what is in ours."""
     warnings: tuple[str, ...] = ()
     """What is of no effect or of doubtful sense, a line each."""
+
+
+@frozen
+class Source:
+    """Where the supervisor gets a configuration from when it is to reload."""
+
+    load: Callable[[], Configured]
+    """Loads it as at the start; raises :class:`ConfigurationRefused`."""
+    embed: Callable[[Config], RedisProcess]
+    """Makes an embedded Redis that is to be started; raises ``EmbeddedRedisError`` when there is none to be had."""
+    file: str | None = None
+    """The configuration file, if there is one."""
+
+
+@frozen
+class Reloaded:
+    """What a reload came to."""
+
+    accepted: bool
+    changes: tuple[str, ...] = ()
+    """What has changed, a line each."""
+    problems: tuple[str, ...] = ()
+    """Why it was refused; of one that was accepted, what is of no effect or waits for the next start."""
+
+
+def reloadAnswer(reloaded: Reloaded) -> Mapping[str, object]:
+    """What the control socket answers: no more lines than anybody reads."""
+    return {
+        "accepted": reloaded.accepted,
+        "changes": reloaded.changes[:MOST_LINES],
+        "problems": reloaded.problems[:MOST_LINES],
+    }
 
 
 class Handover:

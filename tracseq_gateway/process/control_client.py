@@ -15,7 +15,7 @@ LONGEST_ANSWER: Final = 16 << 20
 
 
 class NoGateway(Exception):
-    """Nobody listens there; the text is for the operator."""
+    """Nobody listens there, or not to this user; the text is for the operator."""
 
 
 class NoAnswer(Exception):
@@ -36,7 +36,7 @@ class ControlClient:
             self.connection.connect(os.fspath(path))
         except OSError as error:
             self.connection.close()
-            raise NoGateway(f"no gateway runs in {path.parent} ({error.strerror or error})") from error
+            raise NoGateway(f"no gateway can be reached in {path.parent}: {error.strerror or error}") from error
 
     def __enter__(self) -> Self:
         return self

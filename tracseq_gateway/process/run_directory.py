@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from tracseq_gateway.config import Config
 
@@ -80,6 +80,11 @@ class RunDirectory:
     def control_socket(self) -> Path:
         """Where commands are heard."""
         return self.path / f"{_CONTROL}-{self.side}.sock"
+
+    @property
+    def left_over(self) -> list[Path]:
+        """Where a Redis may listen that a gateway has left which had the directory before and was killed."""
+        return [self.path / f"{_REDIS}-{side}.sock" for side in get_args(Side)]
 
     def publish(self) -> None:
         """Let :func:`redis_socket` and :func:`control_socket` lead to ours, and not to another gateway's any more.

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import BinaryIO, Final
+from typing import Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.iweb import IAgent
 
-from tracseq_gateway.config import Config, dumps
+from tracseq_gateway.config import Config
+from tracseq_gateway.config.changes import changes, settled
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.process.configured import ConfigurationRefused, Handover, Reloaded, Source, reloadAnswer
+from tracseq_gateway.process.control_socket import Answer, ControlSocket
+from tracseq_gateway.process.file_watch import FileWatch, files_of
 from tracseq_gateway.process.metrics_directory import MetricsDirectory
+from tracseq_gateway.process.one_at_a_time import OneAtATime
 from tracseq_gateway.process.reactor import IReactor
-from tracseq_gateway.process.redis_process import RedisProcess
+from tracseq_gateway.process.redis_process import RedisProcess, needs_embedded
 from tracseq_gateway.process.redis_program import EmbeddedRedisError
+from tracseq_gateway.process.run_directory import RunDirectory
 from tracseq_gateway.process.sandbox_process import SandboxProcess
-from tracseq_gateway.process.worker_process import GRACE_SECONDS, Launch
+from tracseq_gateway.process.succession import SuccessionFailed
+from tracseq_gateway.process.worker_process import GRACE_SECONDS
 from tracseq_gateway.process.workforce import Farewell, Workforce
 from tracseq_gateway.upstream.health import HealthMonitor, Tools
 
@@ -43,8 +50,9 @@ class Supervisor(Service):
     """Runs a gateway: its workers on ``listeners``, the probes, and, if there are any, the embedded Redis (the workers
     are told where it is, start after it and end before it) and the sandbox.
 
-    ``announce`` is called once with what the probes say: when all workers serve and every instance was probed, or when
-    that takes too long. ``variables`` are set in the environment of the workers.
+    ``directory`` is released at the end; in it commands are heard. ``source`` is where :meth:`reload` gets another
+    configuration from. ``announce`` is called once with what the probes say: when all workers serve and every instance
+    was probed, or when that takes too long. ``variables`` are set in the environment of the workers.
     """
 
     def __init__(
@@ -54,8 +62,10 @@ class Supervisor(Service):
         listeners: Sequence[socket.socket],
         agent: IAgent,
         *,
+        directory: RunDirectory | None = None,
         redis: RedisProcess | None = None,
         sandbox: SandboxProcess | None = None,
+        source: Source | None = None,
         announce: Callable[[Sequence[InstanceHealth]], None] | None = None,
         command: Sequence[str] = COMMAND,
         variables: Mapping[str, str] | None = None,
@@ -64,19 +74,26 @@ class Supervisor(Service):
         self._reactor = reactor
         self._config = config
         self._port: int = listeners[0].getsockname()[1]
+        self._directory = directory
         self._redis = redis
         self._sandbox = sandbox
+        self._source = source
         self._announce = announce
         self._announcement: IDelayedCall | None = None
-        self._seconds = float(config.gateway.drain_seconds)
-        self._grace = GRACE_SECONDS
-        self._handover = _memoryFile(dumps(config if redis is None else redis.named_in(config)))
+        self._command = command
+        self._hurried = False
+        self._begun = False
         self._variables = dict(variables or {})
-        launch = Launch(reactor, command, self._handover.fileno(), self._seconds, self._variables)
-        self._workforce = Workforce(launch, listeners, self._bury)
+        self._handover = self._handedOver(config, self._variables)
+        self._workforce = Workforce(self._handover.launch(reactor, command), listeners, self._bury)
         self._metrics: MetricsDirectory | None = None
         tools = Tools(reactor, agent, lambda instance: self._workforce.publish([instance]), Random())  # noqa: S311
         self._monitor = HealthMonitor(config.services.values(), tools)
+        self._reloads = OneAtATime(self._reload)
+        self._watch = FileWatch(reactor, self.reload)
+        self._control = None
+        if directory is not None:
+            self._control = ControlSocket(reactor, directory.control_socket, {"reload": self._answerReload})
         self._log = Logger()
 
     @property
@@ -96,16 +113,29 @@ class Supervisor(Service):
 
     def hurry(self) -> None:
         """Let the stop, now or when it comes, last two seconds at most."""
-        self._seconds = min(self._seconds, HURRY_SECONDS)
-        self._grace = HURRY_GRACE_SECONDS
+        self._hurried = True
         if not self.running:
-            self._workforce.hasten(self._seconds, self._grace)
+            self._workforce.hasten(*self._patience)
+
+    @property
+    def _patience(self) -> tuple[float, float]:
+        """How long open requests may go on after a stop, and what a worker then gets before it is killed."""
+        seconds = float(self._config.gateway.drain_seconds)
+        return (min(seconds, HURRY_SECONDS), HURRY_GRACE_SECONDS) if self._hurried else (seconds, GRACE_SECONDS)
 
     def kill(self) -> None:
         """Kill all processes."""
         self._workforce.condemn()
         for companion in self._companions():
             companion.kill()
+
+    def reload(self) -> Deferred[Reloaded]:
+        """Load the configuration again and replace the workers by others that have it, if it can be served.
+
+        Fires when these serve, or when it is clear that all stays as it was; never fails. The log says the same. All
+        who ask while a reload is under way get one further.
+        """
+        return self._reloads.ask().addErrback(self._reloadFailed)
 
     def _companions(self) -> list[RedisProcess | SandboxProcess]:
         """The processes beside the workers."""
@@ -120,10 +150,8 @@ class Supervisor(Service):
                 self._log.error("the metrics of process {pid} cannot be kept: {error}", pid=pid, error=error)
 
     async def _start(self) -> None:
-        if self._config.metrics.enabled:
-            # Not before: by now the process has the user and the place that it keeps.
-            self._metrics = MetricsDirectory()
-            self._variables.update(self._metrics.environment)
+        # Not before: by now the process has the user and the place that it keeps.
+        self._haveMetrics(self._config)
         if self._redis is not None:
             try:
                 await self._redis.start()
@@ -144,24 +172,128 @@ class Supervisor(Service):
         self._workforce.publish(self._monitor.snapshot())
         if self._sandbox is not None:
             self._sandbox.start()
+        self._begun = True
+        self._listenToCommands()
+        self._follow()
         announcement = self._announcement = self._reactor.callLater(ANNOUNCE_SECONDS, self._introduce)
         gatherResults([self._workforce.start(), self._monitor.start()]).addCallback(
             lambda _: announcement.reset(0) if announcement.active() else None
         )
 
+    def _listenToCommands(self) -> None:
+        if self._control is not None and self._directory is not None:
+            try:
+                self._control.open()
+                self._directory.publish()
+            except (CannotListenError, OSError) as error:
+                self._log.error("no command can reach this gateway, for it has no control socket: {error}", error=error)
+
+    def _follow(self) -> None:
+        """Watch the files that the configuration comes from, or none."""
+        files = []
+        if self._source is not None and self._config.gateway.watch:
+            files = [*([self._source.file] if self._source.file else []), *files_of(self._config)]
+        self._watch.follow(files)
+
     def _introduce(self) -> None:
         if self._announce is not None:
             self._announce(self._monitor.snapshot())
 
+    async def _reload(self) -> Reloaded:
+        if self._source is None or not self._begun or not self.running:
+            return self._refuse(["a gateway that starts or stops does not reload"])
+        self._watch.refresh()
+        try:
+            configured = self._source.load()
+            config = settled(self._config, configured.config)
+            await self._provide(config)
+            await self._replaceWorkers(config, configured.variables)
+        except ConfigurationRefused as refused:
+            return self._refuse(refused.problems)
+        except (EmbeddedRedisError, SuccessionFailed, OSError) as error:
+            return self._refuse([f"workers with the new configuration cannot be had: {error}"])
+        changed, waiting = changes(self._config, config), changes(config, configured.config)
+        self._adopt(config)
+        problems = [*configured.warnings, *(f"{change} (waits for the next start)" for change in waiting)]
+        return self._accept([str(change) for change in changed], problems)
+
+    async def _provide(self, config: Config) -> None:
+        """Have what workers with this configuration need beside themselves."""
+        self._haveMetrics(config)
+        if needs_embedded(config) and self._redis is None and self._source is not None:
+            redis = self._redis = self._source.embed(config)
+            try:
+                await redis.start()
+            except EmbeddedRedisError:
+                if self.running:  # else it is being stopped with all the rest
+                    self._redis = None
+                    await redis.stop()
+                raise
+
+    async def _replaceWorkers(self, config: Config, variables: Mapping[str, str]) -> None:
+        if not self.running:
+            raise SuccessionFailed("the gateway stops")
+        handover = self._handedOver(config, {**variables, **(self._metrics.environment if self._metrics else {})})
+        try:
+            await self._workforce.replace(handover.launch(self._reactor, self._command))
+        except SuccessionFailed:
+            handover.close()
+            raise
+        self._handover.close()
+        self._handover = handover
+
+    def _adopt(self, config: Config) -> None:
+        """Go by this configuration, as the workers do already."""
+        self._config = config
+        self._monitor.change(config.services.values())
+        self._workforce.restate(self._monitor.snapshot())
+        self._follow()
+
+    def _accept(self, changed: Sequence[str], problems: Sequence[str]) -> Reloaded:
+        for line in changed:
+            self._log.info("reload: {line}", line=line)
+        for line in problems:
+            self._log.warn("reload: {line}", line=line)
+        self._log.info("reloaded: {count} changes; keys and certificates were read again", count=len(changed))
+        return Reloaded(True, tuple(changed), tuple(problems))
+
+    def _refuse(self, problems: Sequence[str]) -> Reloaded:
+        for line in problems:
+            self._log.error("reload: {line}", line=line)
+        self._log.error("the reload is refused; the gateway serves on as before")
+        return Reloaded(False, problems=tuple(problems))
+
+    def _reloadFailed(self, failure: Failure) -> Reloaded:
+        self._log.failure("the reload failed", failure)
+        return self._refuse([f"the reload failed ({type(failure.value).__name__}); the log says more"])
+
+    def _answerReload(self, request: object) -> Deferred[Answer]:
+        return self.reload().addCallback(reloadAnswer)
+
+    def _haveMetrics(self, config: Config) -> None:
+        if config.metrics.enabled and self._metrics is None:
+            self._metrics = MetricsDirectory()
+            self._variables.update(self._metrics.environment)
+
+    def _handedOver(self, config: Config, variables: Mapping[str, str]) -> Handover:
+        """The configuration as workers get it: with the place of the embedded Redis."""
+        embedded = self._redis is not None and config.redis.url == "embedded"
+        return Handover(self._redis.named_in(config) if self._redis and embedded else config, variables)
+
     async def _end(self) -> None:
+        self._watch.follow([])
         self._monitor.stop()
         if self._announcement is not None and self._announcement.active():
             self._announcement.cancel()
-        self._report(await self._workforce.drain(self._seconds, self._grace))
+        self._report(await self._workforce.drain(*self._patience))
         await gatherResults([companion.stop() for companion in self._companions()])
         self._handover.close()
         if self._metrics is not None:
             self._metrics.remove()
+        if self._control is not None:
+            await self._control.close()
+        if self._directory is not None:
+            self._directory.release()
 
     def _report(self, farewell: Farewell) -> None:
         if farewell.crashed:
@@ -172,14 +304,3 @@ class Supervisor(Service):
             )
         else:
             self._log.info("stopped: {cut} requests were cut", cut=farewell.cut)
-
-
-def _memoryFile(data: bytes) -> BinaryIO:
-    """A file without a name, for the configuration holds secrets: in memory where the system can do that."""
-    if sys.platform == "linux":
-        file: BinaryIO = os.fdopen(os.memfd_create("tracseq-gateway"), "w+b")
-    else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115
-    file.write(data)
-    file.flush()
-    return file

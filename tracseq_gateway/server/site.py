@@ -67,6 +67,9 @@ class GatewaySite(Site):
         )
         self.known = known_request_lines(kept_back)
         self.draining = False
+        """Whether each answer that begins from now on is the last of its connection."""
+        self.hurried = False
+        """Whether idle connections are closed within a moment."""
         self.active = 0
         self.channels: set[HTTPChannel] = set()
         self._drained: Deferred[int] | None = None
@@ -159,7 +162,8 @@ class GatewaySite(Site):
         return drained.addCallback(stop)
 
     def hasten(self) -> None:
-        """Close what is idle and brings no request within a moment."""
+        """Close what is idle, now or later, and brings no request within a moment."""
+        self.hurried = True
         for channel in list(self.channels):
             channel.drain()
 
