@@ -9,7 +9,7 @@ from random import Random
 from typing import Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -19,13 +19,13 @@ from twisted.web.iweb import IAgent
 from tracseq_gateway.config import Config
 from tracseq_gateway.config.changes import changes, settled
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
-from tracseq_gateway.process.configured import ConfigurationRefused, Handover, Reloaded, Source, reloadAnswer
+from tracseq_gateway.process.configured import ConfigurationRefused, Reloaded, Source, reloadAnswer
 from tracseq_gateway.process.control_socket import Answer, ControlSocket
 from tracseq_gateway.process.file_watch import FileWatch, files_of
-from tracseq_gateway.process.metrics_directory import MetricsDirectory
 from tracseq_gateway.process.one_at_a_time import OneAtATime
+from tracseq_gateway.process.provisions import Provisions
 from tracseq_gateway.process.reactor import IReactor
-from tracseq_gateway.process.redis_process import RedisProcess, needs_embedded
+from tracseq_gateway.process.redis_process import RedisProcess
 from tracseq_gateway.process.redis_program import EmbeddedRedisError
 from tracseq_gateway.process.run_directory import RunDirectory
 from tracseq_gateway.process.sandbox_process import SandboxProcess
@@ -75,7 +75,7 @@ class Supervisor(Service):
         self._config = config
         self._port: int = listeners[0].getsockname()[1]
         self._directory = directory
-        self._redis = redis
+        self._provisions = Provisions(redis)
         self._sandbox = sandbox
         self._source = source
         self._announce = announce
@@ -84,9 +84,8 @@ class Supervisor(Service):
         self._hurried = False
         self._begun = False
         self._variables = dict(variables or {})
-        self._handover = self._handedOver(config, self._variables)
-        self._workforce = Workforce(self._handover.launch(reactor, command), listeners, self._bury)
-        self._metrics: MetricsDirectory | None = None
+        self._handover = self._provisions.handover(config, self._variables)
+        self._workforce = Workforce(self._handover.launch(reactor, command), listeners, self._provisions.bury)
         tools = Tools(reactor, agent, lambda instance: self._workforce.publish([instance]), Random())  # noqa: S311
         self._monitor = HealthMonitor(config.services.values(), tools)
         self._reloads = OneAtATime(self._reload)
@@ -126,8 +125,9 @@ class Supervisor(Service):
     def kill(self) -> None:
         """Kill all processes."""
         self._workforce.condemn()
-        for companion in self._companions():
-            companion.kill()
+        self._provisions.kill()
+        if self._sandbox is not None:
+            self._sandbox.kill()
 
     def reload(self) -> Deferred[Reloaded]:
         """Load the configuration again and replace the workers by others that have it, if it can be served.
@@ -137,27 +137,10 @@ class Supervisor(Service):
         """
         return self._reloads.ask().addErrback(self._reloadFailed)
 
-    def _companions(self) -> list[RedisProcess | SandboxProcess]:
-        """The processes beside the workers."""
-        return [companion for companion in (self._redis, self._sandbox) if companion is not None]
-
-    def _bury(self, pid: int) -> None:
-        """A worker is gone: what it measured stays, but for what was true of it only while it lived."""
-        if self._metrics is not None:
-            try:
-                self._metrics.bury(pid)
-            except OSError as error:
-                self._log.error("the metrics of process {pid} cannot be kept: {error}", pid=pid, error=error)
-
     async def _start(self) -> None:
         # Not before: by now the process has the user and the place that it keeps.
-        self._haveMetrics(self._config)
-        if self._redis is not None:
-            try:
-                await self._redis.start()
-            except EmbeddedRedisError as error:
-                if self.running:
-                    self._log.critical("{error}; the workers start without it", error=error)
+        await self._provisions.begin(self._config)
+        self._variables.update(self._provisions.variables)
         if self.running:  # else it was stopped meanwhile
             self._begin()
 
@@ -206,7 +189,7 @@ class Supervisor(Service):
         try:
             configured = self._source.load()
             config = settled(self._config, configured.config)
-            await self._provide(config)
+            await self._provisions.provide(config, self._source.embed)
             await self._replaceWorkers(config, configured.variables)
         except ConfigurationRefused as refused:
             return self._refuse(refused.problems)
@@ -217,23 +200,10 @@ class Supervisor(Service):
         problems = [*configured.warnings, *(f"{change} (waits for the next start)" for change in waiting)]
         return self._accept([str(change) for change in changed], problems)
 
-    async def _provide(self, config: Config) -> None:
-        """Have what workers with this configuration need beside themselves."""
-        self._haveMetrics(config)
-        if needs_embedded(config) and self._redis is None and self._source is not None:
-            redis = self._redis = self._source.embed(config)
-            try:
-                await redis.start()
-            except EmbeddedRedisError:
-                if self.running:  # else it is being stopped with all the rest
-                    self._redis = None
-                    await redis.stop()
-                raise
-
     async def _replaceWorkers(self, config: Config, variables: Mapping[str, str]) -> None:
         if not self.running:
             raise SuccessionFailed("the gateway stops")
-        handover = self._handedOver(config, {**variables, **(self._metrics.environment if self._metrics else {})})
+        handover = self._provisions.handover(config, {**variables, **self._provisions.variables})
         try:
             await self._workforce.replace(handover.launch(self._reactor, self._command))
         except SuccessionFailed:
@@ -270,26 +240,14 @@ class Supervisor(Service):
     def _answerReload(self, request: object) -> Deferred[Answer]:
         return self.reload().addCallback(reloadAnswer)
 
-    def _haveMetrics(self, config: Config) -> None:
-        if config.metrics.enabled and self._metrics is None:
-            self._metrics = MetricsDirectory()
-            self._variables.update(self._metrics.environment)
-
-    def _handedOver(self, config: Config, variables: Mapping[str, str]) -> Handover:
-        """The configuration as workers get it: with the place of the embedded Redis."""
-        embedded = self._redis is not None and config.redis.url == "embedded"
-        return Handover(self._redis.named_in(config) if self._redis and embedded else config, variables)
-
     async def _end(self) -> None:
         self._watch.follow([])
         self._monitor.stop()
         if self._announcement is not None and self._announcement.active():
             self._announcement.cancel()
         self._report(await self._workforce.drain(*self._patience))
-        await gatherResults([companion.stop() for companion in self._companions()])
+        await gatherResults([self._provisions.end(), self._sandbox.stop() if self._sandbox else succeed(None)])
         self._handover.close()
-        if self._metrics is not None:
-            self._metrics.remove()
         if self._control is not None:
             await self._control.close()
         if self._directory is not None:
