@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tracseq_gateway.config import Config, Gateway
 from tracseq_gateway.process.run_directory import (
     LONGEST_SOCKET_PATH,
+    Inheritance,
     RunDirectory,
     RunDirectoryError,
     control_socket,
@@ -86,6 +87,36 @@ class RunDirectoryTests(SynchronousTestCase):
         directory.release()
         self.assertFalse(self.path.exists())
 
+    def test_inherited(self) -> None:
+        """Two gateways have it while one takes over: each has sockets of its own, and the last of them removes it."""
+        first = RunDirectory(self.path)
+        first.publish()
+        lock = os.dup(first.lock)
+        second = RunDirectory(self.path, inheritance=Inheritance(lock, first.side, first.made))
+        first.shared = True
+        second.redis_socket.touch()
+        second.publish()
+        first.redis_socket.touch()
+        first.release()
+        self.assertEqual(["control.sock", "lock", "redis-b.sock", "redis.sock"], sorted(os.listdir(self.path)))
+        self.assertEqual(Path("control-b.sock"), control_socket(self.path).readlink())
+        self.assertIn("is in use by another gateway", self.refusal(self.path))
+        second.shared = False
+        second.release()
+        self.assertFalse(self.path.exists())
+
+    def test_inheritedInVain(self) -> None:
+        """A gateway that does not take over after all leaves everything as it was."""
+        first = RunDirectory(self.path)
+        first.publish()
+        second = RunDirectory(self.path, inheritance=Inheritance(os.dup(first.lock), first.side, first.made))
+        self.assertEqual([self.path / "redis-b.sock"], second.left_over)
+        second.release()
+        self.assertEqual(Path("control-a.sock"), control_socket(self.path).readlink())
+        self.assertIn("is in use by another gateway", self.refusal(self.path))
+        first.release()
+        self.assertFalse(self.path.exists())
+
     def test_kept(self) -> None:
         """A directory that was there before stays, and so do files that are not ours."""
         self.path.mkdir(0o700)
@@ -108,8 +139,10 @@ class RunDirectoryTests(SynchronousTestCase):
         self.assertIn("is in use by another gateway", self.refusal(self.path))
         first.release()
         self.path.mkdir(0o700)
-        (self.path / "lock").touch()
+        for name in ("lock", "redis-b.sock", "control-b.sock", "redis.sock"):
+            (self.path / name).touch()
         RunDirectory(self.path).release()
+        self.assertEqual([], os.listdir(self.path))
 
     def test_link(self) -> None:
         """A symbolic link is refused, wherever it leads."""

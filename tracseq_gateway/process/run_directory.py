@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from attrs import frozen
+
 from tracseq_gateway.config import Config
 
 LONGEST_SOCKET_PATH: Final = 107 if sys.platform == "linux" else 103
@@ -27,6 +29,18 @@ _CONTROL: Final = "control"
 
 Side = Literal["a", "b"]
 """Two gateways share a run directory while one takes over from the other: each has sockets of its own."""
+
+
+@frozen
+class Inheritance:
+    """What a gateway has of a run directory that another one still holds."""
+
+    lock: int
+    """The descriptor of its lock, which is held as long as one of both has it open."""
+    side: Side
+    """The side of the other."""
+    made: bool
+    """Whether the directory was made by gateways, and goes with the last of them."""
 
 
 class RunDirectoryError(Exception):
@@ -60,16 +74,23 @@ class RunDirectory:
     """A run directory that is ours until :meth:`release`, or until this process and all that it forked are gone.
 
     ``owner`` is the user who will use it, when that is not the one who makes it. Raises :class:`RunDirectoryError`
-    when it cannot be made, is not private, is in use, or has too long a path.
+    when it cannot be made, is not private, is in use, or has too long a path. With an ``inheritance`` it is in use, by
+    the gateway that this one takes over from.
     """
 
-    def __init__(self, path: Path, owner: int | None = None) -> None:
+    def __init__(self, path: Path, owner: int | None = None, inheritance: Inheritance | None = None) -> None:
         self.path = path
         self.side: Side = "a"
+        self.shared = inheritance is not None
+        """Whether another gateway has it, too: then :meth:`release` leaves all that is not ours alone."""
+        if inheritance is not None:
+            self.side = "b" if inheritance.side == "a" else "a"
+            self.made, self.lock = inheritance.made, inheritance.lock
+            return
         if len(os.fsencode(self.control_socket)) > LONGEST_SOCKET_PATH:
             raise self._error(f"is too long for a socket's path, which has at most {LONGEST_SOCKET_PATH} bytes")
-        self._made = self._make(os.geteuid() if owner is None else owner)
-        self._lock = self._take()
+        self.made = self._make(os.geteuid() if owner is None else owner)
+        self.lock = self._take()
 
     @property
     def redis_socket(self) -> Path:
@@ -84,7 +105,7 @@ class RunDirectory:
     @property
     def left_over(self) -> list[Path]:
         """Where a Redis may listen that a gateway has left which had the directory before and was killed."""
-        return [self.path / f"{_REDIS}-{side}.sock" for side in get_args(Side)]
+        return [self.path / f"{_REDIS}-{side}.sock" for side in get_args(Side) if side == self.side or not self.shared]
 
     def publish(self) -> None:
         """Let :func:`redis_socket` and :func:`control_socket` lead to ours, and not to another gateway's any more.
@@ -105,11 +126,16 @@ class RunDirectory:
         """Remove what is ours in it, let another gateway have it, and remove it if it was made here."""
         for name, ours in self._links():
             ours.unlink(missing_ok=True)
-            if name.is_symlink() and name.readlink() == Path(ours.name):
-                name.unlink()
+            if not self.shared or (name.is_symlink() and name.readlink() == Path(ours.name)):
+                name.unlink(missing_ok=True)
+        if self.shared:
+            os.close(self.lock)
+            return
+        for stale in (*self.path.glob(f"{_REDIS}-?.sock"), *self.path.glob(f"{_CONTROL}-?.sock")):
+            stale.unlink(missing_ok=True)  # a gateway that was killed has left it
         (self.path / _LOCK).unlink(missing_ok=True)
-        os.close(self._lock)
-        if self._made:
+        os.close(self.lock)
+        if self.made:
             with suppress(OSError):  # somebody else's files are in it, or it lies where we may no longer remove it
                 self.path.rmdir()
 
