@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,24 @@ class EchoService:
         self._thread.join()
 
 
+class SlowService(threading.Thread):
+    """Answers one request with a body that takes as long as the test likes."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.finish = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        with self._listener, self._listener.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegun")
+            self.finish.wait(20)
+            connection.sendall(b"done")
+
+
 class RunningGateway:
     """``twistd tracseq-gateway`` with a configuration; everything ends with :meth:`stop`."""
 
@@ -79,12 +98,12 @@ class RunningGateway:
         self.file = self.directory / "gateway.toml"
         self.configure(configuration)
         self.log = self.directory / "log"
-        command = [*TWISTD, "-n", "--pidfile=", "tracseq-gateway", "--config", str(self.file)]
-        command += ["--port", str(self.port), "--host", "127.0.0.1", "--workers", str(workers)]
+        self.words = [*TWISTD, "-n", "--pidfile=", "tracseq-gateway", "--config", str(self.file)]
+        self.words += ["--port", str(self.port), "--host", "127.0.0.1", "--workers", str(workers)]
         inherited = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(self.directory)}
         self.environ = {**inherited, **(environ or {})}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=self.directory, env=self.environ, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.words, cwd=self.directory, env=self.environ, stdout=log, stderr=log)
         self._workers = workers
         try:
             self.until(self._serves, 20)

@@ -8,7 +8,7 @@ import socket
 import stat
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 
 from tracseq_gateway.process import control_socket
 from tracseq_gateway.process.control_client import ControlClient, NoAnswer, NoGateway
-from tracseq_gateway.process.control_socket import LONGEST_REQUEST, MOST_CLIENTS, Answer, ControlSocket
+from tracseq_gateway.process.control_socket import LONGEST_REQUEST, MOST_CLIENTS, Answer, Command, ControlSocket
 
 T = TypeVar("T")
 
@@ -37,9 +37,11 @@ class ControlSocketTests(TestCase):
         self.addCleanup(shutil.rmtree, self.directory)
         self.path = self.directory / "control.sock"
         self.held: Deferred[Answer] = Deferred()
-        self.control = self.listen(echo=lambda request: succeed({"heard": request}), hold=lambda request: self.held)
+        self.control = self.listen(
+            echo=lambda request, client: succeed({"heard": request}), hold=lambda request, client: self.held
+        )
 
-    def listen(self, **commands: Callable[[Mapping[str, Any]], Deferred[Answer]]) -> ControlSocket:
+    def listen(self, **commands: Command) -> ControlSocket:
         control = ControlSocket(self.reactor, self.path, commands)
         control.open()
         self.addCleanup(control.close)

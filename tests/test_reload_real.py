@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections import Counter
@@ -15,7 +14,7 @@ from functools import partial
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.running_kit import RunningGateway
+from tests.running_kit import RunningGateway, SlowService
 from tracseq_gateway.identity.api_keys import new_key
 
 SERVICE = '[services.samples]\nprefix = "/samples"\ninstances = ["@UPSTREAM@"]\n'
@@ -67,24 +66,6 @@ class KeptClient(threading.Thread):
     def stop(self) -> None:
         self._stopped.set()
         self.join(10)
-
-
-class SlowService(threading.Thread):
-    """Answers one request with a body that takes as long as the test likes."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.finish = threading.Event()
-        self.start()
-
-    def run(self) -> None:
-        with self._listener, self._listener.accept()[0] as connection:
-            connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegun")
-            self.finish.wait(20)
-            connection.sendall(b"done")
 
 
 class ReloadTests(SynchronousTestCase):

@@ -23,8 +23,10 @@ from twisted.python import usage
 from tracseq_gateway import __version__
 from tracseq_gateway.config import Config, Loaded, load, missing_secrets
 from tracseq_gateway.interfaces import InstanceHealth
+from tracseq_gateway.process.activation import activated, shared_out
 from tracseq_gateway.process.banner import banner
 from tracseq_gateway.process.configured import ConfigurationRefused, Configured, Source
+from tracseq_gateway.process.predecessor import Predecessor, TakeoverError
 from tracseq_gateway.process.reactor import IReactor
 from tracseq_gateway.process.redis_process import RedisProcess, needs_embedded
 from tracseq_gateway.process.redis_program import EmbeddedRedisError, find_server
@@ -90,7 +92,10 @@ class Options(usage.Options):
         ["workers", "w", None, "Worker processes; auto is one for each CPU.", _workers],
         ["sandbox-data", None, ".tracseq-sandbox", "Where the sandbox keeps its data."],
     ]
-    optFlags = [["sandbox", None, "Serve stand-in services with demo data. Not for production."]]
+    optFlags = [
+        ["takeover", None, "Take over the sockets of the gateway that runs, and let it leave."],
+        ["sandbox", None, "Serve stand-in services with demo data. Not for production."],
+    ]
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
 
     def opt_version(self) -> None:
@@ -120,7 +125,7 @@ def makeService(options: Options) -> IService:
         return _assemble(cast(IReactor, reactor), configured, options)
     except ConfigurationRefused as refused:
         raise SystemExit(str(refused)) from None
-    except (ListenError, RunDirectoryError, EmbeddedRedisError) as error:
+    except (ListenError, RunDirectoryError, EmbeddedRedisError, TakeoverError) as error:
         raise SystemExit(f"tracseq-gateway: {error}") from None
 
 
@@ -215,18 +220,21 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
     config, gateway = configured.config, configured.config.gateway
     program = find_server(os.environ) if needs_embedded(config) else None
     workers = len(os.sched_getaffinity(0)) if gateway.workers == "auto" else gateway.workers
-    listeners = openListeners(gateway.host, gateway.port, workers)
-    try:
-        directory = _runDirectory(config, options)
-    except RunDirectoryError:
-        for listener in listeners:
-            listener.close()
-        raise
+    predecessor, listeners, directory = _openAll(config, options, workers)
     redis = None if program is None else RedisProcess(reactor, directory, config.redis, program)
     agent = probing_agent(reactor)
     if not options["sandbox"]:
         source = _source(reactor, options, directory, lambda config: config)
-        supervisor = Supervisor(reactor, config, listeners, agent, directory=directory, redis=redis, source=source)
+        supervisor = Supervisor(
+            reactor,
+            config,
+            listeners,
+            agent,
+            directory=directory,
+            predecessor=predecessor,
+            redis=redis,
+            source=source,
+        )
         return _service(reactor, supervisor)
     data = str(_sandboxFolder(options))
     sockets = openSockets()
@@ -244,6 +252,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
         listeners,
         agent,
         directory=directory,
+        predecessor=predecessor,
         redis=redis,
         sandbox=SandboxProcess(reactor, data, sockets),
         source=_source(reactor, options, directory, lambda config: standIn(config, sockets)),
@@ -253,9 +262,25 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
     return _service(reactor, supervisor)
 
 
-def _runDirectory(config: Config, options: Options) -> RunDirectory:
+def _openAll(
+    config: Config, options: Options, workers: int
+) -> tuple[Predecessor | None, list[socket.socket], RunDirectory]:
+    """The gateway that this one takes over from, if it does; a listening socket for each worker; the run directory."""
+    gateway = config.gateway
+    path = run_directory(config, os.environ, gateway.port)
+    if options["takeover"]:
+        predecessor = Predecessor(path)
+        directory = RunDirectory(path, inheritance=predecessor.inheritance)
+        return predecessor, shared_out(predecessor.listeners, workers), directory
+    passed = activated(os.environ, os.getpid())
+    listeners = shared_out(passed, workers) if passed else openListeners(gateway.host, gateway.port, workers)
     owner = options.parent["uid"] if options.parent is not None else None  # twistd --uid
-    return RunDirectory(run_directory(config, os.environ, config.gateway.port), owner)
+    try:
+        return None, listeners, RunDirectory(path, owner)
+    except RunDirectoryError:
+        for listener in listeners:
+            listener.close()
+        raise
 
 
 def _addressOf(listener: socket.socket) -> str:

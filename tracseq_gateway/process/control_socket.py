@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IListeningPort, ILoggingContext
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, ILoggingContext, IUNIXTransport
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
@@ -24,8 +24,8 @@ from zope.interface import implementer
 from tracseq_gateway.process.reactor import IReactor
 
 Answer = Mapping[str, object]
-Command = Callable[[Mapping[str, Any]], Deferred[Answer]]
-"""Is given the whole request."""
+Command = Callable[[Mapping[str, Any], "ControlConnection"], Deferred[Answer]]
+"""Is given the whole request, and who asks."""
 
 LONGEST_REQUEST: Final = 4096
 """Bytes of a request's line."""
@@ -80,6 +80,10 @@ class ControlConnection(LineOnlyReceiver):
     MAX_LENGTH = LONGEST_REQUEST
 
     def __init__(self, control: ControlSocket) -> None:
+        self.patience = SILENT_SECONDS
+        """How long the client may be silent from its next answer on."""
+        self.gone: Deferred[None] = Deferred()
+        """Fires when the client is gone."""
         self._control = control
         self._busy = False
         self._silence: IDelayedCall | None = None
@@ -94,6 +98,7 @@ class ControlConnection(LineOnlyReceiver):
         """The client is gone; what it asked for is done all the same."""
         self._control.clients.discard(self)
         self._forget()
+        self.gone.callback(None)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """See ``LineOnlyReceiver``."""
@@ -115,7 +120,11 @@ class ControlConnection(LineOnlyReceiver):
             return
         self._busy = True
         self._forget()
-        maybeDeferred(command, request).addErrback(self._failed).addCallback(self._done)
+        maybeDeferred(command, request, self).addErrback(self._failed).addCallback(self._done)
+
+    def send_descriptor(self, descriptor: int) -> None:
+        """Send a descriptor of ours with the next byte that is sent; it must stay open until then."""
+        IUNIXTransport(self.transport).sendFileDescriptor(descriptor)
 
     def hang_up(self) -> None:
         """Close, once everything is sent."""
@@ -137,7 +146,7 @@ class ControlConnection(LineOnlyReceiver):
 
     def _wait(self) -> None:
         self._forget()
-        self._silence = self._control.reactor.callLater(SILENT_SECONDS, self.hang_up)
+        self._silence = self._control.reactor.callLater(self.patience, self.hang_up)
 
     def _forget(self) -> None:
         if self._silence is not None and self._silence.active():

@@ -16,23 +16,24 @@ class OneAtATime(Generic[T]):
 
     def __init__(self, job: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> None:
         self._job = job
-        self._running = False
+        self.running = False
+        """Whether one is under way."""
         self._waiting: list[Deferred[T]] = []
 
     def ask(self) -> Deferred[T]:
         """Have the job done; fires with what a run gave, or failed with, that began after this call."""
         asked: Deferred[T] = Deferred()
         self._waiting.append(asked)
-        if not self._running:
+        if not self.running:
             self._run()
         return asked
 
     def _run(self) -> None:
-        self._running = True
+        self.running = True
         served, self._waiting = self._waiting, []
 
         def ended(result: T | Failure) -> None:
-            self._running = False
+            self.running = False
             if self._waiting:
                 self._run()
             for asked in served:

@@ -8,10 +8,12 @@ a stop that was asked for ends with status 0.
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from types import FrameType
 from typing import Protocol
 
 from twisted.application.service import Service
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from tracseq_gateway.process.reactor import IReactor
@@ -68,4 +70,5 @@ class Signals(Service):
                 self._target.hurry()
         if not self._stopping:
             self._stopping = True
-            self._reactor.stop()
+            with suppress(ReactorNotRunning):  # it stops already, since another gateway has taken over
+                self._reactor.stop()

@@ -21,8 +21,10 @@ from tracseq_gateway.config.changes import changes, settled
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
 from tracseq_gateway.process.configured import ConfigurationRefused, Reloaded, Source, reloadAnswer
 from tracseq_gateway.process.control_socket import Answer, ControlSocket
+from tracseq_gateway.process.estate import Estate
 from tracseq_gateway.process.file_watch import FileWatch, files_of
 from tracseq_gateway.process.one_at_a_time import OneAtATime
+from tracseq_gateway.process.predecessor import Predecessor
 from tracseq_gateway.process.provisions import Provisions
 from tracseq_gateway.process.reactor import IReactor
 from tracseq_gateway.process.redis_process import RedisProcess
@@ -50,7 +52,9 @@ class Supervisor(Service):
     """Runs a gateway: its workers on ``listeners``, the probes, and, if there are any, the embedded Redis (the workers
     are told where it is, start after it and end before it) and the sandbox.
 
-    ``directory`` is released at the end; in it commands are heard. ``source`` is where :meth:`reload` gets another
+    ``directory`` is released at the end; in it commands are heard. ``predecessor`` is let go when all workers serve; if
+    that takes too long, or when another gateway has taken over from this one, ``leave`` is called, by default the
+    reactor's ``stop``. ``source`` is where :meth:`reload` gets another
     configuration from. ``announce`` is called once with what the probes say: when all workers serve and every instance
     was probed, or when that takes too long. ``variables`` are set in the environment of the workers.
     """
@@ -63,12 +67,14 @@ class Supervisor(Service):
         agent: IAgent,
         *,
         directory: RunDirectory | None = None,
+        predecessor: Predecessor | None = None,
         redis: RedisProcess | None = None,
         sandbox: SandboxProcess | None = None,
         source: Source | None = None,
         announce: Callable[[Sequence[InstanceHealth]], None] | None = None,
         command: Sequence[str] = COMMAND,
         variables: Mapping[str, str] | None = None,
+        leave: Callable[[], None] | None = None,
     ) -> None:
         self.setName("supervisor")
         self._reactor = reactor
@@ -90,9 +96,14 @@ class Supervisor(Service):
         self._monitor = HealthMonitor(config.services.values(), tools)
         self._reloads = OneAtATime(self._reload)
         self._watch = FileWatch(reactor, self.reload)
-        self._control = None
+        self._predecessor = predecessor
+        self._leave = leave or reactor.stop
+        self._estate: Estate | None = None
+        self._control: ControlSocket | None = None
         if directory is not None:
-            self._control = ControlSocket(reactor, directory.control_socket, {"reload": self._answerReload})
+            self._estate = Estate(listeners, directory, self._free, self._leave)
+            commands = {"reload": self._answerReload, **self._estate.commands}
+            self._control = ControlSocket(reactor, directory.control_socket, commands)
         self._log = Logger()
 
     @property
@@ -156,10 +167,14 @@ class Supervisor(Service):
         if self._sandbox is not None:
             self._sandbox.start()
         self._begun = True
-        self._listenToCommands()
         self._follow()
+        serving = self._workforce.start()
+        if self._predecessor is None:
+            self._listenToCommands()
+        else:
+            self._predecessor.wait(self._reactor, serving, self._listenToCommands, self._leave)
         announcement = self._announcement = self._reactor.callLater(ANNOUNCE_SECONDS, self._introduce)
-        gatherResults([self._workforce.start(), self._monitor.start()]).addCallback(
+        gatherResults([serving, self._monitor.start()]).addCallback(
             lambda _: announcement.reset(0) if announcement.active() else None
         )
 
@@ -168,6 +183,7 @@ class Supervisor(Service):
             try:
                 self._control.open()
                 self._directory.publish()
+                self._directory.shared = False
             except (CannotListenError, OSError) as error:
                 self._log.error("no command can reach this gateway, for it has no control socket: {error}", error=error)
 
@@ -183,8 +199,9 @@ class Supervisor(Service):
             self._announce(self._monitor.snapshot())
 
     async def _reload(self) -> Reloaded:
-        if self._source is None or not self._begun or not self.running:
-            return self._refuse(["a gateway that starts or stops does not reload"])
+        claimed = self._dependent or (self._estate is not None and self._estate.claimed)
+        if self._source is None or not self._begun or not self.running or claimed:
+            return self._refuse(["a gateway that starts, stops or is being taken over does not reload"])
         self._watch.refresh()
         try:
             configured = self._source.load()
@@ -237,15 +254,28 @@ class Supervisor(Service):
         self._log.failure("the reload failed", failure)
         return self._refuse([f"the reload failed ({type(failure.value).__name__}); the log says more"])
 
-    def _answerReload(self, request: object) -> Deferred[Answer]:
+    def _answerReload(self, request: object, client: object) -> Deferred[Answer]:
         return self.reload().addCallback(reloadAnswer)
 
+    def _free(self) -> bool:
+        """Whether another gateway may prepare to take over."""
+        return bool(self.running) and not self._reloads.running
+
+    @property
+    def _dependent(self) -> bool:
+        """Whether this gateway is only about to take over, and another one serves on the same sockets."""
+        return self._predecessor is not None and not self._predecessor.dismissed
+
     async def _end(self) -> None:
+        followed = self._estate is not None and self._estate.left
+        gentle = (followed or self._dependent) and not self._hurried
+        if self._predecessor is not None:
+            self._predecessor.abandon()
         self._watch.follow([])
         self._monitor.stop()
         if self._announcement is not None and self._announcement.active():
             self._announcement.cancel()
-        self._report(await self._workforce.drain(*self._patience))
+        self._report(await self._workforce.drain(*self._patience, gentle=gentle))
         await gatherResults([self._provisions.end(), self._sandbox.stop() if self._sandbox else succeed(None)])
         self._handover.close()
         if self._control is not None:

@@ -88,10 +88,11 @@ class Workforce:
         succession.begin()
         return succession.done.addBoth(self._settled)
 
-    def drain(self, seconds: float, grace: float = GRACE_SECONDS) -> Deferred[Farewell]:
+    def drain(self, seconds: float, grace: float = GRACE_SECONDS, *, gentle: bool = False) -> Deferred[Farewell]:
         """Close the sockets and let all workers finish within ``seconds``; what is left ``grace`` later is killed.
 
-        Fires when no process is left. To be called once; :meth:`hasten` moves the deadline.
+        Fires when no process is left. To be called once; :meth:`hasten` moves the deadline. ``gentle``: others serve
+        on the same sockets.
         """
         assert self._gone is None, "a workforce is drained once"
         gone = self._gone = Deferred()
@@ -99,14 +100,14 @@ class Workforce:
             self._succession.failed("the gateway stops")
         for slot in self._slots:
             slot.close()
-        self.hasten(seconds, grace)
+        self.hasten(seconds, grace, gentle=gentle)
         self._dismiss()
         return gone
 
-    def hasten(self, seconds: float, grace: float) -> None:
+    def hasten(self, seconds: float, grace: float, *, gentle: bool = False) -> None:
         """Give all living workers a new deadline."""
         for worker in self._living():
-            worker.drain(seconds, grace)
+            worker.drain(seconds, grace, gentle=gentle)
 
     def condemn(self) -> None:
         """Kill all workers now."""
