@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectError
-from twisted.internet.protocol import connectionDone
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
-from twisted.protocols.basic import LineReceiver
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from tests.process_kit import STAND_IN, freePort
+from tests.process_kit import ROOT, STAND_IN, StandInClient, freePort
 from tracseq_gateway.config import Config, Instance, RateLimiting, Seconds, Service
 from tracseq_gateway.interfaces import InstanceHealth
 from tracseq_gateway.process.configured import ConfigurationRefused, Configured, Reloaded, Source
@@ -29,34 +25,6 @@ from tracseq_gateway.process.redis_program import EmbeddedRedisError
 from tracseq_gateway.process.sockets import openListeners
 from tracseq_gateway.process.supervisor import Supervisor
 from tracseq_gateway.upstream.health import probing_agent
-
-ROOT = str(Path(__file__).parent.parent)
-
-
-class Client(LineReceiver):
-    """A client of the stand-in: each line is answered by a line."""
-
-    delimiter = b"\n"
-
-    def __init__(self) -> None:
-        self.gone: Deferred[None] = Deferred()
-        self._answer: Deferred[str] | None = None
-
-    def ask(self, line: str) -> Deferred[str]:
-        """Send a line and wait for the answer."""
-        answer = self._answer = Deferred()
-        self.sendLine(line.encode())
-        return answer
-
-    def lineReceived(self, line: bytes) -> None:
-        answer, self._answer = self._answer, None
-        assert answer is not None
-        answer.callback(line.decode())
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.gone.callback(None)
-        if self._answer is not None:
-            self._answer.errback(reason)
 
 
 class SupervisorTests(TestCase):
@@ -132,8 +100,10 @@ class SupervisorTests(TestCase):
             self.assertLess(self.reactor.seconds(), deadline, "waited in vain")
             await deferLater(self.reactor, 0.01)
 
-    async def connect(self) -> Client:
-        client: Client = await connectProtocol(TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.port, 5), Client())
+    async def connect(self) -> StandInClient:
+        client: StandInClient = await connectProtocol(
+            TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.port, 5), StandInClient()
+        )
         self.addCleanup(client.transport.abortConnection)  # type: ignore[union-attr]
         return client
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
+import sys
 import threading
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,8 +14,8 @@ from tests.running_kit import RunningGateway, SlowService
 
 SERVICES = (
     '[gateway]\nrun_directory = "@DIRECTORY@/run"\ndrain_seconds = 10\n[rate_limit]\nenabled = true\n'
-    "default = { requests_per_minute = 1000000, burst = 1000000 }\n"
     '[services.samples]\nprefix = "/samples"\ninstances = ["@UPSTREAM@"]\n'
+    "rate_limit = { requests_per_minute = 1000000, burst = 1000000 }\n"
     '[services.files]\nprefix = "/files"\nhealth = { interval = 0 }\ninstances = ["http://127.0.0.1:@SLOW@"]\n'
 )
 
@@ -117,6 +119,27 @@ class TakeoverTests(SynchronousTestCase):
         self.assertEqual(200, self.gateway.get("/samples/any")[0])
         self.end(third)
         self.assertEqual(0, third.returncode)
+
+    def test_activated(self) -> None:
+        """A socket that systemd has opened is served, by all workers together."""
+        pid = "import os, sys; os.environ['LISTEN_PID'] = str(os.getpid()); os.execv(sys.argv[1], sys.argv[1:])"
+        file = self.gateway.directory / "activated.toml"
+        file.write_text(self.gateway.file.read_text().replace("/run", "/other"))
+        with socket.create_server(("127.0.0.1", 0)) as listener, self.log.open("wb") as log:
+            port = listener.getsockname()[1]
+            words = [*self.gateway.words, "--config", str(file), "--port", str(port)]
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", f'exec "$@" 3<&{listener.fileno()}', "sh", sys.executable, "-c", pid, *words],
+                cwd=self.gateway.directory,
+                env={**self.gateway.environ, "LISTEN_FDS": "1"},
+                pass_fds=[listener.fileno()],
+                stdout=log,
+                stderr=log,
+            )
+        self.addCleanup(self.end, process)
+        self.gateway.until(lambda: self.log.read_text().count("serves (pid") == 3, 20)  # Redis and two workers
+        self.gateway.port = port
+        self.assertEqual([200] * 5, [self.gateway.get("/samples/any")[0] for _ in range(5)])
 
     def test_nobody(self) -> None:
         """Where no gateway runs there is nothing to take over, and that is said."""

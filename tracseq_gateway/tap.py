@@ -23,7 +23,7 @@ from twisted.python import usage
 from tracseq_gateway import __version__
 from tracseq_gateway.config import Config, Loaded, load, missing_secrets
 from tracseq_gateway.interfaces import InstanceHealth
-from tracseq_gateway.process.activation import activated, shared_out
+from tracseq_gateway.process.activation import activated, first_environment, shared_out
 from tracseq_gateway.process.banner import banner
 from tracseq_gateway.process.configured import ConfigurationRefused, Configured, Source
 from tracseq_gateway.process.predecessor import Predecessor, TakeoverError
@@ -272,7 +272,7 @@ def _openAll(
         predecessor = Predecessor(path)
         directory = RunDirectory(path, inheritance=predecessor.inheritance)
         return predecessor, shared_out(predecessor.listeners, workers), directory
-    passed = activated(os.environ, os.getpid())
+    passed = activated(first_environment(), os.getpid())
     listeners = shared_out(passed, workers) if passed else openListeners(gateway.host, gateway.port, workers)
     owner = options.parent["uid"] if options.parent is not None else None  # twistd --uid
     try:

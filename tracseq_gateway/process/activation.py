@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from tracseq_gateway.process.sockets import ListenError
@@ -11,21 +13,30 @@ from tracseq_gateway.process.sockets import ListenError
 FIRST: Final = 3
 """The descriptor of the first socket that systemd passes."""
 
-_VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+def first_environment() -> Mapping[str, str]:
+    """The environment that this process was started with; empty where the system does not keep it (nor has systemd).
+
+    ``os.environ`` will not do: Twisted takes systemd's variables out of it when its endpoints are imported.
+    """
+    try:
+        pairs = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return {}
+    return {name: value for name, _, value in (os.fsdecode(pair).partition("=") for pair in pairs)}
 
 
-def activated(environ: MutableMapping[str, str], pid: int, first: int = FIRST) -> list[socket.socket]:
+def activated(environ: Mapping[str, str], pid: int, first: int = FIRST) -> list[socket.socket]:
     """Take the listening sockets that systemd has passed to process ``pid``, which are none without its variables.
 
-    The variables are removed from ``environ``, for they mean nothing to our children. Raises :class:`ListenError` for
-    what is no listening TCP socket.
+    Raises :class:`ListenError` for what is no listening TCP socket.
     """
-    given = {name: environ.pop(name, "") for name in _VARIABLES}
-    if not given["LISTEN_FDS"] or given["LISTEN_PID"] != str(pid):
+    count = environ.get("LISTEN_FDS", "")
+    if not count or environ.get("LISTEN_PID") != str(pid):
         return []
-    if not given["LISTEN_FDS"].isdecimal():
-        raise ListenError(f"LISTEN_FDS is {given['LISTEN_FDS']!r}: a number of sockets would be right")
-    return [listening(first + number) for number in range(int(given["LISTEN_FDS"]))]
+    if not count.isdecimal():
+        raise ListenError(f"LISTEN_FDS is {count!r}: a number of sockets would be right")
+    return [listening(first + number) for number in range(int(count))]
 
 
 def listening(descriptor: int) -> socket.socket:
