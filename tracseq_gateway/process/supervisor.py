@@ -54,9 +54,9 @@ class Supervisor(Service):
 
     ``directory`` is released at the end; in it commands are heard. ``predecessor`` is let go when all workers serve; if
     that takes too long, or when another gateway has taken over from this one, ``leave`` is called, by default the
-    reactor's ``stop``. ``source`` is where :meth:`reload` gets another
-    configuration from. ``announce`` is called once with what the probes say: when all workers serve and every instance
-    was probed, or when that takes too long. ``variables`` are set in the environment of the workers.
+    reactor's ``stop``. ``source`` is where :meth:`reload` gets another configuration from. ``announce`` is called once
+    with what the probes say: when all workers serve and every instance was probed, or when that takes too long.
+    ``variables`` are set in the environment of the workers.
     """
 
     def __init__(
