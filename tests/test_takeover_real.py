@@ -20,6 +20,15 @@ SERVICES = (
 )
 
 
+ACTIVATE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Starts a program as systemd does, with one socket."""
+
+
 class NewClients(threading.Thread):
     """Opens a connection for each request, one after the other."""
 
@@ -122,14 +131,13 @@ class TakeoverTests(SynchronousTestCase):
 
     def test_activated(self) -> None:
         """A socket that systemd has opened is served, by all workers together."""
-        pid = "import os, sys; os.environ['LISTEN_PID'] = str(os.getpid()); os.execv(sys.argv[1], sys.argv[1:])"
         file = self.gateway.directory / "activated.toml"
         file.write_text(self.gateway.file.read_text().replace("/run", "/other"))
         with socket.create_server(("127.0.0.1", 0)) as listener, self.log.open("wb") as log:
             port = listener.getsockname()[1]
             words = [*self.gateway.words, "--config", str(file), "--port", str(port)]
             process = subprocess.Popen(
-                ["/bin/sh", "-c", f'exec "$@" 3<&{listener.fileno()}', "sh", sys.executable, "-c", pid, *words],
+                [sys.executable, "-c", ACTIVATE, str(listener.fileno()), *words],
                 cwd=self.gateway.directory,
                 env={**self.gateway.environ, "LISTEN_FDS": "1"},
                 pass_fds=[listener.fileno()],
