@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from typing import Any
 from tests.process_kit import freePort
 
 ROOT = Path(__file__).parent.parent
+TRACSEQ_GATEWAY = (sys.executable, "-c", "import sys; from tracseq_gateway.cli import main; sys.exit(main())")
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 
 
@@ -67,6 +69,24 @@ class EchoService:
         self._thread.join()
 
 
+class SlowService(threading.Thread):
+    """Answers one request with a body that takes as long as the test likes."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.finish = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        with self._listener, self._listener.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegun")
+            self.finish.wait(20)
+            connection.sendall(b"done")
+
+
 class RunningGateway:
     """``twistd tracseq-gateway`` with a configuration; everything ends with :meth:`stop`."""
 
@@ -75,23 +95,41 @@ class RunningGateway:
         self.directory = Path(tempfile.mkdtemp(prefix="gateway-"))
         self.service = EchoService()
         self.port = freePort()
-        text = configuration.replace("@UPSTREAM@", f"http://127.0.0.1:{self.service.port}")
-        text = text.replace("@DIRECTORY@", str(self.directory))
-        (self.directory / "gateway.toml").write_text(text)
+        self.file = self.directory / "gateway.toml"
+        self.configure(configuration)
         self.log = self.directory / "log"
-        command = [*TWISTD, "-n", "--pidfile=", "tracseq-gateway", "--config", str(self.directory / "gateway.toml")]
-        command += ["--port", str(self.port), "--host", "127.0.0.1", "--workers", str(workers)]
+        self.words = [*TWISTD, "-n", "--pidfile=", "tracseq-gateway", "--config", str(self.file)]
+        self.words += ["--port", str(self.port), "--host", "127.0.0.1", "--workers", str(workers)]
         inherited = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(self.directory)}
+        self.environ = {**inherited, **(environ or {})}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, cwd=self.directory, env={**inherited, **(environ or {})}, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(self.words, cwd=self.directory, env=self.environ, stdout=log, stderr=log)
         self._workers = workers
         try:
             self.until(self._serves, 20)
         except AssertionError:
             self.stop()
             raise
+
+    def configure(self, configuration: str) -> None:
+        """Put another text in the place of the configuration file's, in one step."""
+        text = configuration.replace("@UPSTREAM@", f"http://127.0.0.1:{self.service.port}")
+        beside = self.file.with_suffix(".new")
+        beside.write_text(text.replace("@DIRECTORY@", str(self.directory)))
+        beside.rename(self.file)
+
+    def command(self, *words: str) -> tuple[int, str, str]:
+        """Run ``tracseq-gateway`` for this gateway; return status, output and errors."""
+        command = [*TRACSEQ_GATEWAY, *words, "--config", str(self.file), "--port", str(self.port)]
+        done = subprocess.run(
+            command, cwd=self.directory, env=self.environ, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def processes(self) -> list[int]:
+        """The supervisor and all that it has started and not yet buried."""
+        pid = self.process.pid
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
     def _serves(self) -> bool:
         if self.process.poll() is not None:

@@ -20,7 +20,10 @@ from twisted.trial.unittest import TestCase
 from tests.process_kit import STAND_IN
 from tracseq_gateway.config import Config, Seconds
 from tracseq_gateway.interfaces import InstanceHealth
+from tracseq_gateway.process.configured import ConfigurationRefused, Configured, Source
 from tracseq_gateway.process.reactor import IReactor
+from tracseq_gateway.process.redis_process import RedisProcess
+from tracseq_gateway.process.redis_program import EmbeddedRedisError
 from tracseq_gateway.process.sockets import openListeners
 from tracseq_gateway.process.supervisor import Supervisor
 from tracseq_gateway.upstream.health import probing_agent
@@ -65,6 +68,7 @@ class SupervisorCase(TestCase):
         self.reactor: Any = reactor
         self.patch(os, "environ", {**os.environ, "PYTHONPATH": ROOT})
         self.stopping: Deferred[None] | None = None
+        self.refused: list[str] = []
         self.events: list[LogEvent] = []
         observer = cast(ILogObserver, self.events.append)
         globalLogPublisher.addObserver(observer)
@@ -89,6 +93,7 @@ class SupervisorCase(TestCase):
         """Start a supervisor; fires with its announcement."""
         gateway = evolve(config.gateway, drain_seconds=Seconds(drain), watchdog_seconds=Seconds(watchdog))
         config = evolve(config, gateway=gateway)
+        self.next = Configured(config)
         listeners = openListeners("127.0.0.1", 0, workers)
         self.port = listeners[0].getsockname()[1]
         announced: Deferred[Sequence[InstanceHealth]] = Deferred()
@@ -97,6 +102,7 @@ class SupervisorCase(TestCase):
             config,
             listeners,
             probing_agent(self.reactor),
+            source=Source(self.load, self.embed),
             announce=announced.callback,
             command=STAND_IN,
             variables=variables,
@@ -104,6 +110,15 @@ class SupervisorCase(TestCase):
         self.supervisor.startService()
         self.addCleanup(self.clear)
         return announced
+
+    def load(self) -> Configured:
+        """What a reload loads."""
+        if self.refused:
+            raise ConfigurationRefused(self.refused)
+        return self.next
+
+    def embed(self, config: Config) -> RedisProcess:
+        raise EmbeddedRedisError("there is no server to start")
 
     def stop(self) -> Deferred[None]:
         """Begin to stop; fires when that is done."""

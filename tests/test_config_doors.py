@@ -23,7 +23,7 @@ class ProxyTests(ConfigTestCase):
         name = "/" + "x" * 96
         self.assertSaid(
             f'[gateway]\nrun_directory = "{name}"',
-            f'5: gateway.run_directory: "{name[:59]}…" cannot hold sockets, a path of at most 96 bytes would be right',
+            f'5: gateway.run_directory: "{name[:59]}…" cannot hold sockets, a path of at most 88 bytes would be right',
         )
 
 

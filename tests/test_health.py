@@ -200,6 +200,64 @@ class MonitorTests(SynchronousTestCase):
         self.assertEqual(([], "unknown"), (self.agent.asked, monitor.snapshot()[0].state))
         monitor.stop()
 
+    def change(self, monitor: HealthMonitor, *urls: str, **policy: Any) -> None:
+        """Probe these instances from now on."""
+        monitor.change([Service("samples", instances=tuple(map(Instance, urls)), health=Health(**policy))])
+
+    def known(self, monitor: HealthMonitor) -> list[tuple[str, str]]:
+        return [(health.url, health.state) for health in monitor.snapshot()]
+
+    def test_change(self) -> None:
+        """Instances that stay are known as before and not probed again for it; only a new one is."""
+        monitor = self.monitor(URL, "http://gone", interval=Seconds(10))
+        monitor.start()
+        self.agent.answer(200)
+        self.agent.answer(200)
+        self.clock.advance(5.0)
+        self.change(monitor, "http://new", URL, interval=Seconds(10))
+        self.assertEqual([("http://new", "unknown"), (URL, "healthy")], self.known(monitor))
+        self.assertEqual([b"http://new/api/v1/health"], self.agent.asked[2:])
+        self.agent.answer(200)
+        self.clock.pump([0.1] * 61)  # the interval is over for those that were there before
+        self.assertEqual([b"http://127.0.0.1:8081/api/v1/health"], self.agent.asked[3:])
+        monitor.stop()
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_changeInProbe(self) -> None:
+        """A probe in flight goes on when nothing changes for its instance, and is broken off when that is gone."""
+        monitor = self.monitor(URL, "http://gone")
+        monitor.start()
+        self.change(monitor, URL)
+        self.agent.answer(503)
+        self.assertEqual([(URL, "unhealthy")], self.known(monitor))
+        monitor.stop()
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_changeOfPolicy(self) -> None:
+        """An instance that is to be probed in another way stays what it is, until the next probe within an interval."""
+        urls = [f"http://host-{number}" for number in range(20)]
+        monitor = self.monitor(*urls)
+        monitor.start()
+        for _ in urls:
+            self.agent.answer(200)
+        self.change(monitor, *urls, path="/ready", interval=Seconds(10), unhealthy_after=1)
+        self.assertEqual([(url, "healthy") for url in urls], self.known(monitor))
+        self.assertEqual(20, len(self.agent.asked))
+        self.clock.pump([0.1] * 50)
+        self.assertTrue(24 < len(self.agent.asked) < 36, len(self.agent.asked))
+        self.clock.pump([0.1] * 50)
+        self.assertEqual({f"{url}/ready".encode() for url in urls}, set(self.agent.asked[20:]))
+        monitor.stop()
+
+    def test_changeToOff(self) -> None:
+        """Of an instance that is not probed any more nothing is known."""
+        monitor = self.monitor()
+        monitor.start()
+        self.agent.answer(200)
+        self.change(monitor, URL, interval=Seconds(0))
+        self.assertEqual([(URL, "unknown")], self.known(monitor))
+        self.assertEqual([], self.clock.getDelayedCalls())
+
     def test_stopInProbe(self) -> None:
         """A monitor that is stopped breaks off its probes, reports them no more and leaves nothing behind."""
         monitor = self.monitor()

@@ -105,9 +105,12 @@ class FakeGateway:
     def take_observation(self, observation: Observation) -> None:
         self.told.append(observation)
 
-    def drain(self, seconds: float) -> Deferred[int]:
-        self.told.append(seconds)
+    def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
+        self.told.append((seconds, "gently") if gentle else seconds)
         return self.drained
+
+    def hasten(self) -> None:
+        self.told.append("hasten")
 
 
 class SupervisorEnd(Conversation):
@@ -180,7 +183,7 @@ class AttendantTests(SynchronousTestCase):
             answer = self.say(Ping)
             assert answer is not None
             self.successResultOf(answer)
-            self.say(Drain, seconds=7.0)
+            self.say(Drain, seconds=7.0, gentle=False)
 
     def test_cover(self) -> None:
         """A worker accepts from a neighbour's socket from ``Cover`` to ``Uncover``."""
@@ -197,7 +200,7 @@ class AttendantTests(SynchronousTestCase):
 
     def test_coverInDrain(self) -> None:
         """A worker that drains takes no further socket, and closes its copy."""
-        self.say(Drain, seconds=7.0)
+        self.say(Drain, seconds=7.0, gentle=False)
         lent = socket.socket().detach()
         self.attendant.cover(3, lent)
         self.assertEqual([7.0], self.gateway.told)
@@ -218,7 +221,7 @@ class AttendantTests(SynchronousTestCase):
 
     def test_drain(self) -> None:
         """The answer to Drain is the number of requests that were cut, and then the worker ends."""
-        answer = self.say(Drain, seconds=7.0)
+        answer = self.say(Drain, seconds=7.0, gentle=False)
         assert answer is not None
         self.assertEqual([7.0], self.gateway.told)
         self.assertNoResult(answer)
@@ -229,18 +232,26 @@ class AttendantTests(SynchronousTestCase):
 
     def test_drainTwice(self) -> None:
         """A second Drain is answered with the first."""
-        answers = [self.say(Drain, seconds=7.0), self.say(Drain, seconds=1.0)]
+        answers = [self.say(Drain, seconds=7.0, gentle=False), self.say(Drain, seconds=1.0, gentle=False)]
         self.gateway.drained.callback(3)
         self.pump.flush()
         self.assertEqual([{"cut": 3}] * 2, [self.successResultOf(answer) for answer in answers if answer])
         self.assertEqual([7.0], self.gateway.told)
+
+    def test_gentle(self) -> None:
+        """A gentle drain stays gentle until somebody asks for another one, of which the gateway hears once."""
+        answers = [self.say(Drain, seconds=7.0, gentle=gentle) for gentle in (True, True, False, False)]
+        self.assertEqual([(7.0, "gently"), "hasten"], self.gateway.told)
+        self.gateway.drained.callback(0)
+        self.pump.flush()
+        self.assertEqual([{"cut": 0}] * 4, [self.successResultOf(answer) for answer in answers if answer])
 
     def test_leave(self) -> None:
         """A signal lets the worker say so, drain for the configured time and end; Drain is then answered too."""
         self.attendant.leave()
         self.pump.flush()
         self.assertEqual((1, [30.0]), (self.supervisor.leaving, self.gateway.told))
-        answer = self.say(Drain, seconds=7.0)
+        answer = self.say(Drain, seconds=7.0, gentle=False)
         self.gateway.drained.callback(1)
         self.pump.flush()
         assert answer is not None
@@ -256,7 +267,7 @@ class AttendantTests(SynchronousTestCase):
 
     def test_orphanInDrain(self) -> None:
         """A worker that loses its supervisor while it drains ends within five seconds all the same."""
-        self.say(Drain, seconds=30.0)
+        self.say(Drain, seconds=30.0, gentle=False)
         self.lose()
         self.reactor.advance(4.9)
         self.assertEqual(0, self.reactor.stops)
@@ -265,7 +276,7 @@ class AttendantTests(SynchronousTestCase):
 
     def test_failedDrain(self) -> None:
         """A drain that fails is logged, and the worker ends."""
-        self.say(Drain, seconds=7.0)
+        self.say(Drain, seconds=7.0, gentle=False)
         self.gateway.drained.errback(RuntimeError("no drain"))
         self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
         self.assertEqual(1, self.reactor.stops)

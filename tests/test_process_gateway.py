@@ -230,7 +230,11 @@ class GatewayTests(TestCase):
         os.kill(victim, signal.SIGKILL)
         self.assertEqual(b"answered", await self.get("/samples/any"))
         self.assertLess(self.reactor.seconds() - killed, 3.0)  # it takes less than one on a machine at rest
-        self.assertNotEqual(victim, self.worker())
+
+        async def replaced() -> bool:  # the log follows the event
+            return self.worker() != victim
+
+        await self.until(replaced)
         self.assertIn("worker 0 was killed by SIGKILL", self.output())
 
     async def test_terminate(self) -> None:

@@ -123,7 +123,7 @@ class RedisProcessTests(TestCase):
         self.patch(os, "environ", {**os.environ, "PYTHONPATH": ROOT, "SECRET": "of-the-supervisor"})
         self.folder = Path(tempfile.mkdtemp())  # trial's own are too deep for a socket
         self.addCleanup(shutil.rmtree, self.folder)
-        self.socket = self.folder / "run" / "redis.sock"
+        self.socket = self.folder / "run" / "redis-a.sock"
         self.events: list[LogEvent] = []
         observer = cast(ILogObserver, self.events.append)
         globalLogPublisher.addObserver(observer)
@@ -131,9 +131,9 @@ class RedisProcessTests(TestCase):
 
     def make(self, program: str | None = None) -> RedisProcess:
         """A server that has to be started, and is stopped at the end."""
-        directory = RunDirectory(self.folder / "run")
+        self.directory = RunDirectory(self.folder / "run")
         server = program or find_server(os.environ)
-        self.redis = RedisProcess(cast(IReactor, self.reactor), directory, Redis(max_memory=Size(8 << 20)), server)
+        self.redis = RedisProcess(cast(IReactor, self.reactor), self.directory, Redis(max_memory=Size(8 << 20)), server)
         self.stopped = False
         self.addCleanup(self.stop)
         return self.redis
@@ -160,6 +160,7 @@ class RedisProcessTests(TestCase):
         if not self.stopped:
             self.stopped = True
             await self.redis.stop()
+            self.directory.release()
 
     async def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
         """Wait for something that no event tells us."""
@@ -193,10 +194,10 @@ class RedisProcessTests(TestCase):
         self.folder.mkdir()
         await self.start()
         config = self.redis.named_in(Config())
-        self.assertEqual(Unix(str(self.folder / "run" / "redis.sock")), parse_address(config.redis.url).place)
+        self.assertEqual(Unix(str(self.folder / "run" / "redis-a.sock")), parse_address(config.redis.url).place)
 
     async def test_stop(self) -> None:
-        """After a stop neither the process nor the directory is left, and no word is said about it."""
+        """After a stop the process is not left, and no word is said about it."""
         pid = await self.start()
         del self.events[:]
         await self.stop()
@@ -290,7 +291,9 @@ class RedisProcessTests(TestCase):
         self.stopped = True  # by the supervisor
         agent = probing_agent(self.reactor)
         listeners = openListeners("127.0.0.1", 0, 1)
-        supervisor = Supervisor(self.reactor, Config(), listeners, agent, redis=redis, command=STAND_IN)
+        supervisor = Supervisor(
+            self.reactor, Config(), listeners, agent, directory=self.directory, redis=redis, command=STAND_IN
+        )
         supervisor.startService()
         await self.until(lambda: supervisor.workers.running == 1)
         await supervisor.stopService()

@@ -12,8 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tracseq_gateway.config import Config, Gateway
 from tracseq_gateway.process.run_directory import (
     LONGEST_SOCKET_PATH,
+    Inheritance,
     RunDirectory,
     RunDirectoryError,
+    control_socket,
     redis_socket,
     run_directory,
 )
@@ -70,6 +72,51 @@ class RunDirectoryTests(SynchronousTestCase):
         directory.release()
         self.assertFalse(self.path.exists())
 
+    def test_published(self) -> None:
+        """Others find the sockets by names that do not change, from one moment to the next; a release removes them."""
+        directory = RunDirectory(self.path)
+        for ours, name in (
+            (directory.redis_socket, redis_socket(self.path)),
+            (directory.control_socket, control_socket(self.path)),
+        ):
+            name.touch()  # what an older version has left
+            ours.write_text("ours")
+        directory.publish()
+        directory.publish()
+        self.assertEqual(["ours", "ours"], [redis_socket(self.path).read_text(), control_socket(self.path).read_text()])
+        directory.release()
+        self.assertFalse(self.path.exists())
+
+    def test_inherited(self) -> None:
+        """Two gateways have it while one takes over: each has sockets of its own, and the last of them removes it."""
+        first = RunDirectory(self.path)
+        first.publish()
+        lock = os.dup(first.lock)
+        second = RunDirectory(self.path, inheritance=Inheritance(lock, first.side, first.made))
+        first.shared = True
+        second.redis_socket.touch()
+        second.publish()
+        first.redis_socket.touch()
+        first.release()
+        self.assertEqual(["control.sock", "lock", "redis-b.sock", "redis.sock"], sorted(os.listdir(self.path)))
+        self.assertEqual(Path("control-b.sock"), control_socket(self.path).readlink())
+        self.assertIn("is in use by another gateway", self.refusal(self.path))
+        second.shared = False
+        second.release()
+        self.assertFalse(self.path.exists())
+
+    def test_inheritedInVain(self) -> None:
+        """A gateway that does not take over after all leaves everything as it was."""
+        first = RunDirectory(self.path)
+        first.publish()
+        second = RunDirectory(self.path, inheritance=Inheritance(os.dup(first.lock), first.side, first.made))
+        self.assertEqual([self.path / "redis-b.sock"], second.left_over)
+        second.release()
+        self.assertEqual(Path("control-a.sock"), control_socket(self.path).readlink())
+        self.assertIn("is in use by another gateway", self.refusal(self.path))
+        first.release()
+        self.assertFalse(self.path.exists())
+
     def test_kept(self) -> None:
         """A directory that was there before stays, and so do files that are not ours."""
         self.path.mkdir(0o700)
@@ -92,8 +139,10 @@ class RunDirectoryTests(SynchronousTestCase):
         self.assertIn("is in use by another gateway", self.refusal(self.path))
         first.release()
         self.path.mkdir(0o700)
-        (self.path / "lock").touch()
+        for name in ("lock", "redis-b.sock", "control-b.sock", "redis.sock"):
+            (self.path / name).touch()
         RunDirectory(self.path).release()
+        self.assertEqual([], os.listdir(self.path))
 
     def test_link(self) -> None:
         """A symbolic link is refused, wherever it leads."""
@@ -130,7 +179,7 @@ class RunDirectoryTests(SynchronousTestCase):
 
     def test_long(self) -> None:
         """The longest path that a socket can have is taken; one byte more is refused, and nothing is made."""
-        rest = LONGEST_SOCKET_PATH - len(os.fsencode(redis_socket(self.above / "x")))
+        rest = LONGEST_SOCKET_PATH - len(os.fsencode(self.above / "x" / "control-a.sock"))
         RunDirectory(self.above / ("x" * (1 + rest))).release()
         path = self.above / ("x" * (2 + rest))
         self.assertIn(f"at most {LONGEST_SOCKET_PATH} bytes", self.refusal(path))

@@ -1,4 +1,4 @@
-"""What SIGTERM and SIGINT mean."""
+"""What SIGTERM, SIGINT and SIGHUP mean."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from signal import SIGINT, SIGTERM
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_kit import FakeReactor
-from tracseq_gateway.process.signals import StopSignals
+from tracseq_gateway.process.signals import Signals
 
 
 class FakeSupervisor:
@@ -23,14 +23,17 @@ class FakeSupervisor:
     def kill(self) -> None:
         self.told.append("kill")
 
+    def reload(self) -> None:
+        self.told.append("reload")
 
-class StopSignalsTests(SynchronousTestCase):
-    """``StopSignals``."""
+
+class SignalsTests(SynchronousTestCase):
+    """``Signals``."""
 
     def setUp(self) -> None:
         self.reactor = FakeReactor()
         self.supervisor = FakeSupervisor()
-        self.signals = StopSignals(self.reactor.typed, self.supervisor)
+        self.signals = Signals(self.reactor.typed, self.supervisor)
 
     def receive(self, *received: signal.Signals) -> tuple[list[str], int]:
         for one in received:
@@ -51,8 +54,8 @@ class StopSignalsTests(SynchronousTestCase):
         self.assertEqual((["hurry"], 1), self.receive(SIGTERM, SIGINT))
 
     def test_hangUp(self) -> None:
-        """SIGHUP ends nothing: a reload that does not exist is refused in words."""
-        self.assertEqual(([], 0), self.receive(signal.SIGHUP))
+        """SIGHUP reloads, and ends nothing."""
+        self.assertEqual((["reload"], 0), self.receive(signal.SIGHUP))
 
     def handlers(self) -> list[object]:
         return [signal.getsignal(SIGTERM), signal.getsignal(SIGINT), signal.getsignal(signal.SIGHUP)]

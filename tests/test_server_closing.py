@@ -177,8 +177,63 @@ class DrainTests(SynchronousTestCase):
         answer_whole(self.root.requests[0])
         self.root.requests[1].send(b"lf", True)
         self.assertEqual([up.answers()[0].body, down.answers()[0].body], [b"ok", b"half"])
-        self.assertFalse(up.connected or down.connected)
+        self.assertFalse(up.connected)
+        self.server.pass_time(0.3)
+        self.assertFalse(down.connected, "it began before the drain, so its client was given a moment")
         self.assertEqual(self.successResultOf(drained), 0)
+
+    def gentle(self, seconds: float = 30.0) -> Deferred[int]:
+        return self.server.site.drain(seconds, gentle=True)
+
+    def test_gentle(self) -> None:
+        """In a gentle drain an idle connection stays, and the answer to its next request says that it is the last."""
+        visitor, new = self.server.visit(request(b"/")), self.server.visit()
+        answer_whole(self.root.requests.pop())
+        drained = self.gentle()
+        self.server.pass_time(5.0)
+        for one in (visitor, new):
+            one.send(request(b"/"))
+            answer_whole(self.root.requests.pop())
+            self.assertEqual((one.answers()[-1].values(b"connection"), one.connected), ([b"close"], False))
+        self.assertEqual(self.successResultOf(drained), 0)
+        self.assertEqual(len(self.server.reactor.getDelayedCalls()), 1, "only the wheel of deadlines turns on")
+
+    def test_gentle_is_over(self) -> None:
+        """What is still idle shortly before the deadline of a gentle drain is closed in an orderly way."""
+        visitor = self.server.visit(request(b"/"))
+        answer_whole(self.root.requests.pop())
+        drained = self.gentle()
+        self.server.pass_time(28.9)
+        self.assertTrue(visitor.connected)
+        self.server.pass_time(1.0)
+        self.assertEqual((visitor.connected, visitor.aborted), (False, False))
+        self.assertEqual(self.successResultOf(drained), 0)
+
+    def test_gentle_no_more(self) -> None:
+        """A gentle drain that is hastened closes what is idle at once, and still waits for what is not."""
+        idle, busy = self.server.visit(request(b"/")), self.server.visit(request(b"/"))
+        answer_whole(self.root.requests.pop(0))
+        drained = self.gentle()
+        self.server.site.hasten()
+        self.server.pass_time(0.3)
+        self.assertEqual((idle.connected, busy.connected), (False, True))
+        self.assertNoResult(drained)
+        answer_whole(self.root.requests.pop())
+        self.assertEqual((busy.statuses(), busy.connected), ([200], False))
+        self.assertEqual(self.successResultOf(drained), 0)
+
+    def test_answer_that_had_begun(self) -> None:
+        """The client of an answer that began before a drain was not told to go: its next request is served, too."""
+        for gentle in (True, False):
+            server = MemoryServer(self.root)
+            visitor = server.visit(request(b"/"))
+            self.root.requests[0].begin(OutgoingHead(200, b"OK", [], None, dated=True), b"ha", False)
+            drained = server.site.drain(30.0, gentle)
+            self.root.requests.pop().send(b"lf", True)
+            visitor.send(request(b"/"))
+            answer_whole(self.root.requests.pop())
+            self.assertEqual([answer.values(b"connection") for answer in visitor.answers()], [[], [b"close"]])
+            self.assertEqual((visitor.connected, self.successResultOf(drained)), (False, 0))
 
     def test_half_a_head(self) -> None:
         """A request whose head is on its way is served, as the last."""

@@ -22,6 +22,7 @@ from tests.process_kit import freePort
 from tracseq_gateway import __version__, tap
 from tracseq_gateway.config import Config
 from tracseq_gateway.process import redis_program
+from tracseq_gateway.process.configured import Configured
 from tracseq_gateway.process.supervisor import Supervisor
 from tracseq_gateway.sandbox.auth_tokens import AUDIENCE, ISSUER
 
@@ -148,7 +149,7 @@ class MakeServiceTests(SynchronousTestCase):
         return self.file(text), above / "run"
 
     def test_embedded(self) -> None:
-        """A gateway that needs a Redis of its own has its run directory for itself."""
+        """A gateway has its run directory for itself."""
         file, directory = self.limited()
         self.make(*port(), "--config", file)
         self.assertTrue(directory.is_dir())
@@ -158,11 +159,11 @@ class MakeServiceTests(SynchronousTestCase):
         )
 
     def test_notEmbedded(self) -> None:
-        """No run directory is made, and no server looked for, when another one is named."""
+        """No server is looked for when another one is named."""
         file, directory = self.limited('[redis]\nurl = "redis://127.0.0.1"\n')
         self.patch(tap, "find_server", lambda environ: self.fail("a server is looked for"))
         self.make(*port(), "--config", file)
-        self.assertFalse(directory.exists())
+        self.assertTrue(directory.is_dir())
 
     def test_noServer(self) -> None:
         """Without a server to start, one is told how to get one, and nothing else has begun."""
@@ -207,10 +208,8 @@ class SandboxTests(SynchronousTestCase):
         """The configuration with a file, and the variables of the workers."""
         made: list[tuple[Config, Mapping[str, str]]] = []
 
-        def assemble(
-            reactor: object, config: Config, options: tap.Options, variables: Mapping[str, str]
-        ) -> MultiService:
-            made.append((config, variables))
+        def assemble(reactor: object, configured: Configured, options: tap.Options) -> MultiService:
+            made.append((configured.config, configured.variables))
             return MultiService()
 
         self.patch(tap, "_assemble", assemble)

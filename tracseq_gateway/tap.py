@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, cast
 
+from attrs import evolve
 from twisted.application.service import IService, MultiService
 from twisted.logger import Logger
 from twisted.python import usage
@@ -22,19 +23,25 @@ from twisted.python import usage
 from tracseq_gateway import __version__
 from tracseq_gateway.config import Config, Loaded, load, missing_secrets
 from tracseq_gateway.interfaces import InstanceHealth
+from tracseq_gateway.process.activation import activated, first_environment, shared_out
 from tracseq_gateway.process.banner import banner
 from tracseq_gateway.process.clock import MonotonicClock
+from tracseq_gateway.process.configured import ConfigurationRefused, Configured, Source
+from tracseq_gateway.process.predecessor import Predecessor, TakeoverError
 from tracseq_gateway.process.reactor import IReactor
 from tracseq_gateway.process.redis_process import RedisProcess, needs_embedded
 from tracseq_gateway.process.redis_program import EmbeddedRedisError, find_server
 from tracseq_gateway.process.run_directory import RunDirectory, RunDirectoryError, run_directory
 from tracseq_gateway.process.sandbox_process import SandboxProcess, openSockets, standIn
-from tracseq_gateway.process.signals import StopSignals
+from tracseq_gateway.process.signals import Signals
 from tracseq_gateway.process.sockets import ListenError, openListeners
 from tracseq_gateway.process.supervisor import Supervisor
 from tracseq_gateway.sandbox.secret import signing_secret
 from tracseq_gateway.service.callers import check_keys
 from tracseq_gateway.upstream.health import probing_agent
+
+StandIn = Callable[[Config], Config]
+"""Puts what stands in for services into a configuration."""
 
 SANDBOX_NEEDS: Final = ("klein", "multipart", "jsonschema")
 """Modules that come with the extra ``sandbox``."""
@@ -86,7 +93,10 @@ class Options(usage.Options):
         ["workers", "w", None, "Worker processes; auto is one for each CPU.", _workers],
         ["sandbox-data", None, ".tracseq-sandbox", "Where the sandbox keeps its data."],
     ]
-    optFlags = [["sandbox", None, "Serve stand-in services with demo data. Not for production."]]
+    optFlags = [
+        ["takeover", None, "Take over the sockets of the gateway that runs, and let it leave."],
+        ["sandbox", None, "Serve stand-in services with demo data. Not for production."],
+    ]
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
 
     def opt_version(self) -> None:
@@ -109,15 +119,19 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    config, variables = _configuration(options)
     try:
-        return _assemble(cast(IReactor, reactor), config, options, variables)
-    except (ListenError, RunDirectoryError, EmbeddedRedisError) as error:
+        configured = _configuration(options)
+        for warning in configured.warnings:
+            Logger().warn("{problem}", problem=warning)
+        return _assemble(cast(IReactor, reactor), configured, options)
+    except ConfigurationRefused as refused:
+        raise SystemExit(str(refused)) from None
+    except (ListenError, RunDirectoryError, EmbeddedRedisError, TakeoverError) as error:
         raise SystemExit(f"tracseq-gateway: {error}") from None
 
 
-def _configuration(options: Options) -> tuple[Config, Mapping[str, str]]:
-    """Return the configuration, and what the workers' environment has beside ours."""
+def _configuration(options: Options) -> Configured:
+    """Load and check the configuration; raises ``ConfigurationRefused``."""
     loaded = _load(options, os.environ)
     variables: dict[str, str] = {}
     if options["sandbox"]:
@@ -129,15 +143,28 @@ def _configuration(options: Options) -> tuple[Config, Mapping[str, str]]:
     environ = {**os.environ, **variables}
     missing = missing_secrets(config, environ)
     if missing:
-        raise SystemExit("\n".join(map(str, missing)))
+        raise ConfigurationRefused(missing)
     try:
         check_keys(config, environ)
     except ValueError as error:
-        raise SystemExit(f"tracseq-gateway: {error}") from None
-    log = Logger()
-    for problem in loaded.problems:
-        log.warn("{problem}", problem=str(problem))
-    return config, variables
+        raise ConfigurationRefused(f"tracseq-gateway: {error}".splitlines()) from None
+    return Configured(config, variables, tuple(map(str, loaded.problems)))
+
+
+def _source(reactor: IReactor, options: Options, directory: RunDirectory, stand_in: StandIn) -> Source:
+    """Where a reload gets the configuration from: what the same options say then."""
+    for option in ("config", "sandbox-data"):
+        if options[option] is not None:
+            options[option] = os.path.abspath(options[option])  # before twistd goes to its --rundir
+
+    def load() -> Configured:
+        configured = _configuration(options)
+        return evolve(configured, config=stand_in(configured.config))
+
+    def embed(config: Config) -> RedisProcess:
+        return RedisProcess(reactor, directory, config.redis, find_server(os.environ))
+
+    return Source(load, embed, options["config"])
 
 
 def _load(options: Options, environ: Mapping[str, str], defaults: Mapping[str, object] | None = None) -> Loaded:
@@ -147,16 +174,17 @@ def _load(options: Options, environ: Mapping[str, str], defaults: Mapping[str, o
 
 def _accepted(loaded: Loaded) -> Config:
     if loaded.config is None:
-        raise SystemExit("\n".join(str(problem) for problem in loaded.problems))
+        raise ConfigurationRefused(loaded.problems)
     return loaded.config
 
 
 def _allowSandbox(config: Config) -> None:
     if config.gateway.environment == "production":
-        raise SystemExit("tracseq-gateway: --sandbox is refused, for gateway.environment is production")
+        raise ConfigurationRefused(["tracseq-gateway: --sandbox is refused, for gateway.environment is production"])
     missing = [name for name in SANDBOX_NEEDS if find_spec(name) is None]
     if missing:
-        raise SystemExit(f"tracseq-gateway: --sandbox needs {missing[0]}: pip install 'tracseq-gateway[sandbox]'")
+        right = "pip install 'tracseq-gateway[sandbox]'"
+        raise ConfigurationRefused([f"tracseq-gateway: --sandbox needs {missing[0]}: {right}"])
 
 
 def _sandboxDefaults(config: Config) -> Mapping[str, object]:
@@ -171,9 +199,9 @@ def _sandboxFolder(options: Options) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SystemExit(f"tracseq-gateway: --sandbox-data: {folder} cannot be a folder: {error.strerror}") from None
+        raise _badFolder(f"{folder} cannot be a folder: {error.strerror}") from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise SystemExit(f"tracseq-gateway: --sandbox-data: {folder} cannot be written to")
+        raise _badFolder(f"{folder} cannot be written to")
     return folder
 
 
@@ -182,23 +210,33 @@ def _sandboxSecret(config: Config, folder: Path) -> dict[str, str]:
     try:
         return {config.auth.jwt.secret_env: signing_secret(folder, os.environ)}
     except OSError as error:
-        raise SystemExit(f"tracseq-gateway: --sandbox-data: {error.filename}: {error.strerror}") from None
+        raise _badFolder(f"{error.filename}: {error.strerror}") from None
 
 
-def _assemble(reactor: IReactor, config: Config, options: Options, variables: Mapping[str, str]) -> IService:
-    gateway = config.gateway
+def _badFolder(why: str) -> ConfigurationRefused:
+    return ConfigurationRefused([f"tracseq-gateway: --sandbox-data: {why}"])
+
+
+def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IService:
+    config, gateway = configured.config, configured.config.gateway
     program = find_server(os.environ) if needs_embedded(config) else None
     workers = len(os.sched_getaffinity(0)) if gateway.workers == "auto" else gateway.workers
-    listeners = openListeners(gateway.host, gateway.port, workers)
-    try:
-        redis = None if program is None else _redis(reactor, config, options, program)
-    except RunDirectoryError:
-        for listener in listeners:
-            listener.close()
-        raise
+    predecessor, listeners, directory = _openAll(config, options, workers)
+    redis = None if program is None else RedisProcess(reactor, directory, config.redis, program)
     agent = probing_agent(reactor)
     if not options["sandbox"]:
-        return _service(reactor, Supervisor(reactor, config, listeners, agent, redis=redis))
+        source = _source(reactor, options, directory, lambda config: config)
+        supervisor = Supervisor(
+            reactor,
+            config,
+            listeners,
+            agent,
+            directory=directory,
+            predecessor=predecessor,
+            redis=redis,
+            source=source,
+        )
+        return _service(reactor, supervisor)
     data = str(_sandboxFolder(options))
     sockets = openSockets()
     address = _addressOf(listeners[0])
@@ -214,18 +252,36 @@ def _assemble(reactor: IReactor, config: Config, options: Options, variables: Ma
         standIn(config, sockets),
         listeners,
         agent,
+        directory=directory,
+        predecessor=predecessor,
         redis=redis,
         sandbox=SandboxProcess(reactor, data, sockets),
+        source=_source(reactor, options, directory, lambda config: standIn(config, sockets)),
         announce=announce,
-        variables=variables,
+        variables=configured.variables,
     )
     return _service(reactor, supervisor)
 
 
-def _redis(reactor: IReactor, config: Config, options: Options, program: str) -> RedisProcess:
+def _openAll(
+    config: Config, options: Options, workers: int
+) -> tuple[Predecessor | None, list[socket.socket], RunDirectory]:
+    """The gateway that this one takes over from, if it does; a listening socket for each worker; the run directory."""
+    gateway = config.gateway
+    path = run_directory(config, os.environ, gateway.port)
+    if options["takeover"]:
+        predecessor = Predecessor(path)
+        directory = RunDirectory(path, inheritance=predecessor.inheritance)
+        return predecessor, shared_out(predecessor.listeners, workers), directory
+    passed = activated(first_environment(), os.getpid())
+    listeners = shared_out(passed, workers) if passed else openListeners(gateway.host, gateway.port, workers)
     owner = options.parent["uid"] if options.parent is not None else None  # twistd --uid
-    directory = RunDirectory(run_directory(config, os.environ, config.gateway.port), owner)
-    return RedisProcess(reactor, directory, config.redis, program)
+    try:
+        return None, listeners, RunDirectory(path, owner)
+    except RunDirectoryError:
+        for listener in listeners:
+            listener.close()
+        raise
 
 
 def _addressOf(listener: socket.socket) -> str:
@@ -239,5 +295,5 @@ def _service(reactor: IReactor, supervisor: Supervisor) -> IService:
     service = MultiService()
     MonotonicClock(reactor).setServiceParent(service)
     supervisor.setServiceParent(service)
-    StopSignals(reactor, supervisor).setServiceParent(service)
+    Signals(reactor, supervisor).setServiceParent(service)
     return service

@@ -18,7 +18,7 @@ from tracseq_gateway.interfaces import ROLES
 DESCRIPTION = """\
 Make an API key and print it, once: only a hash of it is stored. Without --file, the table for the configuration follows
 it; with --file the table is added to that file of keys (auth.api_keys_file), and the gateway knows the key after its
-next start.
+next reload or start.
 """
 
 

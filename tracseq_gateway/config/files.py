@@ -6,7 +6,7 @@ import os
 
 from tracseq_gateway.config.problem import Wrong, show
 
-LONGEST_DIRECTORY = 96
+LONGEST_DIRECTORY = 88
 """Bytes of an absolute ``run_directory``; what is left is for the names of the sockets in it."""
 
 _PUBLIC = ("-----BEGIN PUBLIC KEY-----", "-----BEGIN RSA PUBLIC KEY-----", "-----BEGIN CERTIFICATE-----")

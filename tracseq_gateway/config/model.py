@@ -84,6 +84,9 @@ class Gateway:
         "Private directory for sockets. Empty: ``tracseq-gateway-PORT`` below ``$RUNTIME_DIRECTORY``, "
         "``$XDG_RUNTIME_DIR`` or the directory for temporary files, whichever is there first.",
     )
+    watch: bool = key(
+        False, "Whether the file, and the files of keys and certificates that it names, are reloaded when they change."
+    )
     via: str = key("tracseq-gateway", "The pseudonym in Via and Proxy-Status (RFC 9110 section 7.6.3).")
 
 

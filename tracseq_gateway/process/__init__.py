@@ -8,7 +8,13 @@ inside a worker.
 What the supervisor does for its workers: ``backoff`` (when the next may start), ``watchdog`` (who hangs), ``covering``
 (who helps out meanwhile), and ``relay`` (what one has found out and the others should know).
 
-Beside the workers: ``run_directory`` (a private place for sockets), ``redis_process`` with ``redis_program`` and
-``leash`` (the embedded Redis: found, kept running, never left behind), ``metrics_directory`` (what the workers
-measured, also the dead ones), and ``sandbox_process``.
+A reload begins at ``Supervisor.reload``: ``configured`` (what it loads), ``succession`` (all workers are replaced, or
+none), ``one_at_a_time``, ``file_watch``, and ``control_socket`` with ``control_client``, by which it is asked for.
+
+One gateway takes over from another: ``estate`` is the side of the one that runs, ``predecessor`` that of the new one.
+``sockets`` opens what is listened on, ``activation`` takes what systemd has opened.
+
+Beside the workers: ``provisions`` (what they are given), ``run_directory`` (a private place for sockets),
+``redis_process`` with ``redis_program`` and ``leash`` (the embedded Redis: found, kept running, never left behind),
+``metrics_directory`` (what the workers measured, also the dead ones), and ``sandbox_process``.
 """

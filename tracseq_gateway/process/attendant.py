@@ -61,8 +61,14 @@ class Serves(Protocol):
     def take_observation(self, observation: Observation) -> None:
         """Take over what another worker has found out; not to be reported in turn."""
 
-    def drain(self, seconds: float) -> Deferred[int]:
-        """Stop accepting, finish within ``seconds``; fires with the number of requests that were cut."""
+    def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
+        """Stop accepting, finish within ``seconds``; fires with the number of requests that were cut.
+
+        ``gentle``: idle connections may stay for as long, since a successor takes up the new ones.
+        """
+
+    def hasten(self) -> None:
+        """The drain that is under way shall be gentle no longer."""
 
 
 class Attendant(Conversation):
@@ -89,6 +95,7 @@ class Attendant(Conversation):
         self._abandoned = abandoned
         self._connected = True
         self._draining = False
+        self._gently = False
         self._stopped = False
         self._cut: int | None = None
         self._askers: list[Deferred[dict[str, int]]] = []
@@ -156,11 +163,14 @@ class Attendant(Conversation):
             self.callRemote(Observed, observation=packObservation(observation))
 
     @Drain.responder
-    def drain(self, seconds: float) -> Deferred[dict[str, int]]:
-        """Drain, and answer with the number of requests that were cut. Asked again, it is the same drain."""
+    def drain(self, seconds: float, gentle: bool) -> Deferred[dict[str, int]]:
+        """Drain, and answer with the number of requests that were cut.
+
+        Asked again, it is the same drain, though perhaps not as gentle any more.
+        """
         answer: Deferred[dict[str, int]] = Deferred()
         self._askers.append(answer)
-        self._drainWithin(seconds)
+        self._drainWithin(seconds, gentle)
         return answer
 
     def leave(self) -> None:
@@ -182,10 +192,14 @@ class Attendant(Conversation):
         else:
             self._stop()
 
-    def _drainWithin(self, seconds: float) -> None:
+    def _drainWithin(self, seconds: float, gentle: bool = False) -> None:
         if not self._draining:
             self._draining = True
-            self._gateway.drain(seconds).addCallbacks(self._drained, self._failed)
+            self._gently = gentle
+            self._gateway.drain(seconds, gentle).addCallbacks(self._drained, self._failed)
+        elif self._gently and not gentle:
+            self._gently = False
+            self._gateway.hasten()
 
     def _drained(self, cut: int) -> None:
         self._cut = cut

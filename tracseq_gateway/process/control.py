@@ -49,9 +49,12 @@ class Serve(amp.Command):
 
 
 class Drain(amp.Command):
-    """Stop accepting, finish what is open within ``seconds``, answer how many requests were cut, and exit."""
+    """Stop accepting, finish what is open within ``seconds``, answer how many requests were cut, and exit.
 
-    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"seconds", amp.Float())]
+    ``gentle``: a successor serves on the same socket, so no client need notice; see ``GatewaySite.drain``.
+    """
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"seconds", amp.Float()), (b"gentle", amp.Boolean())]
     response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"cut", amp.Integer())]
 
 

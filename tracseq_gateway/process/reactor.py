@@ -8,8 +8,9 @@ from twisted.internet.interfaces import (
     IReactorProcess,
     IReactorSocket,
     IReactorTime,
+    IReactorUNIX,
 )
 
 
-class IReactor(IReactorCore, IReactorFromThreads, IReactorProcess, IReactorSocket, IReactorTime):
-    """Time, processes, adopted sockets, and being stopped from a signal handler."""
+class IReactor(IReactorCore, IReactorFromThreads, IReactorProcess, IReactorSocket, IReactorTime, IReactorUNIX):
+    """Time, processes, adopted sockets, unix sockets, and being stopped from a signal handler."""

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -61,9 +62,10 @@ class RedisProcess:
         self.pid: int | None = None
         """The process id of the server that was started last; None before the start."""
         self._reactor = reactor
-        self._directory = directory
+        self._socket = directory.redis_socket
+        self._left_over = directory.left_over
         self._program = program
-        self._arguments = arguments(directory.path, directory.redis_socket, settings)
+        self._arguments = arguments(directory.path, self._socket, settings)
         self._factory = Factory.forProtocol(lambda: RedisConnection(reactor))
         self._factory.noisy = False
         self._log = Logger(namespace="redis")
@@ -79,7 +81,7 @@ class RedisProcess:
 
     def named_in(self, config: Config) -> Config:
         """The configuration with this server's URL, for those who use it."""
-        url = f"unix://{quote(os.fsencode(self._directory.redis_socket))}"
+        url = f"unix://{quote(os.fsencode(self._socket))}"
         return evolve(config, redis=evolve(config.redis, url=url))
 
     def start(self) -> Deferred[None]:
@@ -93,7 +95,7 @@ class RedisProcess:
         return answered
 
     def stop(self) -> Deferred[None]:
-        """Tell the server to leave, and kill it when it does not; fires when it is gone and the directory is free."""
+        """Tell the server to leave, and kill it when it does not; fires when it is gone."""
         self._cease()
         gone = self._gone = Deferred()
         if self._server is None:
@@ -101,7 +103,7 @@ class RedisProcess:
         else:
             self._server.signal("TERM")
             self._deadline = self._reactor.callLater(STOP_SECONDS, self.kill)
-        return gone.addCallback(lambda _: self._directory.release())
+        return gone
 
     def kill(self) -> None:
         """Kill the server now; no other follows."""
@@ -144,22 +146,23 @@ class RedisProcess:
 
     async def _answers(self) -> bool:
         try:
-            return await self._ask("PING") == b"PONG"
+            return await self._ask(self._socket, "PING") == b"PONG"
         except (ConnectError, TimeoutError, RedisError, RedisUnavailable):
             return False
 
     async def _dismiss_left_over(self) -> None:
         """End the server that a gateway before us may have left; the lock says that it is nobody's."""
-        try:
-            await self._ask("SHUTDOWN", "NOSAVE")
-        except (ConnectError, RedisUnavailable):
-            return  # there was none; or it is gone, which is all that it answers
-        except (TimeoutError, RedisError) as error:
-            raise EmbeddedRedisError("the server of an earlier gateway does not leave") from error
+        while self._left_over:
+            try:
+                await self._ask(self._left_over[0], "SHUTDOWN", "NOSAVE")
+            except (ConnectError, RedisUnavailable):
+                self._left_over.pop(0)  # there was none; or it is gone, which is all that it answers
+            except (TimeoutError, RedisError) as error:
+                raise EmbeddedRedisError("the server of an earlier gateway does not leave") from error
 
-    async def _ask(self, *words: str) -> object:
-        """Ask the server on the socket, and wait for its answer no longer than it gets to leave."""
-        endpoint = UNIXClientEndpoint(self._reactor, str(self._directory.redis_socket), timeout=STOP_SECONDS)
+    async def _ask(self, path: Path, *words: str) -> object:
+        """Ask the server on a socket, and wait for its answer no longer than it gets to leave."""
+        endpoint = UNIXClientEndpoint(self._reactor, str(path), timeout=STOP_SECONDS)
         connection: RedisConnection = await endpoint.connect(self._factory)
         try:
             return await connection.call(*words).addTimeout(STOP_SECONDS, self._reactor)

@@ -1,25 +1,26 @@
 """What signals mean to the supervisor.
 
 SIGTERM drains. SIGINT, which a Ctrl-C sends to the whole foreground process group, drains for a moment only; the
-second one kills. SIGHUP, by which operators expect a reload, is refused in words: there is none yet, and the default
-would end the gateway. Twisted's own handlers would end the process by the same signal, and a stop that was asked for
-ends with status 0.
+second one kills. SIGHUP reloads the configuration. Twisted's own handlers would end the process by the same signal, and
+a stop that was asked for ends with status 0.
 """
 
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from types import FrameType
 from typing import Protocol
 
 from twisted.application.service import Service
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from tracseq_gateway.process.reactor import IReactor
 
 
-class Stops(Protocol):
-    """What can be stopped in a hurry. The supervisor."""
+class Obeys(Protocol):
+    """Whom the signals are for. The supervisor."""
 
     def hurry(self) -> None:
         """Stop within two seconds, now or when the stop comes."""
@@ -27,11 +28,14 @@ class Stops(Protocol):
     def kill(self) -> None:
         """Do not wait any longer."""
 
+    def reload(self) -> object:
+        """Load the configuration again, and say in the log what came of it."""
 
-class StopSignals(Service):
-    """Stops the reactor, and with it all services, when a signal says so."""
 
-    def __init__(self, reactor: IReactor, target: Stops) -> None:
+class Signals(Service):
+    """Stops the reactor, and with it all services, or has the target reload, when a signal says so."""
+
+    def __init__(self, reactor: IReactor, target: Obeys) -> None:
         self._reactor = reactor
         self._target = target
         self._stopping = False
@@ -54,7 +58,8 @@ class StopSignals(Service):
     def received(self, received: signal.Signals) -> None:
         """Act on a signal."""
         if received is signal.SIGHUP:
-            self._log.warn("SIGHUP: this version cannot reload its configuration; restart it instead")
+            self._log.info("SIGHUP: reloading the configuration")
+            self._target.reload()
             return
         self._log.info("{name}: stopping", name=received.name)
         if received is signal.SIGINT:
@@ -65,4 +70,5 @@ class StopSignals(Service):
                 self._target.hurry()
         if not self._stopping:
             self._stopping = True
-            self._reactor.stop()
+            with suppress(ReactorNotRunning):  # it stops already, since another gateway has taken over
+                self._reactor.stop()

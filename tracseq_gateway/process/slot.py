@@ -28,6 +28,12 @@ class Employer(Protocol):
     def ended(self, worker: WorkerProcess, ending: Ending) -> None:
         """``worker`` is gone."""
 
+    def successorServes(self) -> None:
+        """The successor that was prepared accepts connections."""
+
+    def successorFailed(self, why: str) -> None:
+        """It is gone, or leaves."""
+
 
 class Slot:
     """Keeps one worker alive on one socket until it is closed.
@@ -38,12 +44,15 @@ class Slot:
     def __init__(self, launch: Launch, index: int, listener: socket.socket, employer: Employer) -> None:
         self.restarts = 0
         self.workers: set[WorkerProcess] = set()
-        """All living processes: the current one and those that finish what they had."""
+        """All living processes: the current one, its successor and those that finish what they had."""
         self._launch = launch
         self._index = index
         self._listener = listener
         self._employer = employer
         self._current: WorkerProcess | None = None
+        self._successor: WorkerProcess | None = None
+        self._next = launch
+        """How the successor was started."""
         self._backoff = Backoff()
         self._pause: IDelayedCall | None = None
         self._paused = False
@@ -70,23 +79,50 @@ class Slot:
         wavering = self._current is not None and self._current.wavering
         return self._listener if (self._paused or wavering) and not self._closed else None
 
+    @property
+    def prepared(self) -> bool:
+        """Whether the successor accepts connections."""
+        return self._successor is not None and self._successor.state == "serving"
+
     def fill(self) -> None:
         """Start a worker."""
         self._pause = None
-        worker = self._current = WorkerProcess(self._launch, self._index, self)
-        self.workers.add(worker)
-        try:
-            worker.start(self._listener)
-        except OSError as error:
-            self.workerGone(worker, Ending(f"could not be started: {error}", False, None, None))
+        self._current = WorkerProcess(self._launch, self._index, self)
+        self._start(self._current)
+
+    def prepare(self, launch: Launch) -> None:
+        """Start a successor beside the worker; the employer hears what becomes of it."""
+        self._next = launch
+        self._successor = WorkerProcess(launch, self._index, self)
+        self._start(self._successor)
+
+    def promote(self) -> None:
+        """Let the successor, which serves, take the place of the worker, which finishes what it has.
+
+        From now on workers are started as the successor was.
+        """
+        old, self._current, self._successor = self._current, self._successor, None
+        self._launch = self._next
+        self._backoff = Backoff()
+        self._forgetPause()
+        if old is not None:
+            old.drain(self._launch.drain_seconds, gentle=True)
+
+    def dismiss(self) -> None:
+        """Do without the successor: it is killed, or if it serves already, finishes what it has."""
+        successor, self._successor = self._successor, None
+        if successor is None:
+            return
+        if successor.state == "serving":
+            successor.drain(self._launch.drain_seconds, gentle=True)
+        else:
+            successor.condemn()
 
     def close(self) -> None:
         """Start no more workers, and give up the socket: once the worker has closed its own, the port refuses."""
         self._closed = True
         self._listener.close()
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
+        self._forgetPause()
 
     def workerStarted(self, worker: WorkerProcess) -> None:
         """See ``Owner``."""
@@ -96,6 +132,8 @@ class Slot:
         """See ``Owner``."""
         self._paused = False
         self._log.info("worker {index} serves (pid {pid})", index=self._index, pid=worker.pid)
+        if worker is self._successor:
+            self._employer.successorServes()
         self._employer.changed()
 
     def workerLeaves(self, worker: WorkerProcess) -> None:
@@ -103,6 +141,9 @@ class Slot:
         if worker is self._current and not self._closed:
             self._log.info("worker {index} was told to leave; starting another", index=self._index)
             self._refill(0.0)
+        elif worker is self._successor:
+            self._successor = None
+            self._employer.successorFailed(f"worker {self._index} was told to leave")
         self._employer.changed()
 
     def workerWavers(self, worker: WorkerProcess) -> None:
@@ -120,8 +161,20 @@ class Slot:
             pause = self._backoff.died(ending.served)
             self._reportDeath(ending, pause)
             self._refill(pause)
+        elif worker is self._successor:
+            self._successor = None
+            self._employer.successorFailed(f"worker {self._index} {ending.reason} {_lived(ending)}")
+        elif not self._closed:
+            self._reportEnd(worker, ending)
         self._employer.ended(worker, ending)
         self._employer.changed()
+
+    def _start(self, worker: WorkerProcess) -> None:
+        self.workers.add(worker)
+        try:
+            worker.start(self._listener)
+        except OSError as error:
+            self.workerGone(worker, Ending(f"could not be started: {error}", False, None, None))
 
     def _refill(self, pause: float) -> None:
         self._current = None
@@ -129,8 +182,24 @@ class Slot:
         self._paused = self._paused or pause > 0.0
         self._pause = self._launch.reactor.callLater(pause, self.fill)
 
+    def _forgetPause(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+
+    def _reportEnd(self, worker: WorkerProcess, ending: Ending) -> None:
+        """A worker that was not the current one has gone: what it cut, somebody may look for."""
+        if ending.served is not None and (ending.cut or not ending.clean):
+            self._log.warn(
+                "worker {index} (pid {pid}), whose place others have taken, {reason}: {cut} requests were cut",
+                index=self._index,
+                pid=worker.pid,
+                reason=ending.reason,
+                cut="an unknown number of" if ending.cut is None else ending.cut,
+            )
+
     def _reportDeath(self, ending: Ending, pause: float) -> None:
-        lived = "before it served" if ending.served is None else f"after serving for {ending.served:.1f} s"
+        lived = _lived(ending)
         if pause == 0.0:
             self._log.error(
                 "worker {index} {reason} {lived}; starting another",
@@ -147,3 +216,7 @@ class Slot:
                 count=self._backoff.crashes,
                 pause=pause,
             )
+
+
+def _lived(ending: Ending) -> str:
+    return "before it served" if ending.served is None else f"after serving for {ending.served:.1f} s"

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import BinaryIO, Final
+from typing import Final
 
+from attrs import evolve
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.iweb import IAgent
 
-from tracseq_gateway.config import Config, Instance, dumps
+from tracseq_gateway.config import Config, Instance
+from tracseq_gateway.config.changes import changes, settled
 from tracseq_gateway.discovery.watcher import Tools as WatchTools
 from tracseq_gateway.discovery.watchers import Watchers, sources
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
-from tracseq_gateway.process.metrics_directory import MetricsDirectory
+from tracseq_gateway.process.configured import ConfigurationRefused, Reloaded, Source, reloadAnswer
+from tracseq_gateway.process.control_socket import Answer, ControlSocket
+from tracseq_gateway.process.estate import Estate
+from tracseq_gateway.process.file_watch import FileWatch, files_of
+from tracseq_gateway.process.one_at_a_time import OneAtATime
+from tracseq_gateway.process.predecessor import Predecessor
+from tracseq_gateway.process.provisions import Provisions
 from tracseq_gateway.process.reactor import IReactor
 from tracseq_gateway.process.redis_process import RedisProcess
 from tracseq_gateway.process.redis_program import EmbeddedRedisError
+from tracseq_gateway.process.run_directory import RunDirectory
 from tracseq_gateway.process.sandbox_process import SandboxProcess
-from tracseq_gateway.process.worker_process import GRACE_SECONDS, Launch
+from tracseq_gateway.process.succession import SuccessionFailed
+from tracseq_gateway.process.worker_process import GRACE_SECONDS
 from tracseq_gateway.process.workforce import Farewell, Workforce
 from tracseq_gateway.upstream.health import HealthMonitor, Tools
 
@@ -45,8 +55,11 @@ class Supervisor(Service):
     """Runs a gateway: its workers on ``listeners``, the probes, and, if there are any, the embedded Redis (the workers
     are told where it is, start after it and end before it) and the sandbox.
 
-    ``announce`` is called once with what the probes say: when all workers serve and every instance was probed, or when
-    that takes too long. ``variables`` are set in the environment of the workers.
+    ``directory`` is released at the end; in it commands are heard. ``predecessor`` is let go when all workers serve; if
+    that takes too long, or when another gateway has taken over from this one, ``leave`` is called, by default the
+    reactor's ``stop``. ``source`` is where :meth:`reload` gets another configuration from. ``announce`` is called once
+    with what the probes say: when all workers serve and every instance was probed, or when that takes too long.
+    ``variables`` are set in the environment of the workers.
     """
 
     def __init__(
@@ -56,32 +69,46 @@ class Supervisor(Service):
         listeners: Sequence[socket.socket],
         agent: IAgent,
         *,
+        directory: RunDirectory | None = None,
+        predecessor: Predecessor | None = None,
         redis: RedisProcess | None = None,
         sandbox: SandboxProcess | None = None,
+        source: Source | None = None,
         announce: Callable[[Sequence[InstanceHealth]], None] | None = None,
         command: Sequence[str] = COMMAND,
         variables: Mapping[str, str] | None = None,
+        leave: Callable[[], None] | None = None,
     ) -> None:
         self.setName("supervisor")
         self._reactor = reactor
         self._config = config
         self._port: int = listeners[0].getsockname()[1]
-        self._redis = redis
+        self._directory = directory
+        self._provisions = Provisions(redis)
         self._sandbox = sandbox
+        self._source = source
         self._announce = announce
         self._announcement: IDelayedCall | None = None
-        self._seconds = float(config.gateway.drain_seconds)
-        self._grace = GRACE_SECONDS
-        self._handover = _memoryFile(dumps(config if redis is None else redis.named_in(config)))
+        self._command = command
+        self._hurried = False
+        self._begun = False
         self._variables = dict(variables or {})
-        watchdog = float(config.gateway.watchdog_seconds)
-        launch = Launch(reactor, command, self._handover.fileno(), self._seconds, self._variables, watchdog)
-        self._workforce = Workforce(launch, listeners, self._bury)
-        self._metrics: MetricsDirectory | None = None
+        self._handover = self._provisions.handover(config, self._variables)
+        self._workforce = Workforce(self._handover.launch(reactor, command), listeners, self._provisions.bury)
         tools = Tools(reactor, agent, lambda instance: self._workforce.publish([instance]), Random())  # noqa: S311
         self._monitor = HealthMonitor(config.services.values(), tools)
         watch_tools = WatchTools(reactor, self._listInstances, Random())  # noqa: S311
         self._watchers = Watchers(sources(reactor, agent), watch_tools)
+        self._reloads = OneAtATime(self._reload)
+        self._watch = FileWatch(reactor, self.reload)
+        self._predecessor = predecessor
+        self._leave = leave or reactor.stop
+        self._estate: Estate | None = None
+        self._control: ControlSocket | None = None
+        if directory is not None:
+            self._estate = Estate(listeners, directory, self._free, self._leave)
+            commands = {"reload": self._answerReload, **self._estate.commands}
+            self._control = ControlSocket(reactor, directory.control_socket, commands)
         self._log = Logger()
 
     @property
@@ -101,40 +128,35 @@ class Supervisor(Service):
 
     def hurry(self) -> None:
         """Let the stop, now or when it comes, last two seconds at most."""
-        self._seconds = min(self._seconds, HURRY_SECONDS)
-        self._grace = HURRY_GRACE_SECONDS
+        self._hurried = True
         if not self.running:
-            self._workforce.hasten(self._seconds, self._grace)
+            self._workforce.hasten(*self._patience)
+
+    @property
+    def _patience(self) -> tuple[float, float]:
+        """How long open requests may go on after a stop, and what a worker then gets before it is killed."""
+        seconds = float(self._config.gateway.drain_seconds)
+        return (min(seconds, HURRY_SECONDS), HURRY_GRACE_SECONDS) if self._hurried else (seconds, GRACE_SECONDS)
 
     def kill(self) -> None:
         """Kill all processes."""
         self._workforce.condemn()
-        for companion in self._companions():
-            companion.kill()
+        self._provisions.kill()
+        if self._sandbox is not None:
+            self._sandbox.kill()
 
-    def _companions(self) -> list[RedisProcess | SandboxProcess]:
-        """The processes beside the workers."""
-        return [companion for companion in (self._redis, self._sandbox) if companion is not None]
+    def reload(self) -> Deferred[Reloaded]:
+        """Load the configuration again and replace the workers by others that have it, if it can be served.
 
-    def _bury(self, pid: int) -> None:
-        """A worker is gone: what it measured stays, but for what was true of it only while it lived."""
-        if self._metrics is not None:
-            try:
-                self._metrics.bury(pid)
-            except OSError as error:
-                self._log.error("the metrics of process {pid} cannot be kept: {error}", pid=pid, error=error)
+        Fires when these serve, or when it is clear that all stays as it was; never fails. The log says the same. All
+        who ask while a reload is under way get one further.
+        """
+        return self._reloads.ask().addErrback(self._reloadFailed)
 
     async def _start(self) -> None:
-        if self._config.metrics.enabled:
-            # Not before: by now the process has the user and the place that it keeps.
-            self._metrics = MetricsDirectory()
-            self._variables.update(self._metrics.environment)
-        if self._redis is not None:
-            try:
-                await self._redis.start()
-            except EmbeddedRedisError as error:
-                if self.running:
-                    self._log.critical("{error}; the workers start without it", error=error)
+        # Not before: by now the process has the user and the place that it keeps.
+        await self._provisions.begin(self._config)
+        self._variables.update(self._provisions.variables)
         if self.running:  # else it was stopped meanwhile
             self._begin()
 
@@ -150,8 +172,15 @@ class Supervisor(Service):
         self._watchers.watch(self._config.services.values())
         if self._sandbox is not None:
             self._sandbox.start()
+        self._begun = True
+        self._follow()
+        serving = self._workforce.start()
+        if self._predecessor is None:
+            self._listenToCommands()
+        else:
+            self._predecessor.wait(self._reactor, serving, self._listenToCommands, self._leave)
         announcement = self._announcement = self._reactor.callLater(ANNOUNCE_SECONDS, self._introduce)
-        gatherResults([self._workforce.start(), self._monitor.start()]).addCallback(
+        gatherResults([serving, self._monitor.start()]).addCallback(
             lambda _: announcement.reset(0) if announcement.active() else None
         )
 
@@ -160,20 +189,116 @@ class Supervisor(Service):
         self._workforce.list_instances(service, instances)
         self._monitor.list_instances(service, [instance.url for instance in instances])
 
+    def _listenToCommands(self) -> None:
+        if self._control is not None and self._directory is not None:
+            try:
+                self._control.open()
+                self._directory.publish()
+                self._directory.shared = False
+            except (CannotListenError, OSError) as error:
+                self._log.error("no command can reach this gateway, for it has no control socket: {error}", error=error)
+
+    def _follow(self) -> None:
+        """Watch the files that the configuration comes from, or none."""
+        files = []
+        if self._source is not None and self._config.gateway.watch:
+            files = [*([self._source.file] if self._source.file else []), *files_of(self._config)]
+        self._watch.follow(files)
+
     def _introduce(self) -> None:
         if self._announce is not None:
             self._announce(self._monitor.snapshot())
 
+    async def _reload(self) -> Reloaded:
+        claimed = self._dependent or (self._estate is not None and self._estate.claimed)
+        if self._source is None or not self._begun or not self.running or claimed:
+            return self._refuse(["a gateway that starts, stops or is being taken over does not reload"])
+        self._watch.refresh()
+        try:
+            configured = self._source.load()
+            config = settled(self._config, configured.config)
+            await self._provisions.provide(config, self._source.embed)
+            await self._replaceWorkers(config, configured.variables)
+        except ConfigurationRefused as refused:
+            return self._refuse(refused.problems)
+        except (EmbeddedRedisError, SuccessionFailed, OSError) as error:
+            return self._refuse([f"workers with the new configuration cannot be had: {error}"])
+        changed, waiting = changes(self._config, config), changes(config, configured.config)
+        self._adopt(config)
+        problems = [*configured.warnings, *(f"{change} (waits for the next start)" for change in waiting)]
+        return self._accept([str(change) for change in changed], problems)
+
+    async def _replaceWorkers(self, config: Config, variables: Mapping[str, str]) -> None:
+        if not self.running:
+            raise SuccessionFailed("the gateway stops")
+        handover = self._provisions.handover(config, {**variables, **self._provisions.variables})
+        try:
+            await self._workforce.replace(handover.launch(self._reactor, self._command))
+        except SuccessionFailed:
+            handover.close()
+            raise
+        self._handover.close()
+        self._handover = handover
+
+    def _adopt(self, config: Config) -> None:
+        """Go by this configuration, as the workers do already."""
+        self._config = config
+        found = self._workforce.keep_lists(config.services.values())
+        self._monitor.change(
+            evolve(service, instances=tuple(found.get(name, service.instances)))
+            for name, service in config.services.items()
+        )
+        self._workforce.restate(self._monitor.snapshot())
+        self._watchers.watch(config.services.values())
+        self._follow()
+
+    def _accept(self, changed: Sequence[str], problems: Sequence[str]) -> Reloaded:
+        for line in changed:
+            self._log.info("reload: {line}", line=line)
+        for line in problems:
+            self._log.warn("reload: {line}", line=line)
+        self._log.info("reloaded: {count} changes; keys and certificates were read again", count=len(changed))
+        return Reloaded(True, tuple(changed), tuple(problems))
+
+    def _refuse(self, problems: Sequence[str]) -> Reloaded:
+        for line in problems:
+            self._log.error("reload: {line}", line=line)
+        self._log.error("the reload is refused; the gateway serves on as before")
+        return Reloaded(False, problems=tuple(problems))
+
+    def _reloadFailed(self, failure: Failure) -> Reloaded:
+        self._log.failure("the reload failed", failure)
+        return self._refuse([f"the reload failed ({type(failure.value).__name__}); the log says more"])
+
+    def _answerReload(self, request: object, client: object) -> Deferred[Answer]:
+        return self.reload().addCallback(reloadAnswer)
+
+    def _free(self) -> bool:
+        """Whether another gateway may prepare to take over."""
+        return bool(self.running) and not self._reloads.running
+
+    @property
+    def _dependent(self) -> bool:
+        """Whether this gateway is only about to take over, and another one serves on the same sockets."""
+        return self._predecessor is not None and not self._predecessor.dismissed
+
     async def _end(self) -> None:
+        followed = self._estate is not None and self._estate.left
+        gentle = (followed or self._dependent) and not self._hurried
+        if self._predecessor is not None:
+            self._predecessor.abandon()
+        self._watch.follow([])
         self._watchers.stop()
         self._monitor.stop()
         if self._announcement is not None and self._announcement.active():
             self._announcement.cancel()
-        self._report(await self._workforce.drain(self._seconds, self._grace))
-        await gatherResults([companion.stop() for companion in self._companions()])
+        self._report(await self._workforce.drain(*self._patience, gentle=gentle))
+        await gatherResults([self._provisions.end(), self._sandbox.stop() if self._sandbox else succeed(None)])
         self._handover.close()
-        if self._metrics is not None:
-            self._metrics.remove()
+        if self._control is not None:
+            await self._control.close()
+        if self._directory is not None:
+            self._directory.release()
 
     def _report(self, farewell: Farewell) -> None:
         if farewell.crashed:
@@ -184,14 +309,3 @@ class Supervisor(Service):
             )
         else:
             self._log.info("stopped: {cut} requests were cut", cut=farewell.cut)
-
-
-def _memoryFile(data: bytes) -> BinaryIO:
-    """A file without a name, for the configuration holds secrets: in memory where the system can do that."""
-    if sys.platform == "linux":
-        file: BinaryIO = os.fdopen(os.memfd_create("tracseq-gateway"), "w+b")
-    else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115
-    file.write(data)
-    file.flush()
-    return file

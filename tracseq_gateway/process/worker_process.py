@@ -111,6 +111,7 @@ class WorkerProcess(ProcessProtocol):
             launch.reactor, launch.watchdog_seconds, self._control.ping, self._wavers, self._fellSilent
         )
         self._patience = (launch.drain_seconds, GRACE_SECONDS)
+        self._gentle = False
         self._serving_since: float | None = None
         self._cut: int | None = None
         self._reason = ""
@@ -169,9 +170,13 @@ class WorkerProcess(ProcessProtocol):
         """Let it accept no more from the socket of worker ``index``."""
         self.tell(Uncover, index=index)
 
-    def drain(self, seconds: float, grace: float = GRACE_SECONDS) -> None:
-        """Let it finish what is open within ``seconds``; ``grace`` seconds later it is killed."""
+    def drain(self, seconds: float, grace: float = GRACE_SECONDS, *, gentle: bool = False) -> None:
+        """Let it finish what is open within ``seconds``; ``grace`` seconds later it is killed.
+
+        ``gentle``: a successor serves, so idle connections need not be closed at once.
+        """
         self._patience = (seconds, grace)
+        self._gentle = gentle
         self._hear("drain")
 
     def condemn(self) -> None:
@@ -215,7 +220,9 @@ class WorkerProcess(ProcessProtocol):
     def _ask(self) -> None:
         self._expectEnd()
         seconds, _ = self._patience
-        self._control.callRemote(Drain, seconds=seconds).addCallbacks(self._drained, self._unanswered)
+        self._control.callRemote(Drain, seconds=seconds, gentle=self._gentle).addCallbacks(
+            self._drained, self._unanswered
+        )
 
     def _drained(self, answer: dict[str, int]) -> None:
         self._cut = answer["cut"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Service
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.control import (
     InstancesChanged,
@@ -23,7 +24,10 @@ from tracseq_gateway.process.control import (
 from tracseq_gateway.process.covering import Covering
 from tracseq_gateway.process.relay import Relay
 from tracseq_gateway.process.slot import Slot
+from tracseq_gateway.process.succession import Succession
 from tracseq_gateway.process.worker_process import GRACE_SECONDS, Ending, Launch, WorkerProcess
+
+T = TypeVar("T")
 
 
 @frozen
@@ -33,7 +37,7 @@ class Farewell:
     cut: int = 0
     """Requests that were cut, as the workers counted."""
     crashed: int = 0
-    """Workers that were killed or failed; what they still had was cut too, and nobody counted it."""
+    """Workers that were killed or failed while they served; what they still had was cut too, and nobody counted it."""
 
 
 class Workforce:
@@ -54,6 +58,7 @@ class Workforce:
         self._covering = Covering()
         self._told: WorkerHealth | None = None
         self._complete: Deferred[None] = Deferred()
+        self._succession: Succession | None = None
         self._farewell = Farewell()
         self._gone: Deferred[Farewell] | None = None
 
@@ -86,6 +91,20 @@ class Workforce:
         for worker in self._living():
             worker.tell(InstancesListed, service=service, instances=packList(instances))
 
+    def keep_lists(self, services: Iterable[Service]) -> Mapping[str, Sequence[Instance]]:
+        """These are the services from now on: return the lists of those whose instances are found, and forget others.
+
+        A service that had such a list, and has its instances from the configuration again, is told to all workers.
+        """
+        wanted = {service.name: service for service in services}
+        for name in list(self._lists):
+            service = wanted.get(name)
+            if service is None or service.discovery is None:
+                if service is not None:
+                    self.list_instances(name, service.instances)
+                del self._lists[name]
+        return self._lists
+
     def publish(self, instances: Iterable[InstanceHealth]) -> None:
         """Tell all workers, also those to come, about these instances."""
         news = {(instance.service, instance.url): instance for instance in instances}
@@ -93,23 +112,42 @@ class Workforce:
         for worker in self._living():
             self._tellInstances(worker, news.values())
 
-    def drain(self, seconds: float, grace: float = GRACE_SECONDS) -> Deferred[Farewell]:
+    def restate(self, instances: Iterable[InstanceHealth]) -> None:
+        """Tell all workers about these instances, and forget those that are not among them."""
+        self._instances.clear()
+        self.publish(instances)
+
+    def replace(self, launch: Launch) -> Deferred[None]:
+        """Let all workers be followed by others that are started by ``launch``, all at once.
+
+        Fires when these serve and the old ones have begun to finish what they have. Fails with ``SuccessionFailed``
+        when that cannot be, and then all is as before. There is one such attempt at a time.
+        """
+        assert self._gone is None, "a workforce that leaves has no successors"
+        succession = self._succession = Succession(self._slots, launch)
+        succession.begin()
+        return succession.done.addBoth(self._settled)
+
+    def drain(self, seconds: float, grace: float = GRACE_SECONDS, *, gentle: bool = False) -> Deferred[Farewell]:
         """Close the sockets and let all workers finish within ``seconds``; what is left ``grace`` later is killed.
 
-        Fires when no process is left. To be called once; :meth:`hasten` moves the deadline.
+        Fires when no process is left. To be called once; :meth:`hasten` moves the deadline. ``gentle``: others serve
+        on the same sockets.
         """
         assert self._gone is None, "a workforce is drained once"
         gone = self._gone = Deferred()
+        if self._succession is not None:
+            self._succession.failed("the gateway stops")
         for slot in self._slots:
             slot.close()
-        self.hasten(seconds, grace)
+        self.hasten(seconds, grace, gentle=gentle)
         self._dismiss()
         return gone
 
-    def hasten(self, seconds: float, grace: float) -> None:
+    def hasten(self, seconds: float, grace: float, *, gentle: bool = False) -> None:
         """Give all living workers a new deadline."""
         for worker in self._living():
-            worker.drain(seconds, grace)
+            worker.drain(seconds, grace, gentle=gentle)
 
     def condemn(self) -> None:
         """Kill all workers now."""
@@ -158,11 +196,24 @@ class Workforce:
             self._buried(worker.pid)
         if self._gone is None:
             return
-        farewell = self._farewell
-        self._farewell = evolve(
-            farewell, cut=farewell.cut + (ending.cut or 0), crashed=farewell.crashed + (not ending.clean)
-        )
+        farewell, crashed = self._farewell, ending.served is not None and not ending.clean
+        self._farewell = evolve(farewell, cut=farewell.cut + (ending.cut or 0), crashed=farewell.crashed + crashed)
         self._dismiss()
+
+    def successorServes(self) -> None:
+        """See ``Employer``."""
+        if self._succession is not None:
+            self._succession.served()
+
+    def successorFailed(self, why: str) -> None:
+        """See ``Employer``."""
+        if self._succession is not None:
+            self._succession.failed(why)
+
+    def _settled(self, result: T) -> T:
+        self._succession = None
+        self.changed()  # who accepts for whom, too
+        return result
 
     def _dismiss(self) -> None:
         if self._gone is not None and not self._living():

@@ -99,7 +99,7 @@ class HTTPChannel(Protocol):
         transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
         if self.site.opened(self):
-            self._timer.start(FIRST_REQUEST_SECONDS if self.site.draining else self.site.limits.head_seconds)
+            self._timer.start(self.site.limits.head_seconds)
         else:
             transport.abortConnection()
 
@@ -141,7 +141,7 @@ class HTTPChannel(Protocol):
         if self._request is not None:
             self._request.resume_answer()
         elif self._state == _HEAD:
-            self._timer.start(self.site.limits.idle_seconds)
+            self._await_request()
             self._go_on()
 
     def stopProducing(self) -> None:
@@ -332,7 +332,7 @@ class HTTPChannel(Protocol):
         """The answer is complete: go on with the next request, or close."""
         unread = self._state == _BODY
         self._end_request()
-        if self._closing or self.site.draining:
+        if self._closing:
             if unread or (self._waiting and not self._expects_close):
                 # The client is sending: an immediate close would be a reset (RFC 9112 section 9.6).
                 self._linger()
@@ -342,8 +342,14 @@ class HTTPChannel(Protocol):
         self._state = _HEAD
         if not self._writing_paused:
             # Else the connection is idle only when the client has taken its answer.
-            self._timer.start(self.site.limits.idle_seconds)
+            self._await_request()
         self._go_on()
+
+    def _await_request(self) -> None:
+        """The connection is idle from now on."""
+        self._timer.start(self.site.limits.idle_seconds)
+        if self.site.hurried:
+            self.drain()  # not at once: the answer began before that, so its client may be sending the next request
 
     def _go_on(self) -> None:
         """Take up what waits, and read on if there is room for more."""

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+LAST_CALL_SECONDS = 1.0
+"""How long before the end of a gentle drain what is still idle is closed in an orderly way."""
+
+
 class GatewaySite(Site):
     """Makes a channel for each connection, counts, and drains."""
 
@@ -67,6 +71,9 @@ class GatewaySite(Site):
         )
         self.known = known_request_lines(kept_back, replaced)
         self.draining = False
+        """Whether each answer that begins from now on is the last of its connection."""
+        self.hurried = False
+        """Whether idle connections are closed within a moment."""
         self.active = 0
         self.channels: set[HTTPChannel] = set()
         self._by_address: Counter[str] = Counter()
@@ -143,27 +150,40 @@ class GatewaySite(Site):
             self._date = formatdate(now, usegmt=True).encode("ascii")
         return self._date
 
-    def drain(self, seconds: float) -> Deferred[int]:
+    def drain(self, seconds: float, gentle: bool = False) -> Deferred[int]:
         """Close what is idle, let the rest finish for at most ``seconds``, then cut it.
 
         Fires when the last connection is closed, so that no answer is lost on its way, with the number of requests
         that were cut. The caller has stopped accepting connections.
+
+        ``gentle``: a client must not notice, since others serve on. What is idle stays open until the answer to its
+        next request tells the client that it is the last one, until its idle time is over, or until shortly before
+        the deadline.
         """
         self.draining = True
-        for channel in list(self.channels):
-            channel.drain()
+        if not gentle:
+            self.hasten()
         if not self.channels:
             return succeed(0)
         drained: Deferred[int] = Deferred()
         self._drained = drained
-        deadline = self._clock.callLater(seconds, self._cut)
+        timers = [self._clock.callLater(seconds, self._cut)]
+        if gentle:
+            timers.append(self._clock.callLater(max(0.0, seconds - LAST_CALL_SECONDS), self.hasten))
 
         def stop(cut: int) -> int:
-            if deadline.active():
-                deadline.cancel()
+            for timer in timers:
+                if timer.active():
+                    timer.cancel()
             return cut
 
         return drained.addCallback(stop)
+
+    def hasten(self) -> None:
+        """Close what is idle, now or later, and brings no request within a moment."""
+        self.hurried = True
+        for channel in list(self.channels):
+            channel.drain()
 
     def _cut(self) -> None:
         drained, self._drained = self._drained, None

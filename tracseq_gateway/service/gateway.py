@@ -286,16 +286,22 @@ class Gateway:
         if service is not None:
             service.passive.take(observation)
 
-    def drain(self, seconds: float) -> Deferred[int]:
+    def drain(self, seconds: float, gentle: bool = False) -> Deferred[int]:
         """Stop: take up the connections that already wait, accept no others, finish what is open.
 
         Fires when the last request is done, or after ``seconds`` with the number of requests that were cut.
+        ``gentle``: another worker serves the same sockets, so the gateway is not said to stop; see the site's drain.
         """
-        self.status.draining = True
+        self.status.draining = not gentle
         self.site.draining = True
         ports, self._ports = self._ports, []
         closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
-        return closed.addCallback(lambda _: self.site.drain(seconds)).addCallback(self._close)
+        return closed.addCallback(lambda _: self.site.drain(seconds, gentle)).addCallback(self._close)
+
+    def hasten(self) -> None:
+        """The gateway does stop: a drain that was gentle is so no more."""
+        self.status.draining = True
+        self.site.hasten()
 
     def _close(self, cut: int) -> Deferred[int]:
         for service in self.services.values():

@@ -99,11 +99,9 @@ class HealthMonitor:
     def __init__(self, services: Iterable[Service], tools: Tools) -> None:
         self._tools = tools
         self._running = False
-        self._services = {service.name: service for service in services}
-        self._probers = {
-            name: {instance.url: Prober(service, instance.url, tools) for instance in service.instances}
-            for name, service in self._services.items()
-        }
+        self._services: dict[str, Service] = {}
+        self._probers: dict[str, dict[str, Prober]] = {}
+        self.change(services)
 
     def snapshot(self) -> tuple[InstanceHealth, ...]:
         """What is known now of every instance, in the order of the configuration."""
@@ -116,8 +114,8 @@ class HealthMonitor:
 
     def list_instances(self, service: str, urls: Iterable[str]) -> None:
         """Probe these instances of a service from now on: new ones at once, those that stay as before, no others."""
-        before = self._probers[service]
-        self._probers[service] = {url: before.pop(url) if url in before else self._begin(service, url) for url in urls}
+        settings, before = self._services[service], self._probers[service]
+        self._probers[service] = {url: self._go_on(settings, url, before.pop(url, None)) for url in urls}
         for gone in before.values():
             gone.stop()
 
@@ -127,24 +125,53 @@ class HealthMonitor:
         for prober in self._all():
             prober.stop()
 
-    def _all(self) -> list[Prober]:
-        return [prober for probers in self._probers.values() for prober in probers.values()]
+    def change(self, services: Iterable[Service]) -> None:
+        """From now on probe these services.
 
-    def _begin(self, service: str, url: str) -> Prober:
-        prober = Prober(self._services[service], url, self._tools)
+        What is known of an instance that stays is kept, and its next probe comes when it would have come, or if it is
+        probed in another way now, within an interval. New instances are probed at once.
+        """
+        before, self._probers = self._probers, {}
+        self._services = {service.name: service for service in services}
+        for name, service in self._services.items():
+            known = before.pop(name, {})
+            self._probers[name] = {
+                instance.url: self._go_on(service, instance.url, known.pop(instance.url, None))
+                for instance in service.instances
+            }
+            before[name] = known
+        for leaving in before.values():
+            for prober in leaving.values():
+                prober.stop()
+
+    def _go_on(self, service: Service, url: str, before: Prober | None) -> Prober:
+        """Probe an instance as its service wants it now, with what was known ``before``."""
+        if before is not None:
+            if before.probes_like(service):
+                return before
+            before.stop()
+        prober = Prober(service, url, self._tools, before)
         if self._running:
             prober.start()
         return prober
+
+    def _all(self) -> list[Prober]:
+        return [prober for probers in self._probers.values() for prober in probers.values()]
 
 
 class Prober:
     """Probes one instance."""
 
-    def __init__(self, service: Service, url: str, tools: Tools) -> None:
+    def __init__(self, service: Service, url: str, tools: Tools, before: Prober | None = None) -> None:
+        """``before`` has probed the instance in another way: what it knows is taken over."""
+        self.place = (service.name, url)
         self._policy = service.health
         self._target = (url.rstrip("/") + service.health.path).encode()
         self._tools = tools
         self._standing = Standing(InstanceHealth(service.name, url))
+        if before is not None and self._policy.interval:
+            self._standing = before._standing
+        self._known_before = self.health.state != "unknown"
         # A call takes one jittered interval, its pause included, so the loop itself adds none.
         self._loop = LoopingCall(self._begin_round)
         self._loop.clock = tools.reactor
@@ -156,8 +183,15 @@ class Prober:
         """What is known now."""
         return self._standing.health
 
+    def probes_like(self, service: Service) -> bool:
+        """Whether a service is to be probed as this probes."""
+        return self._policy == service.health
+
     def start(self) -> Deferred[None]:
-        """Begin; fires after the first probe, at :meth:`stop`, or at once when the interval is 0: nothing is probed."""
+        """Begin; fires after the first probe, at :meth:`stop`, or at once when the interval is 0: nothing is probed.
+
+        The first probe is sent at once, unless the instance is known already.
+        """
         if self._policy.interval:
             self._loop.start(0).addErrback(self._broken)
         else:
@@ -182,6 +216,10 @@ class Prober:
 
     async def _probe_and_pause(self) -> None:
         reactor = self._tools.reactor
+        if self._known_before:
+            # Many instances may have changed at once: they are not all probed in one moment.
+            self._known_before = False
+            await deferLater(reactor, self._policy.interval * self._tools.random.random())
         began = reactor.seconds()
         error = await self._probe()
         if self._stopped():
