@@ -3,6 +3,8 @@
 VENV := .venv
 PORT ?= 8000
 TESTS ?= tests
+TARGET ?= all
+SECONDS ?= 60
 BIN := $(VENV)/bin
 LEAST := 3.11
 
@@ -11,7 +13,7 @@ PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do 
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types docs bench clean
+.PHONY: help install run test fuzz lint types docs bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +25,9 @@ run: $(VENV)/.installed-sandbox ## start the gateway and its sandbox on port 800
 
 test: $(VENV)/.installed-test ## run the tests (TESTS=tests.test_floors for some of them); a warning is an error
 	@$(BIN)/python -W error -m twisted.trial --temp-directory=_trial_temp $(TESTS)
+
+fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz ## look for inputs that break a promise, a minute for each target (TARGET=path SECONDS=600 for one)
+	@$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
 
 lint: $(VENV)/.installed-test ## look for mistakes and for lines that are not formatted
 	@$(BIN)/ruff check .
@@ -41,7 +46,7 @@ bench: $(VENV)/.installed-bench ## measure the gateway beside nginx, Caddy and t
 	@$(BIN)/python -m benchmarks all
 
 clean: ## remove what these commands made; the sandbox's data stays
-	@rm -rf $(VENV) build dist *.egg-info docs/_build _trial_temp* .hypothesis .mypy_cache .ruff_cache
+	@rm -rf $(VENV) build dist *.egg-info docs/_build _trial_temp* _fuzz .hypothesis .mypy_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -f twisted/plugins/dropin.cache
 

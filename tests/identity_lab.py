@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 from tests.kit import Answer, MemoryClient, MemoryGateway, Received
 from tests.kit_client import request
 from tests.token_kit import SECRET, VARIABLE
-from tracseq_gateway.config.model import Instance, Service
+from tracseq_gateway.config.model import Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, PathRule, Redis
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.identity.api_keys import new_key
 from tracseq_gateway.identity.introspection import AuthServiceUnavailable, Verdict
 

@@ -20,8 +20,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config.model import Client, Config, Gateway, Instance, Service
+from tracseq_gateway.config.model import Client, Config, Gateway, Service
 from tracseq_gateway.config.policies import Redis
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.service import Gateway as WorkerGateway
 
 

@@ -1,8 +1,10 @@
 """What the tests of the processes share: a reactor without processes, and a worker without a gateway.
 
 Run as a program, this file is the stand-in worker: it speaks the control protocol like a real one, and on its socket a
-protocol of words. ``who`` is answered with the process id, ``news`` with the last news of the services; ``hold`` is an
-open request until ``done`` is sent.
+protocol of words. ``who`` is answered with the process id, ``news`` with the last news of the services, ``lists`` with
+the instances that they were said to have; ``hold`` is an open request until ``done`` is sent; ``eject SERVICE URL``
+tells the other workers of an ejection, and ``heard`` is answered with the last that they told; ``block`` blocks the
+reactor. With ``STAND_IN=crash`` in the environment it cannot start, with ``STAND_IN=crash 1`` worker 1 cannot.
 """
 
 from __future__ import annotations
@@ -10,26 +12,25 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory, ProcessProtocol, connectionDone
+from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols import amp
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config import Config
-from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.config import Config, Instance
+from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.duty import serve
 from tracseq_gateway.process.reactor import IReactor
 
-ROOT = str(Path(__file__).parent.parent)
 STAND_IN = (sys.executable, "-m", "tests.process_kit")
 
 
@@ -38,6 +39,19 @@ def freePort() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
+
+
+class FakeControl(StringTransport):
+    """A control connection: it notes which files go over it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.disconnected = False
+        self.files: list[int] = []
+        """Their inodes."""
+
+    def sendFileDescriptor(self, descriptor: int) -> None:
+        self.files.append(os.fstat(descriptor).st_ino)
 
 
 class FakeProcess:
@@ -51,14 +65,14 @@ class FakeProcess:
         self.protocol = protocol
         self.args = args
         self.files = files
-        self.signals: list[str] = []
-        self.control = StringTransport()
+        self.signals: list[str | int] = []
+        self.control = FakeControl()
         self.end: Any = None
         """The supervisor's end of the control connection."""
 
         protocol.makeConnection(cast(Any, self))
 
-    def signalProcess(self, name: str) -> None:
+    def signalProcess(self, name: str | int) -> None:
         self.signals.append(name)
 
     def heard(self) -> list[amp.Box]:
@@ -72,16 +86,26 @@ class FakeProcess:
 
     def answer(self, command: str, **fields: str) -> None:
         """Answer the last ``command``."""
-        asked = next(box for box in reversed(self.heard()) if box[amp.COMMAND] == command.encode())
-        self.end.dataReceived(amp.Box({amp.ANSWER: asked[amp.ASK]} | _bytes(fields)).serialize())
+        self.end.dataReceived(amp.Box({amp.ANSWER: self.asked(command)[-1]} | _bytes(fields)).serialize())
 
-    def say(self, command: str) -> None:
-        """Send a command without arguments that wants no answer."""
-        self.end.dataReceived(amp.Box({amp.COMMAND: command.encode()}).serialize())
+    def refuse(self, command: str) -> None:
+        """Answer the last ``command`` with an error."""
+        fields = {amp.ERROR_CODE: b"OTHER", amp.ERROR_DESCRIPTION: b"cannot do that"}
+        self.end.dataReceived(amp.Box({amp.ERROR: self.asked(command)[-1]} | fields).serialize())
+
+    def asked(self, command: str) -> list[bytes]:
+        """How often ``command`` was given, as the tags that its answers want."""
+        return [box[amp.ASK] for box in self.heard() if box[amp.COMMAND] == command.encode()]
+
+    def say(self, command: str, **fields: str) -> None:
+        """Send a command that wants no answer."""
+        self.end.dataReceived(amp.Box({amp.COMMAND: command.encode()} | _bytes(fields)).serialize())
 
     def hangUp(self) -> None:
-        """Lose the control connection."""
-        self.end.connectionLost(Failure(ConnectionDone()))
+        """Lose the control connection, if it is there."""
+        if not self.control.disconnected:
+            self.control.disconnected = True
+            self.end.connectionLost(Failure(ConnectionDone()))
 
     def exit(self, status: int = 0, signal: int | None = None) -> None:
         reason = ProcessTerminated(status, signal) if status or signal else ProcessDone(0)
@@ -142,12 +166,22 @@ class Words(LineReceiver):
             self.sendLine(b"%d" % os.getpid())
         elif line == b"news":
             self.sendLine(self._stand_in.news.encode())
+        elif line == b"lists":
+            self.sendLine(repr(self._stand_in.lists).encode())
         elif line == b"hold":
             self._stand_in.held.add(self)
             self.sendLine(b"held")
         elif line == b"done":
             self.sendLine(b"done")
             self._stand_in.release(self)
+        elif line.startswith(b"eject "):
+            service, url = line.decode().split()[1:]
+            self._stand_in.observed(Observation(service, url, "ejected", 30.0, "5 failures in a row"))
+            self.sendLine(b"said")
+        elif line == b"heard":
+            self.sendLine(self._stand_in.heard.encode())
+        elif line == b"block":
+            time.sleep(60)
 
     def connectionLost(self, reason: object = None) -> None:
         self._stand_in.release(self)
@@ -157,20 +191,33 @@ class StandIn:
     """What stands in for the gateway."""
 
     def __init__(self, config: Config, reactor: Any) -> None:
+        self.observed: Callable[[Observation], None] = lambda observation: None
         self.held: set[Words] = set()
         self.news = ""
+        self.lists: dict[str, str] = {}
+        self.heard = ""
         self._reactor = reactor
-        self._port: IListeningPort | None = None
+        self._ports: list[IListeningPort] = []
         self._drained: Deferred[int] | None = None
 
     def start(self) -> Deferred[None]:
         return succeed(None)
 
-    def listen(self, sock: socket.socket) -> None:
+    def listen(self, sock: socket.socket) -> Callable[[], None]:
         factory = Factory.forProtocol(lambda: Words(self))
         factory.noisy = False
-        self._port = self._reactor.adoptStreamPort(sock.fileno(), sock.family, factory)
+        port: IListeningPort = self._reactor.adoptStreamPort(sock.fileno(), sock.family, factory)
+        self._ports.append(port)
         sock.close()
+
+        def stop() -> None:
+            self._ports.remove(port)
+            port.stopListening()
+
+        return stop
+
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        self.lists[service] = " ".join(instance.url for instance in instances)
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         self.news = " ".join(f"{instance.service} {instance.state} {instance.error}" for instance in instances)
@@ -178,11 +225,14 @@ class StandIn:
     def update_workers(self, workers: WorkerHealth) -> None:
         pass
 
+    def take_observation(self, observation: Observation) -> None:
+        self.heard = f"{observation.service} {observation.url} {observation.event} {observation.seconds:.3f}"
+
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         drained: Deferred[int] = Deferred()
         self._drained = drained
-        if self._port is not None:
-            self._port.stopListening()
+        for port in self._ports:
+            port.stopListening()
         self._reactor.callLater(seconds, self._give_up)
         self.release(None)
         return drained
@@ -201,35 +251,9 @@ class StandIn:
             self._drained.callback(len(self.held))
 
 
-class StandInClient(LineReceiver):
-    """A client of the stand-in: each line is answered by a line."""
-
-    delimiter = b"\n"
-
-    def __init__(self) -> None:
-        self.gone: Deferred[None] = Deferred()
-        self._answer: Deferred[str] | None = None
-
-    def ask(self, line: str) -> Deferred[str]:
-        """Send a line and wait for the answer."""
-        answer = self._answer = Deferred()
-        self.sendLine(line.encode())
-        return answer
-
-    def lineReceived(self, line: bytes) -> None:
-        answer, self._answer = self._answer, None
-        assert answer is not None
-        answer.callback(line.decode())
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.gone.callback(None)
-        if self._answer is not None:
-            self._answer.errback(reason)
-
-
 def main() -> None:
-    mode = os.environ.get("STAND_IN")
-    if mode == "crash":
+    mode, _, index = os.environ.get("STAND_IN", "").partition(" ")
+    if mode == "crash" and index in ("", sys.argv[-1]):
         sys.exit("cannot start")
     from twisted.internet import reactor
 

@@ -14,7 +14,8 @@ from tracseq_gateway import __version__
 from tracseq_gateway.admin.pages import pages
 from tracseq_gateway.admin.status import Status, stamp
 from tracseq_gateway.config.keys import Size
-from tracseq_gateway.config.model import Config, Gateway, Instance, Service
+from tracseq_gateway.config.model import Config, Gateway, Service
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.interfaces import InstanceHealth, State, WorkerHealth
 
 ONE, TWO, OTHER = "http://127.0.0.1:8081", "http://127.0.0.1:9081", "http://127.0.0.1:8082"
@@ -177,6 +178,7 @@ class DocumentTests(PageTestCase):
             {
                 "url": ONE,
                 "state": "healthy",
+                "ejected": False,
                 "since": stamp(1.0),
                 "checked": checked,
                 "latency_ms": 1.23,

@@ -156,7 +156,7 @@ class WrongVariableTests(EnvironmentTestCase):
             ("ENVIRONMENT", "prod", 'did you mean "production"?'),
             ("REQUEST_TIMEOUT", "30s", '"30s" is not a number of seconds'),
             ("REQUEST_TIMEOUT", "-1", "-1.0 is out of range"),
-            ("LOAD_BALANCER__ALGORITHM", "ewma", "not yet supported"),
+            ("LOAD_BALANCER__ALGORITHM", "fastest", "is not known"),
             ("LOAD_BALANCER__ENABLED", "maybe", "neither true nor false"),
             ("CORS__ALLOW_ORIGINS", "https://a", "is not JSON"),
             ("CORS__ALLOW_ORIGINS", '"https://a"', "is not a list"),

@@ -56,12 +56,22 @@ class SingleValueTests(ConfigTestCase):
             '4: services.samples.host_header: "x" is not known, one of preserve, upstream would be right',
         )
 
-    def test_balance_of_a_later_version(self) -> None:
-        """A policy that this version does not have yet is refused, not replaced by another."""
+    def test_upstream_policies(self) -> None:
+        """Values of the policies between a request and its instances are held to what they mean."""
         self.assertSaid(
-            'balance = "p2c"',
-            '4: services.samples.balance: "p2c" is known, not yet supported, '
-            "one of least_connections, round_robin, weighted_round_robin would be right",
+            'hash_by = "cookie"',
+            '4: services.samples.hash_by: "cookie" is not what can be hashed, '
+            'client, path, "header:X-Project" or "cookie:lab" is',
+        )
+        self.assertSaid(
+            "retries.statuses = [503, 404]",
+            "4: services.samples.retries.statuses[1]: 404 is not a server error, "
+            "statuses from 500 to 599 would be right",
+        )
+        self.assertSaid(
+            'deadline_header = "a b"',
+            '4: services.samples.deadline_header: "a b" cannot stand in a header, '
+            "letters, digits and hyphens would be right",
         )
 
     def test_head_smaller_than_request_line(self) -> None:
@@ -99,8 +109,8 @@ class ServiceTests(ConfigTestCase):
             self.said("[services.a]\n[services.b]\ninstances = []\nprefix = '/b'"),
             [
                 '1: services.a: has no prefix, prefix = "/a" would be right',
-                '1: services.a: has no instance, instances = ["http://host:port"] would be right',
-                '2: services.b: has no instance, instances = ["http://host:port"] would be right',
+                '1: services.a: has no instance, instances = ["http://host:port"] or a discovery would be right',
+                '2: services.b: has no instance, instances = ["http://host:port"] or a discovery would be right',
             ],
         )
 

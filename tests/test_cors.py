@@ -292,6 +292,14 @@ class PreflightTests(SynchronousTestCase):
             fields = self.preflights("*").answer(origin, b"GET", None)
             self.assertIn((b"access-control-allow-origin", b"*"), fields)
 
+    def test_star_is_no_name(self) -> None:
+        """Who asks for a field of the name ``*`` is refused: told back, it would mean any field."""
+        for headers in (("*",), ("*", "Content-Type"), ("Content-Type",)):
+            for asked in (b"*", b"content-type, *"):
+                self.assertEqual(
+                    len(self.preflights(headers=headers).answer(b"https://a.tracseq.com", b"GET", asked)), 1, asked
+                )
+
     def test_named_headers(self) -> None:
         """Where names are configured, those may be asked for in any case, and no other."""
         preflights = self.preflights(headers=("Authorization", "Content-Type"))

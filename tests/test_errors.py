@@ -62,7 +62,7 @@ class KindTests(SynchronousTestCase):
     def test_retries(self) -> None:
         """Only what a service did, or kept us from doing, may be repeated."""
         for name, kind in KINDS.items():
-            self.assertIn(kind.retry, ("never", "reused", "unsent"), name)
+            self.assertIn(kind.retry, ("never", "idempotent", "reused", "unsent"), name)
             if kind.source != "upstream":
                 self.assertEqual(kind.retry, "never", name)
         self.assertEqual([kind.slug for kind in KINDS.values() if kind.retry == "reused"], ["stale-connection"])

@@ -6,14 +6,18 @@ import json
 from ipaddress import ip_network
 
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.defer import succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import MemoryGateway
-from tests.kit_client import request
+from tests.kit_client import MemoryServer, request
 from tracseq_gateway.access_log.lines import json_lines
+from tracseq_gateway.admin.metrics_page import MetricsPage
 from tracseq_gateway.config.model import Gateway
 from tracseq_gateway.config.policies import Authentication, Jwt, Metrics, Security
 from tracseq_gateway.interfaces import Request
+from tracseq_gateway.metrics.page import Page
 
 AUTH = Authentication(enabled=True, service="", jwt=Jwt(secret_env="SECRET"))
 SECRET = {"SECRET": "a secret of more than 32 characters for tests"}
@@ -48,6 +52,23 @@ class MetricsTests(SynchronousTestCase):
         self.gateway.exchange(b"\x16\x03\x01")
         self.assertEqual(self.value("gateway_requests_total", method="other", service="none", status="400"), 2)
         self.assertEqual(self.value("gateway_errors_total", service="none", error_type="bad-request"), 2)
+
+    def test_page_of_a_second(self) -> None:
+        """However often the page is asked for, it is made once a second."""
+        made: list[str] = []
+
+        def make(accept: str) -> Page:
+            made.append(accept)
+            return Page("text/plain", b"%d" % len(made))
+
+        clock = Clock()
+        page = MetricsPage(make, lambda work: succeed(work()), clock.seconds)
+        server = MemoryServer(page)
+        bodies = []
+        for pause in (0.0, 0.9, 0.2):
+            clock.advance(pause)
+            bodies.append(server.visit(request(b"/")).answers()[0].body)
+        self.assertEqual(bodies, [b"1", b"1", b"2"])
 
     def test_cut_by_a_drain(self) -> None:
         """A request that a drain cuts is the gateway's doing, not its client's."""

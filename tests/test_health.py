@@ -274,6 +274,34 @@ class MonitorTests(SynchronousTestCase):
         self.clock.advance(100)
         self.assertEqual((1, []), (len(self.agent.asked), self.clock.getDelayedCalls()))
 
+    def test_listed(self) -> None:
+        """A new instance is probed at once, one that stays as before, and one that is gone never again."""
+        other, third = "http://127.0.0.1:9081", "http://127.0.0.1:9082"
+        monitor = self.monitor(URL, other)
+        first = monitor.start()
+        self.agent.answer(200)
+        monitor.list_instances("samples", [URL, third])
+        self.successResultOf(first)
+        self.assertEqual([f"{url}/api/v1/health".encode() for url in (URL, other, third)], self.agent.asked)
+        self.assertEqual([(URL, "healthy"), (third, "unknown")], [(one.url, one.state) for one in monitor.snapshot()])
+        self.agent.waiting.pop(0)
+        self.agent.answer(200)
+        self.assertEqual([URL, third], [health.url for health in self.reports])
+        monitor.list_instances("samples", [other])
+        self.assertEqual([InstanceHealth("samples", other)], list(monitor.snapshot()))
+        monitor.stop()
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_listedBefore(self) -> None:
+        """Instances that are listed before the start are probed from the start on, and none after the end."""
+        monitor = self.monitor(URL)
+        monitor.list_instances("samples", ["http://h:1"])
+        self.assertEqual([], self.agent.asked)
+        monitor.start()
+        monitor.stop()
+        monitor.list_instances("samples", ["http://h:2"])
+        self.assertEqual([b"http://h:1/api/v1/health"], self.agent.asked)
+
     def test_words(self) -> None:
         """Failures are told in a few words; one that nobody thought of, by its name."""
         cases = {

@@ -128,6 +128,12 @@ class PackagingTests(SynchronousTestCase):
         """The sdist holds what a distributor needs: the tests, the unit, the tac file; and no cache."""
         with tarfile.open(self.sdist) as archive:
             names = {name.partition("/")[2] for name in archive.getnames()}
-        for needed in ("Makefile", "tests/test_packaging.py", "deploy/tracseq-gateway.service", "tac/gateway.tac"):
+        for needed in (
+            "Makefile",
+            "SECURITY.md",
+            "tests/test_packaging.py",
+            "deploy/tracseq-gateway.service",
+            "tac/gateway.tac",
+        ):
             self.assertIn(needed, names)
         self.assertEqual([], [name for name in names if re.search(r"\.pyc$|dropin\.cache|docs/_build", name)])

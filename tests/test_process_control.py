@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.protocols.amp import Command
@@ -11,18 +12,27 @@ from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_kit import FakeReactor
-from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.config import Instance
+from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.attendant import Attendant
 from tracseq_gateway.process.control import (
     Conversation,
     Drain,
     InstancesChanged,
+    InstancesListed,
     Leaving,
+    Observed,
+    Ping,
     Serve,
+    Uncover,
     WorkersChanged,
     packInstances,
+    packList,
+    packObservation,
     packWorkers,
     unpackInstances,
+    unpackList,
+    unpackObservation,
     unpackWorkers,
 )
 
@@ -47,9 +57,21 @@ class PackTests(SynchronousTestCase):
         self.assertLess(max(map(len, pieces)), 65536)
         self.assertEqual(instances, [instance for piece in pieces for instance in unpackInstances(piece)])
 
+    def test_observation(self) -> None:
+        """An observation comes out as it went in, but for a reason that is too long."""
+        observation = Observation("rag", "http://127.0.0.1:8086", "ejected", 30.5, "Überlast")
+        self.assertEqual(observation, unpackObservation(packObservation(observation)))
+        endless = unpackObservation(packObservation(Observation("rag", "", "opened", 1.0, "x" * 100_000)))
+        self.assertEqual("x" * 200, endless.reason)
+
     def test_nothing(self) -> None:
         """No instances are no message."""
         self.assertEqual([], list(packInstances([])))
+
+    def test_list(self) -> None:
+        """A service's instances come out as they went in."""
+        instances = [Instance("http://[2001:db8::1]:8081", 65535), Instance("http://h:80")]
+        self.assertEqual(instances, unpackList(packList(instances)))
 
     def test_workers(self) -> None:
         """The workers' health comes out as it went in."""
@@ -60,20 +82,28 @@ class FakeGateway:
     """Records what it is told."""
 
     def __init__(self) -> None:
+        self.observed: Callable[[Observation], None] = lambda observation: None
         self.told: list[object] = []
         self.drained: Deferred[int] = Deferred()
 
     def start(self) -> Deferred[None]:
         return succeed(None)
 
-    def listen(self, sock: socket.socket) -> None:
+    def listen(self, sock: socket.socket) -> Callable[[], None]:
         self.told.append(sock)
+        return lambda: self.told.append("no more")
+
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        self.told.append((service, *instances))
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         self.told.extend(instances)
 
     def update_workers(self, workers: WorkerHealth) -> None:
         self.told.append(workers)
+
+    def take_observation(self, observation: Observation) -> None:
+        self.told.append(observation)
 
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         self.told.append((seconds, "gently") if gentle else seconds)
@@ -84,9 +114,18 @@ class FakeGateway:
 
 
 class SupervisorEnd(Conversation):
-    """Remembers what the worker says of itself."""
+    """Remembers what the worker says."""
 
     leaving = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observations: list[Observation] = []
+
+    @Observed.responder
+    def heardObservation(self, observation: bytes) -> dict[str, object]:
+        self.observations.append(unpackObservation(observation))
+        return {}
 
     @Leaving.responder
     def heardLeaving(self) -> dict[str, object]:
@@ -128,13 +167,57 @@ class AttendantTests(SynchronousTestCase):
     def test_news(self) -> None:
         """News of instances and workers reach the gateway before it listens, and the answer says that it listens."""
         instance, workers = InstanceHealth("rag", "http://127.0.0.1:8086"), WorkerHealth(2, 1)
+        listed = Instance("http://127.0.0.1:8086", 3)
+        self.say(InstancesListed, service="rag", instances=packList([listed]))
         for piece in packInstances([instance]):
             self.say(InstancesChanged, instances=piece)
         self.say(WorkersChanged, workers=packWorkers(workers))
         answer = self.say(Serve)
         assert answer is not None
         self.successResultOf(answer)
-        self.assertEqual([instance, workers, self.listener], self.gateway.told)
+        self.assertEqual([("rag", listed), instance, workers, self.listener], self.gateway.told)
+
+    def test_ping(self) -> None:
+        """A ping is answered, also in a drain."""
+        for _ in range(2):
+            answer = self.say(Ping)
+            assert answer is not None
+            self.successResultOf(answer)
+            self.say(Drain, seconds=7.0, gentle=False)
+
+    def test_cover(self) -> None:
+        """A worker accepts from a neighbour's socket from ``Cover`` to ``Uncover``."""
+        with socket.socket() as neighbour:
+            name = os.fstat(neighbour.fileno()).st_ino
+            self.attendant.cover(3, os.dup(neighbour.fileno()))
+        (lent,) = self.gateway.told
+        assert isinstance(lent, socket.socket)
+        self.addCleanup(lent.close)
+        self.assertEqual(name, os.fstat(lent.fileno()).st_ino)
+        for _ in range(2):
+            self.say(Uncover, index=3)
+        self.assertEqual([lent, "no more"], self.gateway.told)
+
+    def test_coverInDrain(self) -> None:
+        """A worker that drains takes no further socket, and closes its copy."""
+        self.say(Drain, seconds=7.0, gentle=False)
+        lent = socket.socket().detach()
+        self.attendant.cover(3, lent)
+        self.assertEqual([7.0], self.gateway.told)
+        self.assertRaises(OSError, os.fstat, lent)
+
+    def test_observations(self) -> None:
+        """What the gateway finds out is told to the supervisor, and what others found out to the gateway."""
+        found, heard = Observation("rag", "http://a", "ejected", 30.0, "why"), Observation("rag", "", "closed")
+        self.gateway.observed(found)
+        self.say(Observed, observation=packObservation(heard))
+        self.assertEqual(([found], [heard]), (self.supervisor.observations, self.gateway.told))
+
+    def test_unheard(self) -> None:
+        """What the gateway finds out when the supervisor is gone is told to nobody."""
+        self.lose()
+        self.gateway.observed(Observation("rag", "http://a", "ejected", 30.0, "why"))
+        self.assertEqual([], self.supervisor.observations)
 
     def test_drain(self) -> None:
         """The answer to Drain is the number of requests that were cut, and then the worker ends."""

@@ -58,6 +58,18 @@ class LifeTests(SynchronousTestCase):
         self.assertEqual(("dying", ["kill"]), self.live("condemned"))
         self.assertEqual(("dying", ["announce", "ask", "kill"]), self.live("ready", "drain", "condemned"))
 
+    def test_stuck(self) -> None:
+        """A worker that answers no more is asked for its stack and then killed, whatever it says meanwhile."""
+        self.assertEqual(
+            ("gone", ["announce", "question", "nothing", "nothing", "kill", "bury"]),
+            self.live("ready", "silent", "farewell", "drain", "condemned", "exited"),
+        )
+
+    def test_silence(self) -> None:
+        """Silence means something only of a worker that serves; who starts or leaves has a deadline for that."""
+        for state in set(STATES) - {"serving"}:
+            self.assertEqual((state, "nothing"), step(state, "silent"))
+
 
 class BackoffTests(SynchronousTestCase):
     """``Backoff``."""

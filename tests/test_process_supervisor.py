@@ -4,126 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
 
-from attrs import evolve
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectError
 from twisted.internet.task import deferLater
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
-from twisted.trial.unittest import TestCase
+from twisted.python.filepath import FilePath
 
-from tests.process_kit import ROOT, STAND_IN, StandInClient, freePort
-from tracseq_gateway.config import Config, Instance, RateLimiting, Seconds, Service
-from tracseq_gateway.interfaces import InstanceHealth
-from tracseq_gateway.process.configured import ConfigurationRefused, Configured, Reloaded, Source
-from tracseq_gateway.process.reactor import IReactor
-from tracseq_gateway.process.redis_process import RedisProcess
-from tracseq_gateway.process.redis_program import EmbeddedRedisError
-from tracseq_gateway.process.sockets import openListeners
-from tracseq_gateway.process.supervisor import Supervisor
-from tracseq_gateway.upstream.health import probing_agent
+from tests.process_kit import freePort
+from tests.supervisor_kit import SupervisorCase
+from tracseq_gateway.config import Config, Discovery, Instance, Seconds, Service
 
 
-class SupervisorTests(TestCase):
-    """Each test has a supervisor of its own; :meth:`start` starts it."""
-
-    timeout = 30
-
-    def setUp(self) -> None:
-        from twisted.internet import reactor
-
-        self.reactor: Any = reactor
-        self.patch(os, "environ", {**os.environ, "PYTHONPATH": ROOT})
-        self.stopping: Deferred[None] | None = None
-        self.refused: list[str] = []
-        self.events: list[LogEvent] = []
-        observer = cast(ILogObserver, self.events.append)
-        globalLogPublisher.addObserver(observer)
-        self.addCleanup(globalLogPublisher.removeObserver, observer)
-
-    async def start(self, workers: int = 1, drain: float = 10.0, config: Config | None = None) -> None:
-        """Start a supervisor with stand-in workers, and wait until all of them serve."""
-        announced = self.launch(workers, drain, config or Config())
-        await announced
-        await self.until(lambda: self.supervisor.workers.running == workers)
-
-    def launch(
-        self, workers: int, drain: float, config: Config, variables: Mapping[str, str] | None = None
-    ) -> Deferred[Sequence[InstanceHealth]]:
-        """Start a supervisor; fires with its announcement."""
-        config = evolve(config, gateway=evolve(config.gateway, drain_seconds=Seconds(drain)))
-        self.next = Configured(config)
-        listeners = openListeners("127.0.0.1", 0, workers)
-        self.port = listeners[0].getsockname()[1]
-        announced: Deferred[Sequence[InstanceHealth]] = Deferred()
-        self.supervisor = Supervisor(
-            cast(IReactor, self.reactor),
-            config,
-            listeners,
-            probing_agent(self.reactor),
-            source=Source(self.load, self.embed),
-            announce=announced.callback,
-            command=STAND_IN,
-            variables=variables,
-        )
-        self.supervisor.startService()
-        self.addCleanup(self.clear)
-        return announced
-
-    def load(self) -> Configured:
-        """What a reload loads."""
-        if self.refused:
-            raise ConfigurationRefused(self.refused)
-        return self.next
-
-    def embed(self, config: Config) -> RedisProcess:
-        raise EmbeddedRedisError("there is no server to start")
-
-    def stop(self) -> Deferred[None]:
-        """Begin to stop; fires when that is done."""
-        self.stopping = self.supervisor.stopService()
-        return self.stopping
-
-    async def clear(self) -> None:
-        """Leave nothing behind, whatever the test came to."""
-        stopping = self.stopping or self.stop()
-        self.supervisor.kill()
-        await stopping
-
-    async def until(self, condition: Callable[[], bool], seconds: float = 15.0) -> None:
-        """Wait for something that no event tells us."""
-        deadline = self.reactor.seconds() + seconds
-        while not condition():
-            self.assertLess(self.reactor.seconds(), deadline, "waited in vain")
-            await deferLater(self.reactor, 0.01)
-
-    async def connect(self) -> StandInClient:
-        client: StandInClient = await connectProtocol(
-            TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.port, 5), StandInClient()
-        )
-        self.addCleanup(client.transport.abortConnection)  # type: ignore[union-attr]
-        return client
-
-    async def who(self) -> int:
-        """The process id of a worker that answers on a new connection."""
-        client = await self.connect()
-        pid = int(await client.ask("who"))
-        assert client.transport is not None
-        client.transport.loseConnection()
-        return pid
-
-    async def all(self, count: int) -> set[int]:
-        """The process ids of ``count`` workers that serve."""
-        pids: set[int] = set()
-        while len(pids) < count:
-            pids.add(await self.who())
-        return pids
-
-    def log(self) -> list[str]:
-        return [formatEvent(event) for event in self.events]
+class SupervisorTests(SupervisorCase):
+    """What it does, in itself and for its workers."""
 
     async def test_killed(self) -> None:
         """A killed worker is replaced within a second; who connects meanwhile is served by its successor."""
@@ -150,54 +42,6 @@ class SupervisorTests(TestCase):
         await self.until(lambda: self.supervisor.workers.restarts == 1 and self.supervisor.workers.running == 2)
         self.assertEqual(survivor, int(await client.ask("who")))
         self.assertEqual(2, len(await self.all(2) - {victim}))
-
-    async def test_reload(self) -> None:
-        """A reload replaces all workers; who holds a connection to an old one keeps it."""
-        await self.start(workers=2)
-        old = await self.all(2)
-        client = await self.connect()
-        await client.ask("hold")
-        config = evolve(self.next.config, services={"rag": Service("rag", "/rag")})
-        self.next = Configured(config, warnings=("a warning",))
-        reloaded = await self.supervisor.reload()
-        self.assertEqual(Reloaded(True, ("services.rag: added",), ("a warning",)), reloaded)
-        while await self.who() in old:  # it takes them a moment to hear of it
-            await deferLater(self.reactor, 0.01)
-        self.assertEqual(2, len(await self.all(2)))
-        self.assertEqual("done", await client.ask("done"))
-        self.assertEqual(0, self.supervisor.workers.restarts)
-        self.assertIn("reload: services.rag: added", self.log())
-
-    async def test_reloadRefused(self) -> None:
-        """What cannot be loaded, or served, changes nothing, and it is said why."""
-        await self.start()
-        worker = await self.who()
-        self.refused = ["file:1: no", "file:2: nor this"]
-        self.assertEqual(Reloaded(False, problems=tuple(self.refused)), await self.supervisor.reload())
-        self.refused = []
-        limited = evolve(self.next.config, rate_limit=RateLimiting(enabled=True))
-        for wanted, why in (
-            (Configured(self.next.config, {"STAND_IN": "crash"}), "worker 0 exited with status 1 before it served"),
-            (Configured(limited), "there is no server to start"),
-        ):
-            self.next = wanted
-            reloaded = await self.supervisor.reload()
-            problem = f"workers with the new configuration cannot be had: {why}"
-            self.assertEqual(Reloaded(False, problems=(problem,)), reloaded)
-            self.assertIn(f"reload: {problem}", self.log())
-        self.assertEqual(worker, await self.who())
-
-    async def test_reloadsCollapse(self) -> None:
-        """All who ask during a reload get one further, and one that is asked for during a stop is refused."""
-        await self.start()
-        asked = [self.supervisor.reload() for _ in range(5)]
-        self.assertEqual([Reloaded(True)] * 5, [await one for one in asked])
-        self.assertEqual(2, sum(line.startswith("reloaded") for line in self.log()))
-        late = self.supervisor.reload()
-        await self.stop()
-        refused = Reloaded(False, problems=("workers with the new configuration cannot be had: the gateway stops",))
-        self.assertEqual(refused, await late)
-        self.assertFalse((await self.supervisor.reload()).accepted)
 
     async def test_drain(self) -> None:
         """A stop refuses new connections at once, lets open requests finish, and then no process is left."""
@@ -286,3 +130,24 @@ class SupervisorTests(TestCase):
         os.kill(int(await client.ask("who")), signal.SIGKILL)
         await self.until(lambda: self.supervisor.workers.restarts == 1 and self.supervisor.workers.running == 1)
         self.assertEqual("samples unhealthy connection refused", await (await self.connect()).ask("news"))
+
+    async def test_discovery(self) -> None:
+        """Instances that are found while the gateway runs reach the workers, also one that is started later."""
+        file = FilePath(self.mktemp())
+        service = Service("samples", discovery=Discovery(file=file.path, interval=Seconds(0.1)))
+        await self.start(config=Config(services={"samples": service}))
+        client = await self.connect()
+        self.assertEqual("{}", await client.ask("lists"))
+        url = f"http://127.0.0.1:{freePort()}"
+        file.setContent(f'["{url}"]'.encode())
+        news: list[str] = []
+        while news[-1:] != ["samples unhealthy connection refused"]:
+            news.append(await client.ask("news"))
+            await deferLater(self.reactor, 0.02)
+        self.assertEqual(repr({"samples": url}), await client.ask("lists"))
+        file.remove()
+        os.kill(int(await client.ask("who")), signal.SIGKILL)
+        await self.until(lambda: self.supervisor.workers.restarts == 1 and self.supervisor.workers.running == 1)
+        client = await self.connect()
+        self.assertEqual(repr({"samples": url}), await client.ask("lists"))
+        self.assertEqual("samples unhealthy connection refused", await client.ask("news"))

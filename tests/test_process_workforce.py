@@ -9,8 +9,18 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_kit import FakeProcess, FakeReactor
-from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
-from tracseq_gateway.process.control import CONFIG_FD, CONTROL_FD, LISTEN_FD, unpackInstances, unpackWorkers
+from tracseq_gateway.config import Instance
+from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
+from tracseq_gateway.process.control import (
+    CONFIG_FD,
+    CONTROL_FD,
+    LISTEN_FD,
+    packObservation,
+    unpackInstances,
+    unpackList,
+    unpackObservation,
+    unpackWorkers,
+)
 from tracseq_gateway.process.worker_process import Launch
 from tracseq_gateway.process.workforce import Farewell, Workforce
 
@@ -28,6 +38,12 @@ class WorkforceTests(SynchronousTestCase):
         launch = Launch(self.reactor.typed, ("worker", "-x"), CONFIG_FILE, drain_seconds=30.0)
         self.workforce = Workforce(launch, self.listeners)
         self.complete: Deferred[None] | None = None
+        self.addCleanup(self.hangUp)
+
+    def hangUp(self) -> None:
+        """Let nobody wait for an answer any more."""
+        for worker in self.reactor.spawned:
+            worker.hangUp()
 
     def start(self) -> list[FakeProcess]:
         """Start the workers, without their being ready."""
@@ -114,6 +130,35 @@ class NewsTests(WorkforceTests):
         self.reactor.advance(0.0)
         successor = self.reactor.spawned[-1]
         self.assertIn(news, unpackInstances(successor.heard()[0][b"instances"]))
+
+    def test_lists(self) -> None:
+        """A list goes to all workers at once; one that comes later gets the last of each service before all else."""
+        old, new = (InstanceHealth("rag", f"http://127.0.0.1:{port}", "healthy") for port in (8086, 9086))
+        self.workforce.publish([old, InstanceHealth("auth", old.url)])
+        first, second = self.serve()
+        for instances in ([Instance(old.url), Instance(new.url)], [Instance(new.url, 2)]):
+            self.workforce.list_instances("rag", instances)
+            for worker in (first, second):
+                self.assertEqual("InstancesListed", worker.commands()[-1])
+                self.assertEqual(instances, unpackList(worker.heard()[-1][b"instances"]))
+        self.workforce.publish([new])
+        first.exit(1)
+        self.reactor.advance(0.0)
+        successor = self.reactor.spawned[-1]
+        self.assertEqual(["InstancesListed", "InstancesChanged", "WorkersChanged", "Serve"], successor.commands())
+        listed, changed, *_ = successor.heard()
+        self.assertEqual((b"rag", [Instance(new.url, 2)]), (listed[b"service"], unpackList(listed[b"instances"])))
+        self.assertEqual([InstanceHealth("auth", old.url), new], unpackInstances(changed[b"instances"]))
+
+    def test_observed(self) -> None:
+        """What a worker finds out is relayed of an instance that was listed, and not of one that is gone."""
+        first, second = self.serve()
+        for url in ("http://a:1", "http://b:1"):
+            self.workforce.list_instances("rag", [Instance(url)])
+        for url in ("http://a:1", "http://b:1"):
+            first.say("Observed", observation=packObservation(Observation("rag", url, "ejected")).decode())
+        heard = [unpackObservation(box[b"observation"]) for box in second.heard() if b"observation" in box]
+        self.assertEqual(["http://b:1"], [observation.url for observation in heard])
 
 
 class SuccessionTests(WorkforceTests):

@@ -262,6 +262,14 @@ class MessageTests(ConnectionTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.owner.ends, [])
 
+    def test_message_of_no_known_form(self) -> None:
+        """What calls itself a message and has no text, or one that is none, puts the order in doubt: it is the end."""
+        for push in (b"*1\r\n$7\r\nmessage\r\n", b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n:7\r\n"):
+            self.setUp()
+            self.connection.dataReceived(push)
+            self.assertEnded("protocol")
+        self.assertEqual(self.messages, [])
+
     def test_without(self) -> None:
         """Where nobody subscribed, a message is a reply that nobody asked for."""
         self.connection = self.connect()

@@ -14,7 +14,8 @@ from twisted.web.resource import Resource
 from tests.kit import MemoryGateway
 from tests.kit_client import MemoryServer, answer_whole, request
 from tracseq_gateway.admin.pages import Page
-from tracseq_gateway.config.model import OWN_PATHS, Instance, Service
+from tracseq_gateway.config.model import OWN_PATHS, Service
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.http.request_head import METHODS
 from tracseq_gateway.http.target import normalise
 from tracseq_gateway.interfaces import Stage

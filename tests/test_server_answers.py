@@ -186,6 +186,17 @@ class ErrorTests(AnswerTestCase):
         self.assertEqual((document["type"], answer.values(b"date")), ("urn:tracseq:problem:bad-request", [DATE]))
         self.assertTrue(visitor.closed)
 
+    def test_refused_head_by_the_parser(self) -> None:
+        """HEAD is refused without a body, too, for whatever reason, with the length that GET's would have."""
+        for rest in (b" /%00 HTTP/1.1\r\nHost: a\r\n\r\n", b" / HTTP/1.1\r\n\r\n", b" / HTTP/3.0\r\n\r\n", b" /\0"):
+            (of_get,) = MemoryServer(answer_whole).visit(b"GET" + rest).answers()
+            for pieces in ([b"HEAD" + rest], [b"\r\nHEAD" + rest], [b"\r\n", b"HE", b"AD" + rest]):
+                visitor = MemoryServer(answer_whole).visit(*pieces)
+                (of_head,) = visitor.answers(b"HEAD")
+                self.assertEqual((of_head.status, of_head.body), (of_get.status, b""), pieces)
+                self.assertEqual(of_head.values(b"content-length"), of_get.values(b"content-length"))
+                self.assertTrue(visitor.received.endswith(b"\r\n\r\n") and visitor.closed, pieces)
+
     def test_exception(self) -> None:
         """A resource that raises is logged once and answered with 500; the connection serves on."""
 

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit_client import Attendant, MemoryServer, Waiting, answer_whole, request
 from tracseq_gateway.http.outgoing import OutgoingHead
-from tracseq_gateway.server.channel import LINGER_SECONDS
+from tracseq_gateway.server.farewell import LINGER_SECONDS
 
 
 class SlowReaderTests(SynchronousTestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from ipaddress import ip_network
 from typing import Any
 
 from hypothesis import given, settings
@@ -79,6 +80,18 @@ class PersistenceTests(SynchronousTestCase):
         fourth = server.visit(request(b"/4"))
         second.send(request(b"/2"))
         self.assertEqual((bodies(second), bodies(fourth)), ([b"/2"], [b"/4"]))
+
+    def test_max_connections_per_address(self) -> None:
+        """One address cannot take the places of all; a proxy that is trusted stands for many."""
+        server = MemoryServer(echo_target, max_connections_per_address=2)
+        visitors = [server.visit() for _ in range(3)]
+        self.assertEqual([visitor.connected for visitor in visitors], [True, True, False])
+        self.assertTrue(server.visit(peer="192.0.2.8").connected)
+        visitors[0].leave()
+        self.assertTrue(server.visit().connected)
+        trusting = MemoryServer(echo_target, max_connections_per_address=2)
+        trusting.site.trusted = [ip_network("192.0.2.0/24")]
+        self.assertTrue(all(visitor.connected for visitor in [trusting.visit() for _ in range(9)]))
 
     def test_no_most_connections(self) -> None:
         """0 means that there may be any number."""

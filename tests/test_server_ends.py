@@ -386,7 +386,7 @@ class PlaceTests(SynchronousTestCase):
     def test_fault(self) -> None:
         """Requests that a fault of the gateway ended."""
 
-        def fail() -> None:
+        def fail(request: object) -> None:
             raise ZeroDivisionError
 
         chosen = self.gateway.worker.services["all"]

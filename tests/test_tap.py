@@ -116,9 +116,9 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertIn("nowhere.toml", self.refusal("--config", "nowhere.toml"))
 
     def test_warned(self) -> None:
-        """A key that is not yet acted on is named in the log, and the gateway starts."""
-        self.make(*port(), "--config", self.file("[defaults.breaker]\nfailures = 3\n"))
-        self.assertTrue(any("breaker.failures" in warning for warning in self.warnings), self.warnings)
+        """What an operator may have overlooked is named in the log, and the gateway starts."""
+        self.make(*port(), "--config", self.file('[gateway]\nenvironment = "production"\n'))
+        self.assertTrue(any("auth.enabled" in warning for warning in self.warnings), self.warnings)
 
     def test_secrets(self) -> None:
         """Without the secret that tokens are verified with there is no start, and no run directory is made."""

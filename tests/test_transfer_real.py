@@ -19,7 +19,8 @@ from zope.interface import implementer
 
 from tests.kit import read_answers
 from tracseq_gateway.config.keys import Size
-from tracseq_gateway.config.model import Config, Instance, Service
+from tracseq_gateway.config.model import Config, Service
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.net.connect import EagerConnector
 from tracseq_gateway.service import Gateway
 

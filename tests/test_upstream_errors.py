@@ -11,9 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, Answer, MemoryClient, MemoryGateway
 from tracseq_gateway.config.keys import Seconds
-from tracseq_gateway.config.model import Connections, Gateway, Timeouts
+from tracseq_gateway.config.model import Gateway
+from tracseq_gateway.config.upstream import Connections, Timeouts
 from tracseq_gateway.interfaces import InstanceHealth
-from tracseq_gateway.upstream import proxy
+from tracseq_gateway.upstream import exchange
 
 Spoil = Callable[[MemoryGateway, MemoryClient, bytes], None]
 """Sends a request (the bytes) and sees to it that the service fails."""
@@ -162,7 +163,7 @@ class OwnFaultTests(SynchronousTestCase):
         def fail(*arguments: object) -> bytes:
             raise ValueError("a fault")
 
-        self.patch(proxy, "request_head", fail)
+        self.patch(exchange, "request_head", fail)
         client = gateway.exchange(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertEqual([answer.status for answer in client.answers()], [500])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, MemoryService
 from tracseq_gateway.config.keys import Seconds
-from tracseq_gateway.config.model import Connections, Timeouts
+from tracseq_gateway.config.upstream import Connections, Timeouts
 from tracseq_gateway.errors import GatewayError
 from tracseq_gateway.http.answer_head import AnswerHead
 from tracseq_gateway.http.forwarding import known_answer_lines
@@ -32,6 +32,7 @@ class Visitor:
     """Wants a connection, and sends a request on it at once when it has one."""
 
     method = b"GET"
+    timeouts = Timeouts()
 
     def __init__(self) -> None:
         self.connection: UpstreamConnection | None = None

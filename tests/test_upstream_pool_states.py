@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.kit import OK, MemoryService, ServiceConnection
 from tests.test_upstream_pool import CLOSING, Visitor
 from tracseq_gateway.config.keys import Seconds
-from tracseq_gateway.config.model import Connections, Timeouts
+from tracseq_gateway.config.upstream import Connections, Timeouts
 from tracseq_gateway.http.forwarding import known_answer_lines
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.upstream.pool import Pool

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import MemoryClient, MemoryGateway, ServiceConnection
 from tracseq_gateway.config.keys import Seconds
-from tracseq_gateway.config.model import Connections, Instance, Timeouts
+from tracseq_gateway.config.upstream import Connections, Instance, Timeouts
 
 ANY = st.integers(0, 100)
 HINTS = b"HTTP/1.1 103 Early Hints\r\n\r\n"
@@ -237,12 +237,13 @@ class GatewayMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_acts_twice(self) -> None:
-        """A service sees a request once; one that may be repeated, twice at most."""
+        """A service sees a request once; one that may be repeated, three times at most."""
         seen: dict[bytes, int] = {}
         for request in self.service.requests:
             assert request.body == (b"" if request.method == b"GET" else b"abcd")
             seen[request.target] = seen.get(request.target, 0) + 1
-            assert seen[request.target] <= (1 if request.method in (b"POST", b"PATCH") else 2)
+            # One more for a kept connection that was closed, and one at another instance.
+            assert seen[request.target] <= (1 if request.method in (b"POST", b"PATCH") else 3)
 
     def teardown(self) -> None:
         """When all clients have left, nothing is under way, and what was kept is closed in its time."""

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, MemoryClient, MemoryGateway, ServiceConnection
 from tracseq_gateway.config.keys import Seconds
-from tracseq_gateway.config.model import Connections, Timeouts
+from tracseq_gateway.config.upstream import Connections, Timeouts
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 PARTIAL = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789"

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, SPLITS, Answer, MemoryClient, MemoryGateway, ServiceConnection, whole
 from tracseq_gateway.config.keys import Seconds
-from tracseq_gateway.config.model import Timeouts
+from tracseq_gateway.config.upstream import Timeouts
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "wire_cases" / "upstream-answers.json").read_text())
 

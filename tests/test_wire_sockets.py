@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.test_wire_requests import CASES, STATUS
-from tracseq_gateway.config.model import Config, Instance, Service
+from tracseq_gateway.config.model import Config, Service
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.service import Gateway
 
 reactor: Any = _reactor

@@ -14,12 +14,13 @@ from attrs import field, frozen
 
 Source = Literal["client", "gateway", "upstream"]
 
-Retry = Literal["never", "reused", "unsent"]
+Retry = Literal["never", "idempotent", "reused", "unsent"]
 """Whether a request that met this error may be sent again.
 
-``never``: it may have acted. ``unsent``: nothing of it reached the instance. ``reused``: the connection had served
-before and was closed without a byte of an answer, so an idempotent request may go once more on a new connection
-(RFC 9110 section 9.2.2, RFC 9112 section 9.3.1).
+``never``: the answer has begun, or there is no time left. ``unsent``: nothing of it reached the instance.
+``idempotent``: it may have acted, so only if acting twice does no harm (RFC 9110 section 9.2.2). ``reused``: the same;
+the connection had served before and was closed without a byte of an answer, so it may go once more on a new connection
+to the same instance (RFC 9112 section 9.3.1).
 """
 
 
@@ -95,16 +96,22 @@ CONNECT_REFUSED = Kind("connect-refused", 502, "Bad Gateway", "upstream", "unsen
 CONNECT_TIMEOUT = Kind("connect-timeout", 504, "Gateway Timeout", "upstream", "unsent", "connection_timeout")
 CONNECT_FAILED = Kind("connect-failed", 502, "Bad Gateway", "upstream", "unsent", "destination_ip_unroutable")
 NAME_ERROR = Kind("name-error", 502, "Bad Gateway", "upstream", "unsent", "dns_error")
-CLOSED_EARLY = Kind("closed-early", 502, "Bad Gateway", "upstream", proxy_status="connection_terminated")
-STALE_CONNECTION = Kind("stale-connection", 502, "Bad Gateway", "upstream", "reused", "connection_terminated")
-BAD_ANSWER = Kind("bad-answer", 502, "Bad Gateway", "upstream", proxy_status="http_protocol_error")
-ANSWER_TOO_LARGE = Kind(
-    "answer-head-too-large", 502, "Bad Gateway", "upstream", proxy_status="http_response_header_section_size"
+CIRCUIT_OPEN = Kind(
+    "circuit-open", 503, "Service Unavailable", "upstream", "never", proxy_status="destination_unavailable"
 )
-INCOMPLETE_ANSWER = Kind("incomplete-answer", 502, "Bad Gateway", "upstream", proxy_status="http_response_incomplete")
-RESPONSE_TIMEOUT = Kind("response-timeout", 504, "Gateway Timeout", "upstream", proxy_status="http_response_timeout")
+NOT_ADMITTED = Kind(
+    "not-admitted", 503, "Service Unavailable", "upstream", "never", proxy_status="destination_unavailable"
+)
+CLOSED_EARLY = Kind("closed-early", 502, "Bad Gateway", "upstream", "idempotent", "connection_terminated")
+STALE_CONNECTION = Kind("stale-connection", 502, "Bad Gateway", "upstream", "reused", "connection_terminated")
+BAD_ANSWER = Kind("bad-answer", 502, "Bad Gateway", "upstream", "idempotent", "http_protocol_error")
+ANSWER_TOO_LARGE = Kind(
+    "answer-head-too-large", 502, "Bad Gateway", "upstream", "idempotent", "http_response_header_section_size"
+)
+INCOMPLETE_ANSWER = Kind("incomplete-answer", 502, "Bad Gateway", "upstream", "idempotent", "http_response_incomplete")
+RESPONSE_TIMEOUT = Kind("response-timeout", 504, "Gateway Timeout", "upstream", "idempotent", "http_response_timeout")
 IDLE_TIMEOUT = Kind("idle-timeout", 504, "Gateway Timeout", "upstream", proxy_status="connection_read_timeout")
-WRITE_TIMEOUT = Kind("write-timeout", 504, "Gateway Timeout", "upstream", proxy_status="connection_write_timeout")
+WRITE_TIMEOUT = Kind("write-timeout", 504, "Gateway Timeout", "upstream", "idempotent", "connection_write_timeout")
 TOTAL_TIMEOUT = Kind("total-timeout", 504, "Gateway Timeout", "upstream", proxy_status="http_response_timeout")
 
 

@@ -25,6 +25,7 @@ from tracseq_gateway.config import Config, Loaded, load, missing_secrets
 from tracseq_gateway.interfaces import InstanceHealth
 from tracseq_gateway.process.activation import activated, first_environment, shared_out
 from tracseq_gateway.process.banner import banner
+from tracseq_gateway.process.clock import MonotonicClock
 from tracseq_gateway.process.configured import ConfigurationRefused, Configured, Source
 from tracseq_gateway.process.predecessor import Predecessor, TakeoverError
 from tracseq_gateway.process.reactor import IReactor
@@ -292,6 +293,7 @@ def _addressOf(listener: socket.socket) -> str:
 
 def _service(reactor: IReactor, supervisor: Supervisor) -> IService:
     service = MultiService()
+    MonotonicClock(reactor).setServiceParent(service)
     supervisor.setServiceParent(service)
     Signals(reactor, supervisor).setServiceParent(service)
     return service

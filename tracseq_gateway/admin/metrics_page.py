@@ -15,18 +15,32 @@ from tracseq_gateway.admin.pages import Missing
 from tracseq_gateway.errors import INTERNAL, METHOD_NOT_ALLOWED, GatewayError
 from tracseq_gateway.metrics.page import OPENMETRICS, Page
 
+KEEP_SECONDS = 1.0
+"""How long a page is given again: making one costs as much as a hundred requests, and nothing is charged for it."""
+
 Run = Callable[[Callable[[], Page]], "Deferred[Page]"]
 """Calls a function in another thread."""
 
 
 class MetricsPage(Resource):
-    """``GET /metrics``. Whoever asks while a page is being made gets that one."""
+    """``GET /metrics``. Whoever asks while a page is being made, or just after, gets that one."""
 
     _log = Logger()
 
-    def __init__(self, make: Callable[[str], Page], run: Run, prepare: Callable[[], None] = lambda: None) -> None:
-        """``make`` makes a page for an Accept field, and may block: ``run`` runs it, after a call of ``prepare``."""
+    def __init__(
+        self,
+        make: Callable[[str], Page],
+        run: Run,
+        seconds: Callable[[], float],
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``make`` makes a page for an Accept field, and may block: ``run`` runs it, after a call of ``prepare``.
+
+        ``seconds`` gives the seconds of a clock that never goes back.
+        """
         super().__init__()
+        self._seconds = seconds
+        self._kept: dict[str, tuple[float, Page]] = {}
         self._prepare = prepare
         self._make = make
         self._run = run
@@ -44,8 +58,13 @@ class MetricsPage(Resource):
             return NOT_DONE_YET
         accept = cast("str | None", request.getHeader("accept")) or ""
         # There are two pages, whatever is asked for.
-        self._waiting.setdefault(OPENMETRICS if OPENMETRICS in accept else "", []).append(request)
-        self._go_on()
+        kind = OPENMETRICS if OPENMETRICS in accept else ""
+        until, page = self._kept.get(kind, (0.0, None))
+        if page is not None and self._seconds() < until:
+            _answer(request, page)
+        else:
+            self._waiting.setdefault(kind, []).append(request)
+            self._go_on()
         return NOT_DONE_YET
 
     def _go_on(self) -> None:
@@ -56,15 +75,14 @@ class MetricsPage(Resource):
         self._working = True
         self._prepare()
         made = self._run(lambda: self._make(accept))
-        made.addCallbacks(self._made, self._failed, (requests,), {}, (requests,))
+        made.addCallbacks(self._made, self._failed, (accept, requests), {}, (requests,))
         made.addBoth(self._done)
 
-    def _made(self, page: Page, requests: list[Any]) -> None:
+    def _made(self, page: Page, kind: str, requests: list[Any]) -> None:
+        self._kept[kind] = (self._seconds() + KEEP_SECONDS, page)
         for request in requests:
             if not request.finished:
-                request.setHeader(b"content-type", page.content_type.encode("ascii"))
-                request.setHeader(b"cache-control", b"no-store")
-                request.write_all(page.body)
+                _answer(request, page)
 
     def _failed(self, failure: Failure, requests: list[Any]) -> None:
         self._log.failure("the metrics could not be put together", failure=failure)
@@ -74,3 +92,9 @@ class MetricsPage(Resource):
     def _done(self, _: object) -> None:
         self._working = False
         self._go_on()
+
+
+def _answer(request: Any, page: Page) -> None:
+    request.setHeader(b"content-type", page.content_type.encode("ascii"))
+    request.setHeader(b"cache-control", b"no-store")
+    request.write_all(page.body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ class Status:
         }
         self._workers: WorkerHealth | None = None
         self._parts: dict[str, Callable[[], Any]] = {}
+        self._judge: Callable[[str], tuple[str, Collection[str]]] = lambda service: ("closed", ())
         self.draining = False
 
     def update_instances(self, instances: Iterable[InstanceHealth]) -> None:
@@ -40,6 +41,14 @@ class Status:
             if (health.service, health.url) in self._health:
                 self._health[health.service, health.url] = health
 
+    def list_instances(self, service: str, urls: Iterable[str]) -> None:
+        """A service has these instances from now on; of those that it had before, what is known is kept."""
+        before = {health.url: health for health in self.of_service(service)}
+        for url in before:
+            del self._health[service, url]
+        for url in urls:
+            self._health[service, url] = before.get(url) or InstanceHealth(service, url)
+
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take over how many workers there are."""
         self._workers = workers
@@ -47,6 +56,10 @@ class Status:
     def show(self, name: str, part: Callable[[], Any]) -> None:
         """Have ``/health`` show what ``part`` returns, under ``name``."""
         self._parts[name] = part
+
+    def show_judgement(self, judge: Callable[[str], tuple[str, Collection[str]]]) -> None:
+        """Have ``/health/services`` show how the circuit of a service is, and the URLs of who is ejected."""
+        self._judge = judge
 
     def of_service(self, name: str) -> Sequence[InstanceHealth]:
         """The instances of one service."""
@@ -92,13 +105,15 @@ class Status:
         return {
             "status": self.overall(),
             "timestamp": stamp(now),
-            "services": {
-                name: {
-                    "status": self.service_state(name),
-                    "instances": [_instance(health) for health in self.of_service(name)],
-                }
-                for name in self._config.services
-            },
+            "services": {name: self._service_health(name) for name in self._config.services},
+        }
+
+    def _service_health(self, name: str) -> Document:
+        circuit, ejected = self._judge(name)
+        return {
+            "status": self.service_state(name),
+            "circuit": circuit,
+            "instances": [_instance(health, health.url in ejected) for health in self.of_service(name)],
         }
 
     def services(self) -> Document:
@@ -109,7 +124,7 @@ class Status:
                     "name": service.name,
                     "prefix": service.prefix,
                     "status": self.service_state(service.name),
-                    "instances": len(service.instances),
+                    "instances": len(self.of_service(service.name)),
                     "balance": service.balance,
                     "max_body": service.max_body,
                 }
@@ -134,10 +149,11 @@ class Status:
         }
 
 
-def _instance(health: InstanceHealth) -> Document:
+def _instance(health: InstanceHealth, ejected: bool) -> Document:
     return {
         "url": health.url,
         "state": health.state,
+        "ejected": ejected,
         "since": stamp(health.since),
         "checked": stamp(health.checked),
         "latency_ms": None if health.latency is None else round(health.latency * 1000, 2),

@@ -6,20 +6,7 @@ are given; :func:`dumps` and :func:`loads` carry the tree to worker processes.
 
 from tracseq_gateway.config.keys import Network, Seconds, Size
 from tracseq_gateway.config.load import Loaded, load
-from tracseq_gateway.config.model import (
-    ACTIVE_BALANCES,
-    Balance,
-    Breaker,
-    Client,
-    Config,
-    Connections,
-    Gateway,
-    Health,
-    Instance,
-    Retries,
-    Service,
-    Timeouts,
-)
+from tracseq_gateway.config.model import Client, Config, Gateway, Service
 from tracseq_gateway.config.policies import (
     AccessLog,
     ApiKey,
@@ -41,11 +28,25 @@ from tracseq_gateway.config.policies import (
 )
 from tracseq_gateway.config.problem import Problem
 from tracseq_gateway.config.secrets import missing_secrets
+from tracseq_gateway.config.upstream import (
+    Admission,
+    Balance,
+    Breaker,
+    Connections,
+    Discovery,
+    Health,
+    Instance,
+    Outliers,
+    PathTimeouts,
+    Priority,
+    Retries,
+    Timeouts,
+)
 from tracseq_gateway.config.wire import dumps, loads
 
 __all__ = [
-    "ACTIVE_BALANCES",
     "AccessLog",
+    "Admission",
     "ApiKey",
     "Authentication",
     "Balance",
@@ -54,6 +55,7 @@ __all__ = [
     "Config",
     "Connections",
     "Cors",
+    "Discovery",
     "FailedLogins",
     "Gateway",
     "Health",
@@ -64,7 +66,10 @@ __all__ = [
     "Loaded",
     "Metrics",
     "Network",
+    "Outliers",
     "PathRule",
+    "PathTimeouts",
+    "Priority",
     "Problem",
     "RateLimit",
     "RateLimiting",

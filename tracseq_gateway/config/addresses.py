@@ -73,6 +73,9 @@ def _move(
     instance = instances[0] if len(instances) == 1 and isinstance(instances[0], dict) else {}
     put(tree, ("services", service, "instances"), [{**instance, "url": place.url()}])
     sources.mark(("services", service, "instances", 0, "url"), ENVIRONMENT, variable)
+    if "discovery" in table:
+        wrong = f"holds for {dotted(('services', service))} only until discovery has found instances"
+        return [Problem(ENVIRONMENT, 0, variable, wrong, "unset it", "warning")]
     if len(instances) > 1:
         wrong = f"replaces the {len(instances)} instances of {dotted(('services', service))} by {place.url()}"
         return [Problem(ENVIRONMENT, 0, variable, wrong, "unset it to use them all", "warning")]

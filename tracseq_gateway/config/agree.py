@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tracseq_gateway.config.api_keys import key_id
-from tracseq_gateway.config.model import Client, Gateway, Instance, Service
+from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
 from tracseq_gateway.config.problem import Wrong, dotted
 from tracseq_gateway.config.tokens import HASHED, SIGNED
+from tracseq_gateway.config.upstream import Discovery, Instance
 from tracseq_gateway.config.url import parse_url
 
 
@@ -27,6 +28,13 @@ def _gateway(table: Gateway) -> Iterator[Wrong]:
             ("proxy_protocol",),
         )
 
+    if 0 < table.watchdog_seconds < 1:
+        yield Wrong(
+            f"{table.watchdog_seconds:g} s is less than a busy worker may need to answer",
+            "at least 1, or 0 for none, would be right",
+            ("watchdog_seconds",),
+        )
+
 
 def _client(table: Client) -> Iterator[Wrong]:
     if table.head < table.request_line:
@@ -40,6 +48,19 @@ def _client(table: Client) -> Iterator[Wrong]:
 def _instance(table: Instance) -> Iterator[Wrong]:
     if not table.url:
         yield Wrong("an instance without a url", 'url = "http://host:port" would be right')
+
+
+def _discovery(table: Discovery) -> Iterator[Wrong]:
+    right = "exactly one of dns, srv, file and url would be right"
+    named = [kind for kind in ("dns", "srv", "file", "url") if getattr(table, kind)]
+    if not named:
+        yield Wrong("says not where", right)
+    for kind in named[1:]:
+        yield Wrong(f"stands beside {named[0]}", right, (kind,))
+    if table.dns and table.port is None:
+        yield Wrong("is not there, and dns tells addresses only", "port = 8081 would be right", ("port",))
+    if table.port is not None and not table.dns:
+        yield Wrong("belongs to dns; the other kinds have ports of their own", "no port would be right", ("port",))
 
 
 def _service(table: Service) -> Iterator[Wrong]:
@@ -141,6 +162,7 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Gateway: _gateway,
     Client: _client,
     Instance: _instance,
+    Discovery: _discovery,
     Service: _service,
     Redis: _redis,
     JwtKey: _jwt_key,

@@ -17,7 +17,7 @@ from tracseq_gateway.config.tree import Tree, merged, only_in
 from tracseq_gateway.config.values import mistyped
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_OWN_KEYS = ("prefix", "instances")
+_OWN_KEYS = ("prefix", "instances", "discovery")
 """What every service has for itself, so that ``[defaults]`` cannot have it."""
 
 

@@ -130,6 +130,9 @@ def _balancing(tree: Tree, enabled: bool, sources: Sources) -> list[Problem]:
             put(tree, ("services", name, "instances"), instances[:1])
             wrong = f"uses only the first of the {len(instances)} instances of {dotted(('services', name))}"
             problems.append(Problem(ENVIRONMENT, 0, BALANCING, wrong, "unset it to use them all", level="warning"))
+        if isinstance(table, dict) and "discovery" in table:
+            wrong = f"does not hold for {dotted(('services', name))}, which uses all instances that discovery finds"
+            problems.append(Problem(ENVIRONMENT, 0, BALANCING, wrong, "unset it", level="warning"))
     return problems
 
 

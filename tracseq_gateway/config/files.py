@@ -45,6 +45,13 @@ def public_key(file: str) -> str:
     return file
 
 
+def instance_list(file: str) -> str:
+    """A file that is read again and again; that it is not there yet is no mistake."""
+    if not file or "\0" in file or os.path.isdir(file):
+        raise Wrong(f"{show(file)} is not a file", "the path of a file in JSON or TOML would be right")
+    return file
+
+
 def directory_name(text: str) -> str:
     """A directory for sockets, or none: the kernel takes 107 bytes of a socket's whole name (unix(7))."""
     if "\0" in text or len(os.fsencode(os.path.abspath(text))) > LONGEST_DIRECTORY:

@@ -3,11 +3,9 @@
 House rules:
 
 1. A key is declared with :func:`key`; its help text is the manual.
-2. A key that this version knows but does not act on is declared with ``planned=``: the loader warns by name when a
-   file sets it, so that nobody believes in a policy that is not there.
-3. Values are in the units of their types (bytes, seconds); text such as ``"50MiB"`` is the loader's business.
+2. Values are in the units of their types (bytes, seconds); text such as ``"50MiB"`` is the loader's business.
    So are the bounds ``least`` and ``most``: a tree that is built in code (port 0 in a test) is not held to them.
-4. A key that holds a secret has ``repr=False``: its value is never shown, not even a wrong one.
+3. A key that holds a secret has ``repr=False``: its value is never shown, not even a wrong one.
 """
 
 from __future__ import annotations
@@ -40,20 +38,18 @@ def key(
     default: Any,
     help: str,
     *,
-    planned: str | None = None,
     least: float | None = None,
     most: float | None = None,
     **rest: Any,
 ) -> Any:
     """Declare a configuration key.
 
-    ``help`` is one or two sentences for the operator. ``planned`` names what would act on the key in a later
-    version: until then a file that sets it gets a warning that names the key. ``least`` and ``most`` bound a number
-    (both are allowed values); without them the bounds of its type hold, and no type allows a negative number.
+    ``help`` is one or two sentences for the operator. ``least`` and ``most`` bound a number (both are allowed values);
+    without them the bounds of its type hold, and no type allows a negative number.
     """
-    return field(default=default, metadata={"help": help, "planned": planned, "least": least, "most": most}, **rest)
+    return field(default=default, metadata={"help": help, "least": least, "most": most}, **rest)
 
 
-def table(kind: type[Any], help: str, *, planned: str | None = None) -> Any:
+def table(kind: type[Any], help: str) -> Any:
     """Declare a sub-table whose keys all have defaults."""
-    return field(default=Factory(kind), metadata={"help": help, "planned": planned})
+    return field(default=Factory(kind), metadata={"help": help})

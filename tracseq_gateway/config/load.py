@@ -14,7 +14,6 @@ from tracseq_gateway.config.environment import lay_over
 from tracseq_gateway.config.key_file import check_key_file
 from tracseq_gateway.config.locate import key_lines
 from tracseq_gateway.config.model import Config
-from tracseq_gateway.config.planned import warnings
 from tracseq_gateway.config.prefixes import check_services
 from tracseq_gateway.config.problem import Problem
 from tracseq_gateway.config.sources import BUILT_IN, OPTIONS, Sources
@@ -55,7 +54,7 @@ def load(
     problems += _apply_options(tree, overrides, sources)
     lay_under(tree)
     config, wrong = compose(tree, sources)
-    problems += wrong + check_services(tree["services"], sources) + warnings(tree, sources)
+    problems += wrong + check_services(tree["services"], sources)
     if config is not None:
         problems += check_key_file(config)
         problems += advise(config, environ, sources)

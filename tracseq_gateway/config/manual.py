@@ -10,8 +10,9 @@ import attrs
 from tracseq_gateway.config.builtin import PORTS, PUBLIC, RATES
 from tracseq_gateway.config.environment import OTHERS, VARIABLES
 from tracseq_gateway.config.keys import Network, Size, present
-from tracseq_gateway.config.model import Config, Instance, Service
+from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.config.policies import JwtKey, PathRule
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.config.values import NUMBERS, UNITS
 
 HEAD = """\
@@ -24,9 +25,9 @@ warns of each key that this version knows but does not act on.
 Durations are seconds. Sizes are bytes, or text with a unit ({units}).
 Networks are addresses (`10.0.0.1`) or networks in CIDR notation (`10.0.0.0/8`).
 
-Any key of a service but `prefix` and `instances` can stand in `[defaults]`, where it applies to every service. A
-service's own value wins, and its tables are laid over those of `[defaults]` key by key: `timeouts.response = 120` in
-one service leaves the other timeouts as they are.
+Any key of a service but `prefix`, `instances` and `discovery` can stand in `[defaults]`, where it applies to every
+service. A service's own value wins, and its tables are laid over those of `[defaults]` key by key: `timeouts.response =
+120` in one service leaves the other timeouts as they are.
 
 ## The platform's services
 
@@ -110,8 +111,6 @@ def _place(hint: Any) -> str:
 
 def _row(field: attrs.Attribute[Any], hint: Any, new: bool, titles: Mapping[type[Any], str]) -> str:
     meaning = _marks(field.metadata["help"])
-    if field.metadata["planned"]:
-        meaning += f" **Known, not yet acted on: {field.metadata['planned']}.**"
     table = _table_in(hint)
     takes = _takes(field, hint)
     if table is not None:
@@ -137,7 +136,7 @@ def _takes(field: attrs.Attribute[Any], hint: Any) -> str:
 
 
 def _plural(kind: Any) -> str:
-    return {str: "strings", Network: "networks", Instance: "tables or URLs", JwtKey: "tables"}[kind]
+    return {str: "strings", int: "integers", Network: "networks", Instance: "tables or URLs", JwtKey: "tables"}[kind]
 
 
 def _default(field: attrs.Attribute[Any], hint: Any, new: bool) -> str:

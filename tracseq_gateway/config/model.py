@@ -1,9 +1,9 @@
 """The configuration model: frozen attrs classes, one a table of the file.
 
-This file and its neighbours ``keys`` (how a key is declared) and ``policies`` (who may call, how often, through which
-doors) are the single source of what can be configured: the loader structures TOML into them, ``tracseq-gateway check``
-reports against them, and the configuration page of the docs is generated from them. A room gets its own piece
-(``Timeouts``, ``Service``), never the tree.
+This file and its neighbours ``keys`` (how a key is declared), ``policies`` (who may call, how often, through which
+doors) and ``upstream`` (what stands between a request and the instances) are the single source of what can be
+configured: the loader structures TOML into them, ``tracseq-gateway check`` reports against them, and the configuration
+page of the docs is generated from them. A room gets its own piece (``Timeouts``, ``Service``), never the tree.
 """
 
 from __future__ import annotations
@@ -27,12 +27,22 @@ from tracseq_gateway.config.policies import (
     TokenNeed,
     WhenRedisIsDown,
 )
+from tracseq_gateway.config.upstream import (
+    Admission,
+    Balance,
+    Breaker,
+    Connections,
+    Discovery,
+    Health,
+    Instance,
+    Outliers,
+    Priority,
+    Retries,
+    Timeouts,
+)
 
 OWN_PATHS = ("/health", "/services", "/metrics", "/docs", "/openapi.json", "/dashboard")
 """What the gateway answers itself, beside ``/``; no service may have such a prefix."""
-
-Balance = Literal["round_robin", "weighted_round_robin", "least_connections", "p2c", "ewma", "consistent_hash"]
-ACTIVE_BALANCES = frozenset({"round_robin", "weighted_round_robin", "least_connections"})
 
 
 @frozen
@@ -49,8 +59,19 @@ class Gateway:
         "Shown by ``/``. In ``production`` the sandbox refuses to start, and having no ``auth.enabled`` is warned of.",
     )
     drain_seconds: Seconds = key(Seconds(30.0), "How long open requests may go on after a stop before they are cut.")
+    watchdog_seconds: Seconds = key(
+        Seconds(10.0),
+        "Within how many seconds a worker that answers nothing any more is killed and replaced. 0: never.",
+    )
     max_concurrent_requests: int = key(
-        1000, "Requests in flight in one worker; beyond it 503 with Retry-After. 0: no limit."
+        1000,
+        "Requests in flight in one worker; beyond it 503 with Retry-After. Services of low priority may fill four "
+        "fifths of it, those of high a tenth more. 0: no limit.",
+    )
+    max_lag: Seconds = key(
+        Seconds(0.5),
+        "How late a worker's reactor may run for a moment or longer; beyond it new requests to services get 503 with "
+        "Retry-After, those of low priority at half of it, those of high at twice. 0: no limit.",
     )
     trusted_proxies: tuple[Network, ...] = key(
         (), "Networks of the proxies in front, whose X-Forwarded-* and Forwarded fields and PROXY header are believed."
@@ -104,82 +125,46 @@ class Client:
     max_connections: int = key(
         12000, "Open client connections in one worker; beyond it new ones are closed at once. 0: no limit."
     )
-
-
-@frozen
-class Timeouts:
-    """How long a service may take. 0: no limit."""
-
-    connect: Seconds = key(Seconds(5.0), "Seconds to establish a connection; beyond it 504.")
-    response: Seconds = key(
-        Seconds(30.0), "Seconds from the end of the request to the head of the answer; beyond it 504."
+    max_connections_per_address: int = key(
+        0,
+        "The same, from one address that is none of ``gateway.trusted_proxies``. 0: no limit, for many clients may "
+        "share one address.",
     )
-    idle: Seconds = key(Seconds(60.0), "Longest silence within the body of an answer; beyond it the answer is cut.")
-    total: Seconds = key(Seconds(0.0), "From the request's head to the answer's end, everything included.")
-
-
-@frozen
-class Health:
-    """Active health probes of each instance."""
-
-    path: str = key("/api/v1/health", "What is asked with GET; a 2xx or 3xx answer is a success.")
-    interval: Seconds = key(Seconds(30.0), "Seconds between two probes of one instance. 0: no probes.")
-    timeout: Seconds = key(Seconds(5.0), "Seconds that a probe may take.", least=MOMENT)
-    unhealthy_after: int = key(3, "Failures in a row that make a healthy instance unhealthy.", least=1)
-    healthy_after: int = key(2, "Successes in a row that make an unhealthy instance healthy.", least=1)
-
-
-@frozen
-class Connections:
-    """The pool of connections that one worker keeps to one instance."""
-
-    max: int = key(256, "Most connections, busy and idle together.", least=1)
-    idle_seconds: Seconds = key(
-        Seconds(4.0),
-        "How long an unused connection is kept. Below the 5 s after which uvicorn and Node.js close theirs.",
-        least=MOMENT,
-    )
-    queue: int = key(1024, "Most requests that wait for a connection; beyond it 503.")
-    queue_seconds: Seconds = key(
-        Seconds(5.0), "How long a request waits for a connection; beyond it 503.", least=MOMENT
-    )
-
-
-@frozen
-class Retries:
-    """Repeating requests that failed."""
-
-    attempts: int = key(1, "Most further attempts for one request.", planned="retries", most=100)
-    budget: float = key(0.2, "Retries in flight as a share of active requests.", planned="retries", most=1)
-
-
-@frozen
-class Breaker:
-    """The circuit breaker of a service."""
-
-    failures: int = key(5, "Failures in a row that open it.", planned="circuit breakers", least=1)
-    open_seconds: Seconds = key(Seconds(60.0), "How long it stays open.", planned="circuit breakers")
-
-
-@frozen
-class Instance:
-    """One server process of a service."""
-
-    url: str = key("", "Required. ``http://host:port``, without a path; without a port it is 80.")
-    weight: int = key(1, "Its share under ``weighted_round_robin``.", least=1, most=65535)
 
 
 @frozen
 class Service:
-    """One service behind the gateway. Every key but ``prefix`` and ``instances`` can stand in ``[defaults]``."""
+    """One service. Every key but ``prefix``, ``instances`` and ``discovery`` can stand in ``[defaults]``."""
 
-    name: str = field(metadata={"help": "From the table's name.", "planned": None})
+    name: str = field(metadata={"help": "From the table's name."})
     prefix: str = key(
         "", "Required. Public path prefix, matched on whole segments; ``/`` takes what no other prefix matches."
     )
     rewrite: str = key("/api/v1", "What stands for the prefix upstream; empty strips it, the prefix itself keeps it.")
-    instances: tuple[Instance, ...] = key((), "Required. URLs, or tables with ``url`` and ``weight``.")
+    instances: tuple[Instance, ...] = key(
+        (),
+        "Required without ``discovery``, and with it used until that has found some. URLs, or tables with ``url`` and "
+        "``weight``.",
+    )
+    discovery: Discovery | None = key(None, "Where instances are found while the gateway runs.")
     balance: Balance = key("round_robin", "How an instance is chosen for a request.")
+    hash_by: str = key(
+        "client",
+        "What ``consistent_hash`` takes: ``client`` (the user or API key, else the address), ``path``, "
+        "``header:NAME`` or ``cookie:NAME``.",
+    )
+    hash_bound: float = key(
+        1.25,
+        "How far above the mean an instance's load may be before ``consistent_hash`` goes on to the next.",
+        least=1,
+        most=100,
+    )
+    sticky_cookie: str = key(
+        "", "Cookie that keeps a browser with the instance that it was sent to, while that serves. Empty: none."
+    )
+    slow_start: Seconds = key(
+        Seconds(0.0), "How long an instance that recovered takes to get its full share again. 0: at once."
+    )
     host_header: Literal["preserve", "upstream"] = key(
         "preserve", "The Host field sent upstream: the client's, or the instance's own host and port."
     )
@@ -190,8 +175,19 @@ class Service:
     timeouts: Timeouts = table(Timeouts, "How long the service may take.")
     health: Health = table(Health, "Active probes.")
     connections: Connections = table(Connections, "The connection pool of each instance, in each worker.")
-    retries: Retries = table(Retries, "Repeating failed requests.")
+    deadline_header: str = key(
+        "X-Request-Timeout-Ms",
+        "Field that tells the service how many milliseconds its answer may take. Empty: none.",
+    )
+    retries: Retries = table(Retries, "Sending failed requests again.")
+    outliers: Outliers = table(Outliers, "Ejecting instances that fail.")
     breaker: Breaker = table(Breaker, "Circuit breaker.")
+    admission: Admission = table(Admission, "Admission control.")
+    priority: Priority | None = key(
+        None,
+        "Who is refused first, and who last, when a worker has more than it can do. Without it: ``high`` for the "
+        "service that ``auth.service`` names, ``normal`` for the others.",
+    )
     auth: TokenNeed = key("required", "Whether a token is needed, once ``auth.enabled`` is true.")
     public: tuple[str, ...] = key(
         (),
@@ -227,9 +223,7 @@ class Config:
 
     gateway: Gateway = table(Gateway, "The gateway as a whole.")
     client: Client = table(Client, "Limits on one client connection.")
-    services: dict[str, Service] = field(
-        default=Factory(dict), metadata={"help": "The services, by name.", "planned": None}
-    )
+    services: dict[str, Service] = field(default=Factory(dict), metadata={"help": "The services, by name."})
     redis: Redis = table(Redis, "Shared state.")
     auth: Authentication = table(Authentication, "Who may call.")
     rate_limit: RateLimiting = table(RateLimiting, "How often.")

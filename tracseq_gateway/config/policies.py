@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import Factory, frozen
 
 from tracseq_gateway.config.keys import MOMENT, Network, Seconds, Size, key, table
+from tracseq_gateway.config.upstream import PathTimeouts
 
 Role = Literal[
     "guest",
@@ -39,6 +40,7 @@ class PathRule:
     max_body: Size | None = key(None, "Largest request body; beyond it 413. 0: no limit.")
     content_types: tuple[str, ...] | None = key(None, "Media types that a request body may have; beyond them 415.")
     rate_limit: RateLimit | None = key(None, "A further rate for each client, for these paths together.")
+    timeouts: PathTimeouts | None = key(None, "How long the service may take.")
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""What the services must be beside each other: each has a prefix and an instance, and no two want the same paths.
+"""What the services must be beside each other: each has a prefix and instances, and no two want the same paths.
 
 This looks at tables, not at the model, so that one service's mistake does not hide another's.
 """
@@ -29,8 +29,8 @@ def _lacks(name: str, table: Mapping[str, object], sources: Sources) -> Iterator
     here: KeyPath = ("services", name)
     if "prefix" not in table:
         yield sources.problem(here, "has no prefix", f'prefix = "/{name}" would be right')
-    if table.get("instances", []) in ([], ()):
-        yield sources.problem(here, "has no instance", 'instances = ["http://host:port"] would be right')
+    if table.get("instances", []) in ([], ()) and "discovery" not in table:
+        yield sources.problem(here, "has no instance", 'instances = ["http://host:port"] or a discovery would be right')
 
 
 def _prefixes(tables: Mapping[str, Mapping[str, object]]) -> Iterator[tuple[str, str]]:

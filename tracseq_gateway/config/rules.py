@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracseq_gateway.config import api_keys, files, texts, tokens
-from tracseq_gateway.config.model import Gateway, Health, Instance, Service
+from tracseq_gateway.config.model import Gateway, Service
 from tracseq_gateway.config.origins import origin_pattern
 from tracseq_gateway.config.policies import (
     AccessLog,
@@ -28,6 +28,7 @@ from tracseq_gateway.config.policies import (
 )
 from tracseq_gateway.config.redis_url import redis_url
 from tracseq_gateway.config.texts import each, each_name
+from tracseq_gateway.config.upstream import Discovery, Health, Instance, Retries
 
 RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Gateway, "host"): texts.listen_address,
@@ -35,9 +36,16 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Gateway, "via"): texts.token,
     (Health, "path"): texts.request_target,
     (Instance, "url"): texts.instance_url,
+    (Discovery, "dns"): texts.dns_name,
+    (Discovery, "srv"): texts.dns_name,
+    (Discovery, "file"): files.instance_list,
+    (Discovery, "url"): texts.endpoint_url,
     (Service, "prefix"): texts.path,
     (Service, "rewrite"): texts.rewrite,
-    (Service, "balance"): texts.active_balance,
+    (Service, "hash_by"): texts.hash_key,
+    (Service, "sticky_cookie"): texts.optional_token,
+    (Service, "deadline_header"): texts.optional_token,
+    (Retries, "statuses"): each(texts.retry_status),
     (Service, "public"): each(texts.public_path),
     (Service, "roles"): each_name(texts.method_or_any),
     (Service, "paths"): each_name(texts.path_pattern),

@@ -16,9 +16,9 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from tracseq_gateway.config.agree import disagreements
 from tracseq_gateway.config.keys import Network, present
-from tracseq_gateway.config.model import Instance
 from tracseq_gateway.config.problem import KeyPath, Wrong
 from tracseq_gateway.config.rules import RULES
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.config.values import NUMBERS, boolean, mistyped, nearest, network, one_of, string
 
 Table = TypeVar("Table")
@@ -30,6 +30,7 @@ def make_converter() -> Converter:
     """Return a converter from what tomllib gives to the classes of the model, which raises :class:`Wrong` in groups."""
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
     converter.register_structure_hook(str, lambda value, _: string(value))
+    converter.register_structure_hook(int, lambda value, _: NUMBERS[int].take(value))
     converter.register_structure_hook(bool, lambda value, _: boolean(value))
     converter.register_structure_hook(Network, lambda value, _: network(value))
     converter.register_structure_hook_func(_is_literal, lambda value, kind: one_of(value, get_args(kind)))

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
-from tracseq_gateway.config.model import ACTIVE_BALANCES
 from tracseq_gateway.config.problem import Wrong, quoted, show
-from tracseq_gateway.config.url import is_host, parse_url
+from tracseq_gateway.config.url import URL, is_host, parse_url
 
 # RFC 3986 section 3.3: unreserved and sub-delims. A prefix is matched and sent as it stands, so neither
 # percent-encoding nor the rest of pchar has a place in it.
@@ -34,13 +33,14 @@ _MOMENT = re.compile(
 _INDISPENSABLE = frozenset({"authorization", "connection", "content-length", "cookie", "host", "transfer-encoding"})
 
 Value = TypeVar("Value")
+Element = TypeVar("Element")
 
 
-def each(rule: Callable[[str], str]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+def each(rule: Callable[[Element], Element]) -> Callable[[tuple[Element, ...]], tuple[Element, ...]]:
     """Make the rule for a list of a rule for one of its elements."""
 
-    def rule_for_all(texts: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_at(index, rule, text) for index, text in enumerate(texts))
+    def rule_for_all(elements: tuple[Element, ...]) -> tuple[Element, ...]:
+        return tuple(_at(index, rule, element) for index, element in enumerate(elements))
 
     return rule_for_all
 
@@ -60,9 +60,9 @@ def each_name(rule: Callable[[str], str]) -> Callable[[dict[str, Value]], dict[s
     return rule_for_all
 
 
-def _at(place: str | int, rule: Callable[[str], str], text: str) -> str:
+def _at(place: str | int, rule: Callable[[Element], Element], value: Element) -> Element:
     try:
-        return rule(text)
+        return rule(value)
     except Wrong as fault:
         raise Wrong(fault.wrong, fault.right, (place, *fault.at)) from None
 
@@ -79,6 +79,11 @@ def token(text: str) -> str:
     if not _TOKEN.fullmatch(text):
         raise Wrong(f"{show(text)} cannot stand in a header", "letters, digits and hyphens would be right")
     return text
+
+
+def optional_token(text: str) -> str:
+    """A token, or nothing."""
+    return token(text) if text else text
 
 
 def credential_header(name: str) -> str:
@@ -154,12 +159,19 @@ def request_target(text: str) -> str:
     return text
 
 
-def active_balance(name: str) -> str:
-    """A policy that this version has; the rest of the model's are for later ones."""
-    if name not in ACTIVE_BALANCES:
-        known = ", ".join(sorted(ACTIVE_BALANCES))
-        raise Wrong(f"{show(name)} is known, not yet supported", f"one of {known} would be right")
-    return name
+def hash_key(text: str) -> str:
+    """What a consistent hash is taken of."""
+    kind, _, name = text.partition(":")
+    if text in ("client", "path") or (kind in ("header", "cookie") and _TOKEN.fullmatch(name)):
+        return text
+    raise Wrong(f"{show(text)} is not what can be hashed", 'client, path, "header:X-Project" or "cookie:lab" is')
+
+
+def retry_status(status: int) -> int:
+    """An answer that a request may be sent again after."""
+    if not 500 <= status <= 599:
+        raise Wrong(f"{status} is not a server error", "statuses from 500 to 599 would be right")
+    return status
 
 
 def method(name: str) -> str:
@@ -219,6 +231,23 @@ def moment(text: str) -> str:
             right = '"2027-01-31T00:00:00Z", with Z or an offset, is'
             raise Wrong(f"{show(text)} is not a moment", right) from None
     return text
+
+
+def dns_name(name: str) -> str:
+    """A name that DNS can be asked for; it is the same in small letters."""
+    if not is_host(name) or re.fullmatch(r"[0-9.]+|.*:.*", name):
+        raise Wrong(f"{show(name)} is not a name in DNS", '"samples.internal" is one')
+    return name.lower()
+
+
+def endpoint_url(url: str) -> str:
+    """The URL of an instance with a path or a query behind it, which goes into a request line as it stands."""
+    parts = URL.fullmatch(url)
+    rest = parts["rest"] or "" if parts else ""
+    parse_url(url.removesuffix(rest))
+    if rest:
+        request_target(rest if rest.startswith("/") else f"/{rest}")
+    return url
 
 
 def instance_url(url: str) -> str:

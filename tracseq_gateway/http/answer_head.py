@@ -8,7 +8,7 @@ from attrs import define
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from tracseq_gateway.errors import ANSWER_TOO_LARGE, AnswerRefused
-from tracseq_gateway.http.fields import FieldLine, KnownLines
+from tracseq_gateway.http.fields import FieldLine, KnownLines, first_value
 from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE, BadFraming
 from tracseq_gateway.http.heads import LONGEST_KEPT, NOTHING, SpecialFields, connection_options
 from tracseq_gateway.http.outgoing import OutgoingHead
@@ -38,6 +38,10 @@ class AnswerHead:
     """Whether it has a Date field."""
     outgoing: OutgoingHead | None = None
     """What goes on to a client, made once (see ``forwarding``)."""
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return the first value of a field by its lower-case name."""
+        return first_value(self.received, name)
 
 
 class AnswerParser:

@@ -184,7 +184,7 @@ class Preflights:
         if len(names) > MOST_ASKED:
             return None
         if self._headers is None:
-            return names if all(map(_TOKEN, names)) else None
+            return names if all(map(_TOKEN, names)) and b"*" not in names else None
         return self._headers if self._known.issuperset(name.lower() for name in names) else None
 
 

@@ -26,6 +26,14 @@ class FieldLine(NamedTuple):
     """The line as it goes on, with its CRLF; empty for a field that goes no further."""
 
 
+def first_value(lines: list[FieldLine], name: bytes) -> bytes | None:
+    """The value of the first line by its lower-case name; None if there is none."""
+    for line in lines:
+        if line.name == name:
+            return line.value
+    return None
+
+
 _MOST_KNOWN = 4096
 _LONGEST_KNOWN = 160
 _SECRET = frozenset({b"authorization", b"cookie", b"x-api-key", b"proxy-authorization", b"set-cookie"})

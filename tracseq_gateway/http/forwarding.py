@@ -86,12 +86,15 @@ def drops_from_answer(name: bytes) -> bool:
     return name in _ONE_HOP or name in (b"content-length", b"x-request-id")
 
 
-def known_request_lines(kept_back: frozenset[bytes] = frozenset()) -> KnownLines:
+def known_request_lines(
+    kept_back: frozenset[bytes] = frozenset(), replaced: frozenset[bytes] = frozenset()
+) -> KnownLines:
     """What the request heads of one gateway have in common.
 
-    ``kept_back`` are names of fields, in lower case, that hold secrets between client and gateway.
+    ``kept_back`` are names of fields, in lower case, that hold secrets between client and gateway; ``replaced`` are
+    those that only the gateway may set.
     """
-    dashed = frozenset(_dashed(name) for name in kept_back)
+    dashed = frozenset(_dashed(name) for name in kept_back | replaced)
     return KnownLines(REQUEST_SPECIAL, lambda name: drops_from_request(name, dashed), kept_back)
 
 

@@ -27,7 +27,7 @@ from tracseq_gateway.errors import (
     VERSION_NOT_SUPPORTED,
     RequestRefused,
 )
-from tracseq_gateway.http.fields import FieldLine, Fields, KnownLines
+from tracseq_gateway.http.fields import FieldLine, Fields, KnownLines, first_value
 from tracseq_gateway.http.framing import BadFraming
 from tracseq_gateway.http.heads import LONGEST_KEPT, NOTHING, SpecialFields, connection_options
 from tracseq_gateway.http.target import normalise
@@ -130,10 +130,7 @@ class RequestHead:
 
     def get(self, name: bytes) -> bytes | None:
         """Return the first value of a field by its lower-case name."""
-        for line in self.fields.received:
-            if line.name == name:
-                return line.value
-        return None
+        return first_value(self.fields.received, name)
 
 
 class _Completeness:

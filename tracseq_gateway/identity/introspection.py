@@ -25,10 +25,10 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 from tracseq_gateway.config.policies import Authentication, Role
 from tracseq_gateway.identity import moments
-from tracseq_gateway.identity.body import read_body
 from tracseq_gateway.identity.signing import is_field_text
 from tracseq_gateway.identity.strict_json import members_of
 from tracseq_gateway.interfaces import ROLES
+from tracseq_gateway.net.body import read_body
 from tracseq_gateway.net.quiet import QuietEndpoints
 
 LARGEST_ANSWER: Final = 64 * 1024

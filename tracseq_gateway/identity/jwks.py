@@ -20,9 +20,9 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
 from tracseq_gateway.config.policies import Jwt
-from tracseq_gateway.identity.body import read_body
 from tracseq_gateway.identity.key_sets import SECRET_ALGORITHMS, Key, KeySet
 from tracseq_gateway.identity.key_sources import Published, published_keys
+from tracseq_gateway.net.body import read_body
 from tracseq_gateway.net.quiet import QuietPool
 
 LARGEST_DOCUMENT: Final = 256 * 1024

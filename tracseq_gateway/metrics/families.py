@@ -24,6 +24,7 @@ class Families:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._define_requests(registry)
+        self._define_services(registry)
         self._define_limits(registry)
         self._define_identity(registry)
         self._define_gateway(registry)
@@ -68,6 +69,37 @@ class Families:
             "From a request passed on to the head of the service's answer.",
             ["service"],
             buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )
+
+    def _define_services(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Counter, Gauge
+
+        self.service_events = Counter(
+            "gateway_service_events_total",
+            "Requests that were sent again, or were not for the budget of retries; instances that were ejected, and "
+            "circuits that were opened, each counted by the worker that found out.",
+            ["service", "event"],
+            registry=registry,
+        )
+        self.circuit_open = Gauge(
+            "gateway_circuit_open",
+            "1 while a worker refuses requests to a service because all of its instances failed.",
+            ["service"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.ejected = Gauge(
+            "gateway_instances_ejected",
+            "Instances of a service that get no requests because they failed them.",
+            ["service"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.lag = Gauge(
+            "gateway_reactor_lag_seconds",
+            "How late the reactor of a worker runs.",
+            multiprocess_mode="livemax",
             registry=registry,
         )
 
@@ -117,6 +149,15 @@ class Families:
 
     def _define_gateway(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Counter, Gauge
+
+        self.workers = Gauge(
+            "gateway_workers",
+            "Worker processes: how many there should be (configured), how many serve (running), and how often one was "
+            "replaced since the start (restarts).",
+            ["state"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
 
         self.dropped_lines = Counter(
             "gateway_access_log_dropped_total", "Lines of the access log that could not be written.", registry=registry

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from tracseq_gateway.interfaces import Request
+from tracseq_gateway.interfaces import Request, WorkerHealth
 from tracseq_gateway.metrics.families import REQUEST_BUCKETS, Families
 from tracseq_gateway.metrics.page import Page, encode, render
 from tracseq_gateway.metrics.shared import VARIABLE, shared_directory
@@ -27,6 +27,7 @@ LimiterOutcome = Literal["admitted", "refused", "remembered", "local", "open", "
 RedisOutcome = Literal["ok", "error", "timeout"]
 TokenOutcome = Literal["cached", "verified", "asked", "key", "refused", "stale", "unavailable"]
 ServiceStatus = Literal["healthy", "degraded", "unhealthy", "unknown"]
+ServiceEvent = Literal["retried", "retry_refused", "ejected", "opened"]
 
 OWN: Final = "gateway"
 """The service label of what the gateway answers itself: its own pages."""
@@ -70,6 +71,9 @@ class Metrics:
         self._limiter = _counts(families.limiter, get_args(LimiterOutcome))
         self._redis_calls = _counts(families.redis_calls, get_args(RedisOutcome))
         self._tokens = _counts(families.tokens, get_args(TokenOutcome))
+        for name in names[:-2]:
+            for event in get_args(ServiceEvent):
+                families.service_events.labels(name, event)
         families.build.labels(version).set(1)
 
     def request_ended(self, request: Request, seconds: float) -> None:
@@ -102,6 +106,24 @@ class Metrics:
         """A service has this status from now on; it is one of :data:`ServiceStatus`."""
         for each in get_args(ServiceStatus):
             self._families.service_health.labels(service, each).set(each == status)
+
+    def service_events(self, service: str, event: str, times: int) -> None:
+        """Something of :data:`ServiceEvent` happened so many times."""
+        self._families.service_events.labels(service, event).inc(times)
+
+    def service_kept_out(self, service: str, *, circuit_open: bool, ejected: int) -> None:
+        """Whether a service's circuit is open, and how many of its instances are ejected, for now."""
+        self._families.circuit_open.labels(service).set(circuit_open)
+        self._families.ejected.labels(service).set(ejected)
+
+    def workers(self, workers: WorkerHealth) -> None:
+        """So many workers there are, as the supervisor says."""
+        for state in ("configured", "running", "restarts"):
+            self._families.workers.labels(state).set(getattr(workers, state))
+
+    def lag(self, seconds: float) -> None:
+        """The reactor of this worker runs so late."""
+        self._families.lag.set(seconds)
 
     def limiter_decided(self, outcome: str, requests: int = 1) -> None:
         """The limiter has decided on so many requests; ``outcome`` is one of :data:`LimiterOutcome`."""

@@ -4,22 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tracseq_gateway.config.upstream import Priority
 from tracseq_gateway.errors import BODY_TOO_LARGE, LOOP_DETECTED, OVERLOADED, GatewayError
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.middleware.chain import Answer, Link
+from tracseq_gateway.net.lag import LagMeter
 
 MOST_HOPS = 5
 """How often a request may pass this gateway: more is a loop (RFC 9110 section 7.6)."""
 
 
-def concurrency_limit(most: int, active: Callable[[], int]) -> Link:
-    """Refuse with 503 while more than ``most`` requests are active in this worker, this one included."""
+ROOM: dict[Priority, float] = {"low": 0.8, "normal": 1.0, "high": 1.1}
+"""The part of the places for requests that those of a priority may fill."""
+PATIENCE: dict[Priority, float] = {"low": 0.5, "normal": 1.0, "high": 2.0}
+"""The part of the lag limit up to which those of a priority are served."""
+
+
+def concurrency_limit(most: int, active: Callable[[], int], priority: Priority = "normal") -> Link:
+    """Refuse with 503 while more than ``most`` requests are active in this worker, this one included.
+
+    Those of low priority find no room a little earlier, those of high a little later.
+    """
+    room = max(1, int(most * ROOM[priority]))
+    refusal = GatewayError(OVERLOADED, "too many requests at once", retry_after=1)
 
     def check(request: Request) -> GatewayError | None:
-        if active() > most:
-            return GatewayError(OVERLOADED, "too many requests at once", retry_after=1)
-        return None
+        return refusal if active() > room else None
+
+    return check
+
+
+def lag_limit(seconds: float, meter: LagMeter, priority: Priority = "normal") -> Link:
+    """Refuse with 503 while the reactor runs more than ``seconds`` late: what is under way gets the time."""
+    patience = seconds * PATIENCE[priority]
+    refusal = GatewayError(OVERLOADED, "the gateway has more to do than it can", retry_after=1)
+
+    def check(request: Request) -> GatewayError | None:
+        return refusal if meter.lag > patience else None
 
     return check
 

@@ -22,11 +22,11 @@ class Deadlines:
 
     log = Logger()
 
-    def __init__(self, clock: IReactorTime, tick: float = 0.1) -> None:
+    def __init__(self, clock: IReactorTime, tick: float = 0.025) -> None:
         self.clock = clock
         self.now: Callable[[], float] = clock.seconds
         self.tick = tick
-        self._slots: dict[int, list[Timer]] = {}
+        self._slots: dict[int, dict[Timer, None]] = {}
         self._turned = self._slot_of(clock.seconds())
         self._call = self._schedule(clock.seconds())
 
@@ -47,9 +47,15 @@ class Deadlines:
         """Look at ``timer`` when ``slot`` comes due."""
         waiting = self._slots.get(slot)
         if waiting is None:
-            self._slots[slot] = [timer]
+            self._slots[slot] = {timer: None}
         else:
-            waiting.append(timer)
+            waiting[timer] = None
+
+    def leave(self, timer: Timer, slot: int) -> None:
+        """``timer`` has no deadline any more, for good: keep nothing of it until its slot comes due."""
+        waiting = self._slots.get(slot)
+        if waiting is not None:
+            waiting.pop(timer, None)
 
     def _turn(self) -> None:
         now = self.now()
@@ -100,6 +106,9 @@ class Timer:
         """Forget the deadline and what it would have called, for good."""
         self._when = _NEVER
         self._expired = None
+        if self._soon_enough is not _NEVER:
+            self._soon_enough = _NEVER
+            self._wheel.leave(self, self._slot)
 
     @property
     def running(self) -> bool:

@@ -1,8 +1,12 @@
 """The processes: a supervisor that serves no request itself, and the workers that do.
 
-Read ``life`` first (what can happen to one worker), then ``worker_process`` (one worker, from outside), ``slot`` (who
-follows whom on one socket), ``workforce`` (all of them) and ``supervisor`` (the service that twistd starts).
-``worker``, ``duty`` and ``attendant`` are the other side: what runs inside a worker.
+Read ``life`` first (what can happen to one worker), then ``worker_process`` (one worker, from outside) with
+``supervisor_end`` (what is said to it), ``slot`` (who follows whom on one socket), ``workforce`` (all of them) and
+``supervisor`` (the service that twistd starts). ``worker``, ``duty`` and ``attendant`` are the other side: what runs
+inside a worker.
+
+What the supervisor does for its workers: ``backoff`` (when the next may start), ``watchdog`` (who hangs), ``covering``
+(who helps out meanwhile), and ``relay`` (what one has found out and the others should know).
 
 A reload begins at ``Supervisor.reload``: ``configured`` (what it loads), ``succession`` (all workers are replaced, or
 none), ``one_at_a_time``, ``file_watch``, and ``control_socket`` with ``control_client``, by which it is asked for.

@@ -11,15 +11,24 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.config import Instance
+from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.control import (
     Conversation,
+    Cover,
     Drain,
     InstancesChanged,
+    InstancesListed,
     Leaving,
+    Observed,
+    Ping,
     Serve,
+    Uncover,
     WorkersChanged,
+    packObservation,
     unpackInstances,
+    unpackList,
+    unpackObservation,
     unpackWorkers,
 )
 from tracseq_gateway.process.reactor import IReactor
@@ -31,17 +40,26 @@ ORPHAN_SECONDS: Final = 5.0
 class Serves(Protocol):
     """What a worker serves with: ``tracseq_gateway.service.Gateway``."""
 
+    observed: Callable[[Observation], None]
+    """To be called with what its requests found out about a service, so that the other workers learn of it."""
+
     def start(self) -> Deferred[None]:
         """Make ready; fires when it is."""
 
-    def listen(self, sock: socket.socket) -> None:
-        """Accept connections from ``sock``, which now belongs to it."""
+    def listen(self, sock: socket.socket) -> Callable[[], None]:
+        """Accept connections from ``sock``, which now belongs to it; what is returned ends that."""
+
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        """Take over which instances a service has now."""
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         """Take news of these instances."""
 
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take news of the workers."""
+
+    def take_observation(self, observation: Observation) -> None:
+        """Take over what another worker has found out; not to be reported in turn."""
 
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         """Stop accepting, finish within ``seconds``; fires with the number of requests that were cut.
@@ -71,6 +89,8 @@ class Attendant(Conversation):
         self._reactor = reactor
         self._gateway = gateway
         self._listener = listener
+        self._covered: dict[int, Callable[[], None]] = {}
+        """How to end what is done for other workers, by their index."""
         self._drain_seconds = drain_seconds
         self._abandoned = abandoned
         self._connected = True
@@ -80,6 +100,7 @@ class Attendant(Conversation):
         self._cut: int | None = None
         self._askers: list[Deferred[dict[str, int]]] = []
         self._log = Logger()
+        gateway.observed = self._tellObservation
 
     @Serve.responder
     def serve(self) -> Deferred[dict[str, Any]]:
@@ -89,6 +110,17 @@ class Attendant(Conversation):
     def _listen(self, _: None) -> dict[str, Any]:
         if not self._draining:
             self._gateway.listen(self._listener)
+        return {}
+
+    @Ping.responder
+    def ping(self) -> dict[str, Any]:
+        """Answer: that this reactor turns is all that is asked."""
+        return {}
+
+    @InstancesListed.responder
+    def instancesListed(self, service: str, instances: bytes) -> dict[str, Any]:
+        """Pass the list on."""
+        self._gateway.list_instances(service, unpackList(instances))
         return {}
 
     @InstancesChanged.responder
@@ -102,6 +134,33 @@ class Attendant(Conversation):
         """Pass the news on."""
         self._gateway.update_workers(unpackWorkers(workers))
         return {}
+
+    @Cover.responder
+    def cover(self, index: int, descriptor: int) -> dict[str, Any]:
+        """Accept connections for a neighbour."""
+        listener = socket.socket(fileno=descriptor)
+        if self._draining:
+            listener.close()
+        else:
+            self._covered[index] = self._gateway.listen(listener)
+        return {}
+
+    @Uncover.responder
+    def uncover(self, index: int) -> dict[str, Any]:
+        """The neighbour can do that himself."""
+        if index in self._covered:
+            self._covered.pop(index)()
+        return {}
+
+    @Observed.responder
+    def observed(self, observation: bytes) -> dict[str, Any]:
+        """Pass the news on."""
+        self._gateway.take_observation(unpackObservation(observation))
+        return {}
+
+    def _tellObservation(self, observation: Observation) -> None:
+        if self._connected:
+            self.callRemote(Observed, observation=packObservation(observation))
 
     @Drain.responder
     def drain(self, seconds: float, gentle: bool) -> Deferred[dict[str, int]]:

@@ -1,8 +1,11 @@
 """What supervisor and worker say to each other, in AMP over a socket pair.
 
-In order: the supervisor sends what it knows (``InstancesChanged``, ``WorkersChanged``), then ``Serve``; the worker's
-answer to that says that it accepts connections. News follow as they come. ``Drain`` is the end: its answer is the last
-thing that a worker says. A worker that was told by somebody else to leave says ``Leaving``.
+In order: the supervisor sends what it knows (``InstancesListed``, ``InstancesChanged``, ``WorkersChanged``), then
+``Serve``; the worker's answer to that says that it accepts connections. News follow as they come. ``Drain`` is the end:
+its answer is the last thing that a worker says. A worker that was told by somebody else to leave says ``Leaving``.
+
+While a worker serves it is asked every moment whether it still answers (``Ping``); ``STACK_SIGNAL`` makes one that
+does not write down what it is doing.
 
 The connection is also a lifeline: a side that loses it acts as if the other were gone.
 """
@@ -10,17 +13,19 @@ The connection is also a lifeline: a side that loses it acts as if the other wer
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
-from attrs import asdict
+from attrs import asdict, evolve
 from twisted.internet.interfaces import IAddress, IReactorSocket, ITransport
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.config import Instance
+from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 
 CONTROL_FD: Final = 3
 """The worker's end of the socket pair."""
@@ -29,8 +34,14 @@ LISTEN_FD: Final = 4
 CONFIG_FD: Final = 5
 """A file with the whole configuration. Several workers share its offset: read it by position."""
 
+STACK_SIGNAL: Final = signal.SIGUSR1
+"""Has a worker write the stacks of its threads to its standard error, even when its reactor hangs."""
+
 PIECE: Final = 32 * 1024
 """Bytes of one list on the wire, well under the 65535 of an AMP value."""
+
+REASON_LENGTH: Final = 200
+"""Most characters of an observation's reason."""
 
 
 class Serve(amp.Command):
@@ -47,6 +58,17 @@ class Drain(amp.Command):
     response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"cut", amp.Integer())]
 
 
+class InstancesListed(amp.Command):
+    """All instances that a service has now, in the place of those that it had. Comes before any news of new ones."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"service", amp.Unicode()), (b"instances", amp.String())]
+    requiresAnswer = False
+
+
+class Ping(amp.Command):
+    """Are you there? The answer says that the worker's reactor turns."""
+
+
 class InstancesChanged(amp.Command):
     """News of some instances; those that are not named are as before."""
 
@@ -58,6 +80,29 @@ class WorkersChanged(amp.Command):
     """News of the workers."""
 
     arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"workers", amp.String())]
+    requiresAnswer = False
+
+
+class Observed(amp.Command):
+    """What a worker has found out about a service; from that worker, and then to the others."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"observation", amp.String())]
+    requiresAnswer = False
+
+
+class Cover(amp.Command):
+    """Accept from the listening socket of worker ``index`` as well, which cannot do that itself at the moment."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [
+        (b"index", amp.Integer()),
+        (b"descriptor", amp.Descriptor()),
+    ]
+
+
+class Uncover(amp.Command):
+    """Accept no more from the socket of worker ``index``."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"index", amp.Integer())]
     requiresAnswer = False
 
 
@@ -94,6 +139,16 @@ def adopt(reactor: IReactorSocket, descriptor: int, end: Conversation) -> None:
     reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, _Only(end))
 
 
+def packList(instances: Iterable[Instance]) -> bytes:
+    """A service's instances as JSON; discovery finds no more of them than there is room for in one AMP value."""
+    return json.dumps([[instance.url, instance.weight] for instance in instances], separators=(",", ":")).encode()
+
+
+def unpackList(data: bytes) -> Sequence[Instance]:
+    """A service's instances from JSON."""
+    return [Instance(url, weight) for url, weight in json.loads(data)]
+
+
 def packInstances(instances: Iterable[InstanceHealth]) -> Iterator[bytes]:
     """The instances as JSON lists, each short enough for one message."""
     piece: list[str] = []
@@ -122,6 +177,16 @@ def packWorkers(workers: WorkerHealth) -> bytes:
 def unpackWorkers(data: bytes) -> WorkerHealth:
     """The workers' health from JSON."""
     return WorkerHealth(**json.loads(data))
+
+
+def packObservation(observation: Observation) -> bytes:
+    """The observation as JSON; a reason that is no longer a few words is cut off."""
+    return json.dumps(asdict(evolve(observation, reason=observation.reason[:REASON_LENGTH]))).encode()
+
+
+def unpackObservation(data: bytes) -> Observation:
+    """The observation from JSON."""
+    return Observation(**json.loads(data))
 
 
 def _asList(texts: list[str]) -> bytes:

@@ -18,7 +18,7 @@ from twisted.logger import Logger, globalLogBeginner
 
 from tracseq_gateway.config import Config, loads
 from tracseq_gateway.process.attendant import Attendant, Serves
-from tracseq_gateway.process.control import CONFIG_FD, CONTROL_FD, LISTEN_FD, adopt
+from tracseq_gateway.process.control import CONFIG_FD, CONTROL_FD, LISTEN_FD, STACK_SIGNAL, adopt
 from tracseq_gateway.process.lines import lineObserver
 from tracseq_gateway.process.reactor import IReactor
 
@@ -34,6 +34,8 @@ def serve(reactor: IReactor, build: Callable[[Config, IReactor], Serves]) -> Non
     Returns when it has drained.
     """
     faulthandler.enable()
+    # Written by the signal's handler in C: it works while Python code, or a library's, never returns.
+    faulthandler.register(STACK_SIGNAL)
     globalLogBeginner.beginLoggingTo([lineObserver(sys.stderr)], redirectStandardIO=False)
     config = fitted(loads(readWhole(CONFIG_FD)), raiseDescriptorLimit())
     attendant = Attendant(
@@ -91,7 +93,8 @@ def fitted(config: Config, descriptors: int | None) -> Config:
     if descriptors is None:
         return config
     free = descriptors - SPARE_DESCRIPTORS
-    pools = sum(len(service.instances) * service.connections.max for service in config.services.values())
+    # How many instances discovery will find nobody knows; for one at least there is always room.
+    pools = sum(max(len(service.instances), 1) * service.connections.max for service in config.services.values())
     most = max(1, free - min(free // 2, pools))
     wanted = config.client.max_connections
     if 0 < wanted <= most:

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tracseq_gateway.config import Config
-from tracseq_gateway.config.model import Instance
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.process.backoff import Backoff
 from tracseq_gateway.process.lines import LineLogger
 from tracseq_gateway.process.reactor import IReactor
@@ -44,7 +44,9 @@ def openSockets() -> dict[str, socket.socket]:
 def standIn(config: Config, sockets: Mapping[str, socket.socket]) -> Config:
     """The configuration with the sandbox's address as the only instance of each service that it has."""
     services = {
-        name: evolve(service, instances=(Instance(url=addressOf(sockets[name])),)) if name in sockets else service
+        name: evolve(service, instances=(Instance(url=addressOf(sockets[name])),), discovery=None)
+        if name in sockets
+        else service
         for name, service in config.services.items()
     }
     return evolve(config, services=services)

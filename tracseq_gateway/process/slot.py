@@ -8,6 +8,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from tracseq_gateway.interfaces import Observation
 from tracseq_gateway.process.backoff import Backoff
 from tracseq_gateway.process.worker_process import Ending, Launch, WorkerProcess
 
@@ -19,7 +20,10 @@ class Employer(Protocol):
         """``worker`` has started: tell it all it must know before it serves."""
 
     def changed(self) -> None:
-        """A worker serves, leaves or is gone."""
+        """A worker serves, leaves or is gone, or a slot is abandoned or no longer."""
+
+    def observed(self, worker: WorkerProcess, observation: Observation) -> None:
+        """``worker`` has found out something about a service."""
 
     def ended(self, worker: WorkerProcess, ending: Ending) -> None:
         """``worker`` is gone."""
@@ -46,11 +50,14 @@ class Slot:
         self._listener = listener
         self._employer = employer
         self._current: WorkerProcess | None = None
-        self._successor: WorkerProcess | None = None
+        self.successor: WorkerProcess | None = None
+        """The worker that is being prepared to take the place of the current one."""
         self._next = launch
         """How the successor was started."""
         self._backoff = Backoff()
         self._pause: IDelayedCall | None = None
+        self._paused = False
+        """Whether there was a pause since a worker last served here."""
         self._closed = False
         self._log = Logger()
 
@@ -65,7 +72,18 @@ class Slot:
     @property
     def prepared(self) -> bool:
         """Whether the successor accepts connections."""
-        return self._successor is not None and self._successor.state == "serving"
+        return self.successor is not None and self.successor.state == "serving"
+
+    @property
+    def able(self) -> WorkerProcess | None:
+        """The worker that accepts connections here, if it can take up more than its own."""
+        return self._current if self.serving and self.abandoned is None else None
+
+    @property
+    def abandoned(self) -> socket.socket | None:
+        """Our socket, if who connects to it would have to wait: the worker crash-loops, or does not answer."""
+        wavering = self._current is not None and self._current.wavering
+        return self._listener if (self._paused or wavering) and not self._closed else None
 
     def fill(self) -> None:
         """Start a worker."""
@@ -76,24 +94,25 @@ class Slot:
     def prepare(self, launch: Launch) -> None:
         """Start a successor beside the worker; the employer hears what becomes of it."""
         self._next = launch
-        self._successor = WorkerProcess(launch, self._index, self)
-        self._start(self._successor)
+        self.successor = WorkerProcess(launch, self._index, self)
+        self._start(self.successor)
 
     def promote(self) -> None:
         """Let the successor, which serves, take the place of the worker, which finishes what it has.
 
         From now on workers are started as the successor was.
         """
-        old, self._current, self._successor = self._current, self._successor, None
+        old, self._current, self.successor = self._current, self.successor, None
         self._launch = self._next
         self._backoff = Backoff()
         self._forgetPause()
+        self._paused = False
         if old is not None:
             old.drain(self._launch.drain_seconds, gentle=True)
 
     def dismiss(self) -> None:
         """Do without the successor: it is killed, or if it serves already, finishes what it has."""
-        successor, self._successor = self._successor, None
+        successor, self.successor = self.successor, None
         if successor is None:
             return
         if successor.state == "serving":
@@ -113,8 +132,9 @@ class Slot:
 
     def workerServes(self, worker: WorkerProcess) -> None:
         """See ``Owner``."""
+        self._paused = False
         self._log.info("worker {index} serves (pid {pid})", index=self._index, pid=worker.pid)
-        if worker is self._successor:
+        if worker is self.successor:
             self._employer.successorServes()
         self._employer.changed()
 
@@ -123,10 +143,18 @@ class Slot:
         if worker is self._current and not self._closed:
             self._log.info("worker {index} was told to leave; starting another", index=self._index)
             self._refill(0.0)
-        elif worker is self._successor:
-            self._successor = None
+        elif worker is self.successor:
+            self.successor = None
             self._employer.successorFailed(f"worker {self._index} was told to leave")
         self._employer.changed()
+
+    def workerWavers(self, worker: WorkerProcess) -> None:
+        """See ``Owner``."""
+        self._employer.changed()
+
+    def workerObserved(self, worker: WorkerProcess, observation: Observation) -> None:
+        """See ``Owner``."""
+        self._employer.observed(worker, observation)
 
     def workerGone(self, worker: WorkerProcess, ending: Ending) -> None:
         """See ``Owner``: when nobody wanted it to go, another is started at once or after a pause."""
@@ -135,8 +163,8 @@ class Slot:
             pause = self._backoff.died(ending.served)
             self._reportDeath(ending, pause)
             self._refill(pause)
-        elif worker is self._successor:
-            self._successor = None
+        elif worker is self.successor:
+            self.successor = None
             self._employer.successorFailed(f"worker {self._index} {ending.reason} {_lived(ending)}")
         elif not self._closed:
             self._reportEnd(worker, ending)
@@ -153,6 +181,7 @@ class Slot:
     def _refill(self, pause: float) -> None:
         self._current = None
         self.restarts += 1
+        self._paused = self._paused or pause > 0.0
         self._pause = self._launch.reactor.callLater(pause, self.fill)
 
     def _forgetPause(self) -> None:

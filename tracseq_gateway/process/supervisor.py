@@ -1,4 +1,4 @@
-"""The supervisor: the service that twistd starts. It keeps the workers alive, probes health, and serves no request."""
+"""The supervisor: the service that twistd starts. It keeps workers alive, finds and probes instances, serves nobody."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final
 
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.error import CannotListenError
@@ -16,8 +17,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IAgent
 
-from tracseq_gateway.config import Config
+from tracseq_gateway.config import Config, Instance
 from tracseq_gateway.config.changes import changes, settled
+from tracseq_gateway.discovery.watcher import Tools as WatchTools
+from tracseq_gateway.discovery.watchers import Watchers, sources
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
 from tracseq_gateway.process.configured import ConfigurationRefused, Reloaded, Source, reloadAnswer
 from tracseq_gateway.process.control_socket import Answer, ControlSocket
@@ -94,6 +97,8 @@ class Supervisor(Service):
         self._workforce = Workforce(self._handover.launch(reactor, command), listeners, self._provisions.bury)
         tools = Tools(reactor, agent, lambda instance: self._workforce.publish([instance]), Random())  # noqa: S311
         self._monitor = HealthMonitor(config.services.values(), tools)
+        watch_tools = WatchTools(reactor, self._listInstances, Random())  # noqa: S311
+        self._watchers = Watchers(sources(reactor, agent), watch_tools)
         self._reloads = OneAtATime(self._reload)
         self._watch = FileWatch(reactor, self.reload)
         self._predecessor = predecessor
@@ -164,6 +169,7 @@ class Supervisor(Service):
             port=self._port,
         )
         self._workforce.publish(self._monitor.snapshot())
+        self._watchers.watch(self._config.services.values())
         if self._sandbox is not None:
             self._sandbox.start()
         self._begun = True
@@ -194,6 +200,11 @@ class Supervisor(Service):
             files = [*([self._source.file] if self._source.file else []), *files_of(self._config)]
         self._watch.follow(files)
 
+    def _listInstances(self, service: str, instances: Sequence[Instance]) -> None:
+        """A service has other instances: the workers must know them before they hear how they are."""
+        self._workforce.list_instances(service, instances)
+        self._monitor.list_instances(service, [instance.url for instance in instances])
+
     def _introduce(self) -> None:
         if self._announce is not None:
             self._announce(self._monitor.snapshot())
@@ -222,7 +233,7 @@ class Supervisor(Service):
             raise SuccessionFailed("the gateway stops")
         handover = self._provisions.handover(config, {**variables, **self._provisions.variables})
         try:
-            await self._workforce.replace(handover.launch(self._reactor, self._command))
+            await self._workforce.replace(handover.launch(self._reactor, self._command), self._foundAsBefore(config))
         except SuccessionFailed:
             handover.close()
             raise
@@ -231,10 +242,24 @@ class Supervisor(Service):
 
     def _adopt(self, config: Config) -> None:
         """Go by this configuration, as the workers do already."""
+        lists = self._workforce.retain(self._foundAsBefore(config))
         self._config = config
-        self._monitor.change(config.services.values())
+        self._monitor.change(
+            evolve(service, instances=tuple(lists.get(name, service.instances)))
+            for name, service in config.services.items()
+        )
         self._workforce.restate(self._monitor.snapshot())
+        self._watchers.watch(config.services.values())
         self._follow()
+
+    def _foundAsBefore(self, config: Config) -> frozenset[str]:
+        """The services whose instances go on to be discovered in the same way: what was found still holds."""
+        old = self._config.services
+        return frozenset(
+            name
+            for name, service in config.services.items()
+            if service.discovery is not None and name in old and old[name].discovery == service.discovery
+        )
 
     def _accept(self, changed: Sequence[str], problems: Sequence[str]) -> Reloaded:
         for line in changed:
@@ -272,6 +297,7 @@ class Supervisor(Service):
         if self._predecessor is not None:
             self._predecessor.abandon()
         self._watch.follow([])
+        self._watchers.stop()
         self._monitor.stop()
         if self._announcement is not None and self._announcement.active():
             self._announcement.cancel()

@@ -6,29 +6,32 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from attrs import Factory, frozen
 from twisted.internet.error import ConnectionClosed, ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport
-from twisted.internet.protocol import ProcessProtocol, connectionDone
+from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.protocols.amp import Command
 from twisted.python.failure import Failure
 
+from tracseq_gateway.interfaces import Observation
 from tracseq_gateway.process import life
 from tracseq_gateway.process.control import (
     CONFIG_FD,
     CONTROL_FD,
     LISTEN_FD,
-    Conversation,
+    STACK_SIGNAL,
     Drain,
-    Leaving,
     Serve,
+    Uncover,
     adopt,
 )
 from tracseq_gateway.process.lines import LineLogger
 from tracseq_gateway.process.reactor import IReactor
+from tracseq_gateway.process.supervisor_end import SupervisorEnd
+from tracseq_gateway.process.watchdog import Watchdog
 
 START_SECONDS: Final = 10.0
 """A worker that does not serve after this many seconds is killed."""
@@ -49,6 +52,8 @@ class Launch:
     """How long a worker that leaves of itself may take."""
     variables: Mapping[str, str] = Factory(dict)
     """What is set in a worker's environment beside, or instead of, what is in ours."""
+    watchdog_seconds: float = 0.0
+    """Within how many seconds a serving worker that answers no more is killed; 0: never."""
 
 
 @frozen
@@ -77,6 +82,12 @@ class Owner(Protocol):
     def workerLeaves(self, worker: WorkerProcess) -> None:
         """It leaves of itself: it accepts no more, and its place is free while it finishes."""
 
+    def workerWavers(self, worker: WorkerProcess) -> None:
+        """Its :attr:`WorkerProcess.wavering` has changed."""
+
+    def workerObserved(self, worker: WorkerProcess, observation: Observation) -> None:
+        """It has found out something about a service."""
+
     def workerGone(self, worker: WorkerProcess, ending: Ending) -> None:
         """The process is gone."""
 
@@ -93,9 +104,12 @@ class WorkerProcess(ProcessProtocol):
         self._owner = owner
         self._log = Logger(namespace=f"worker {index}")
         self._lines = LineLogger(self._log)
-        self._control = _SupervisorEnd(self._hear)
+        self._control = SupervisorEnd(self._log, self._hear, self._hearObservation)
         self._process: IProcessTransport | None = None
         self._deadline: IDelayedCall | None = None
+        self._watchdog = Watchdog(
+            launch.reactor, launch.watchdog_seconds, self._control.ping, self._wavers, self._fellSilent
+        )
         self._patience = (launch.drain_seconds, GRACE_SECONDS)
         self._gentle = False
         self._serving_since: float | None = None
@@ -108,12 +122,18 @@ class WorkerProcess(ProcessProtocol):
             "ask": self._ask,
             "await": self._expectEnd,
             "succeed": self._succeed,
+            "question": self._question,
             "kill": self._kill,
             "bury": self._bury,
         }
 
     def __repr__(self) -> str:
         return f"<worker {self.index} pid {self.pid} {self.state}>"
+
+    @property
+    def wavering(self) -> bool:
+        """Whether it should serve and has not answered for a while."""
+        return self.state in ("serving", "stuck") and self._watchdog.wavering
 
     def start(self, listener: socket.socket) -> None:
         """Spawn the process with ``listener`` as its socket. Raises OSError when the system has no room for it."""
@@ -141,6 +161,14 @@ class WorkerProcess(ProcessProtocol):
     def tell(self, command: type[Command], **arguments: object) -> None:
         """Send a command that needs no answer; nothing happens when the worker is gone."""
         self._control.callRemote(command, **arguments)
+
+    def cover(self, index: int, listener: socket.socket) -> None:
+        """Let it accept from the socket of worker ``index``, too. To be called while it serves."""
+        self._control.cover(index, listener)
+
+    def uncover(self, index: int) -> None:
+        """Let it accept no more from the socket of worker ``index``."""
+        self.tell(Uncover, index=index)
 
     def drain(self, seconds: float, grace: float = GRACE_SECONDS, *, gentle: bool = False) -> None:
         """Let it finish what is open within ``seconds``; ``grace`` seconds later it is killed.
@@ -171,11 +199,17 @@ class WorkerProcess(ProcessProtocol):
 
     def _hear(self, event: life.Event) -> None:
         self.state, action = life.step(self.state, event)
+        if self.state != "serving":
+            self._watchdog.stop()
         self._actions[action]()
+
+    def _hearObservation(self, observation: Observation) -> None:
+        self._owner.workerObserved(self, observation)
 
     def _announce(self) -> None:
         self._serving_since = self._launch.reactor.seconds()
         self._forgetDeadline()
+        self._watchdog.start()
         self._owner.workerServes(self)
 
     def _refused(self, failure: Failure) -> None:
@@ -201,6 +235,21 @@ class WorkerProcess(ProcessProtocol):
         self._expectEnd()
         self._owner.workerLeaves(self)
 
+    def _wavers(self) -> None:
+        self._owner.workerWavers(self)
+
+    def _fellSilent(self, seconds: float) -> None:
+        self._log.error(
+            "has not answered for {seconds:.1f} s: it writes down what it is doing if it can, and is killed",
+            seconds=seconds,
+        )
+        self._hear("silent")
+
+    def _question(self) -> None:
+        self._expectWithin(self._watchdog.stack_seconds)
+        assert self._process is not None, "a worker without a process is gone"
+        self._process.signalProcess(STACK_SIGNAL)
+
     def _kill(self) -> None:
         self._forgetDeadline()
         assert self._process is not None, "a worker without a process is gone"
@@ -221,30 +270,14 @@ class WorkerProcess(ProcessProtocol):
 
     def _overdue(self) -> None:
         self._deadline = None
-        self._log.error("killed: still {state} at its deadline", state=self.state)
+        if self.state != "stuck":  # else it was said when the silence was noticed
+            self._log.error("killed: still {state} at its deadline", state=self.state)
         self._hear("condemned")
 
     def _forgetDeadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-
-class _SupervisorEnd(Conversation):
-    """The supervisor's end of the control connection."""
-
-    def __init__(self, hear: Callable[[life.Event], None]) -> None:
-        super().__init__()
-        self._hear = hear
-
-    @Leaving.responder
-    def leaving(self) -> dict[str, Any]:
-        self._hear("farewell")
-        return {}
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)
-        self._hear("detached")
 
 
 def describeEnd(reason: Failure) -> str:

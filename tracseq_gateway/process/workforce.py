@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
-from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
-from tracseq_gateway.process.control import InstancesChanged, WorkersChanged, packInstances, packWorkers
+from tracseq_gateway.config import Instance
+from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
+from tracseq_gateway.process.control import (
+    InstancesChanged,
+    InstancesListed,
+    Observed,
+    WorkersChanged,
+    packInstances,
+    packList,
+    packObservation,
+    packWorkers,
+)
+from tracseq_gateway.process.covering import Covering
+from tracseq_gateway.process.relay import Relay
 from tracseq_gateway.process.slot import Slot
 from tracseq_gateway.process.succession import Succession
 from tracseq_gateway.process.worker_process import GRACE_SECONDS, Ending, Launch, WorkerProcess
@@ -40,10 +52,14 @@ class Workforce:
         """``buried`` is told the process id of each worker that is gone."""
         self._buried = buried
         self._slots = [Slot(launch, index, listener, self) for index, listener in enumerate(listeners)]
+        self._lists: dict[str, Sequence[Instance]] = {}
         self._instances: dict[tuple[str, str], InstanceHealth] = {}
+        self._relay = Relay(launch.reactor.seconds, self._knows)
+        self._covering = Covering()
         self._told: WorkerHealth | None = None
         self._complete: Deferred[None] = Deferred()
         self._succession: Succession | None = None
+        self._listed: Collection[str] = ()
         self._farewell = Farewell()
         self._gone: Deferred[Farewell] | None = None
 
@@ -65,6 +81,17 @@ class Workforce:
             slot.fill()
         return self._complete
 
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        """Tell all workers, also those to come, which instances a service has now."""
+        self._lists[service] = instances
+        urls = {instance.url for instance in instances}
+        for place in [place for place in self._instances if place[0] == service and place[1] not in urls]:
+            del self._instances[place]
+        for instance in instances:
+            self._instances.setdefault((service, instance.url), InstanceHealth(service, instance.url))
+        for worker in self._living():
+            worker.tell(InstancesListed, service=service, instances=packList(instances))
+
     def publish(self, instances: Iterable[InstanceHealth]) -> None:
         """Tell all workers, also those to come, about these instances."""
         news = {(instance.service, instance.url): instance for instance in instances}
@@ -77,14 +104,21 @@ class Workforce:
         self._instances.clear()
         self.publish(instances)
 
-    def replace(self, launch: Launch) -> Deferred[None]:
+    def retain(self, services: Collection[str]) -> Mapping[str, Sequence[Instance]]:
+        """Forget the lists of all other services, whose instances are what the configuration says; return the rest."""
+        self._lists = {name: instances for name, instances in self._lists.items() if name in services}
+        return self._lists
+
+    def replace(self, launch: Launch, listed: Collection[str] = ()) -> Deferred[None]:
         """Let all workers be followed by others that are started by ``launch``, all at once.
 
+        Of the lists of instances, those of the services ``listed`` hold for these workers, too.
         Fires when these serve and the old ones have begun to finish what they have. Fails with ``SuccessionFailed``
         when that cannot be, and then all is as before. There is one such attempt at a time.
         """
         assert self._gone is None, "a workforce that leaves has no successors"
         succession = self._succession = Succession(self._slots, launch)
+        self._listed = listed
         succession.begin()
         return succession.done.addBoth(self._settled)
 
@@ -116,8 +150,23 @@ class Workforce:
 
     def brief(self, worker: WorkerProcess) -> None:
         """See ``Employer``: all that is known, before it is asked to serve."""
+        follows = any(worker is slot.successor for slot in self._slots)
+        for service, instances in self._lists.items():
+            if follows and service not in self._listed:
+                continue
+            worker.tell(InstancesListed, service=service, instances=packList(instances))
         self._tellInstances(worker, self._instances.values())
         worker.tell(WorkersChanged, workers=packWorkers(self.health))
+        for observation in self._relay.standing():
+            worker.tell(Observed, observation=packObservation(observation))
+
+    def observed(self, worker: WorkerProcess, observation: Observation) -> None:
+        """See ``Employer``: tell the others."""
+        if self._relay.heard(observation):
+            news = packObservation(observation)
+            for other in self._living():
+                if other is not worker:
+                    other.tell(Observed, observation=news)
 
     def changed(self) -> None:
         """See ``Employer``: tell all workers how many they are."""
@@ -127,8 +176,16 @@ class Workforce:
             news = packWorkers(health)
             for worker in self._living():
                 worker.tell(WorkersChanged, workers=news)
+        if self._gone is None:
+            self._cover()
         if health.running == health.configured and not self._complete.called:
             self._complete.callback(None)
+
+    def _cover(self) -> None:
+        """Have a neighbour accept where a worker cannot."""
+        sockets = {index: slot.abandoned for index, slot in enumerate(self._slots)}
+        abandoned = {index: listener for index, listener in sockets.items() if listener is not None}
+        self._covering.arrange(abandoned, [slot.able for slot in self._slots if slot.able is not None])
 
     def ended(self, worker: WorkerProcess, ending: Ending) -> None:
         """See ``Employer``: once the last has gone, a drain is over."""
@@ -160,6 +217,10 @@ class Workforce:
 
     def _living(self) -> list[WorkerProcess]:
         return [worker for slot in self._slots for worker in slot.workers]
+
+    def _knows(self, service: str, url: str) -> bool:
+        """Whether there is such an instance, or, without ``url``, such a service."""
+        return (service, url) in self._instances or (not url and any(name == service for name, _ in self._instances))
 
     def _tellInstances(self, worker: WorkerProcess, instances: Iterable[InstanceHealth]) -> None:
         for piece in packInstances(instances):

@@ -173,7 +173,10 @@ class RedisConnection(TwistedProtocol):
 
     def _take(self, reply: Any) -> None:
         if self._on_message is not None and type(reply) is list and reply[:1] == [b"message"]:
-            self._tell(self._on_message, reply)
+            if len(reply) == 3 and type(reply[2]) is bytes:
+                self._tell(self._on_message, reply[2])
+            else:
+                self.end("a message of no known form", "protocol")
         elif not self._waiting:
             said = f": {reply}" if type(reply) is RedisError else ""
             self.end(f"a reply that nobody asked for{said}", "protocol")
@@ -185,9 +188,9 @@ class RedisConnection(TwistedProtocol):
         else:
             self._waiting.popleft()[1].callback(reply)
 
-    def _tell(self, on_message: Callable[[bytes], None], push: list[Any]) -> None:
+    def _tell(self, on_message: Callable[[bytes], None], message: bytes) -> None:
         try:
-            on_message(push[2])
+            on_message(message)
         except Exception:
             self.log.failure("a message of Redis could not be taken")
 

@@ -80,8 +80,11 @@ class AnswerWriter:
         """Return an interim answer (1xx)."""
         return head.lines() + b"\r\n"
 
-    def refusal(self, error: GatewayError, request_id: bytes, *, secure: bool = False) -> bytes:
-        """Return the answer to bytes that are no request; the connection closes behind it."""
+    def refusal(self, error: GatewayError, request_id: bytes, *, secure: bool = False, bodiless: bool = False) -> bytes:
+        """Return the answer to bytes that are no request; the connection closes behind it.
+
+        ``bodiless``: only its head, as HEAD is answered.
+        """
         fields, body = problem(error, request_id, self._via)
         head = OutgoingHead(error.kind.status, error.kind.reason, fields)
         return b"%bdate: %b\r\nx-request-id: %b\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
@@ -90,7 +93,7 @@ class AnswerWriter:
             request_id,
             self._own(secure),
             len(body),
-            body,
+            b"" if bodiless else body,
         )
 
 

@@ -32,10 +32,11 @@ from tracseq_gateway.http.request_head import RequestHead
 from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.server.answer_writer import CONTINUE, AnswerWriter
 from tracseq_gateway.server.body_reader import BodyReader
+from tracseq_gateway.server.farewell import Farewell
 from tracseq_gateway.server.head_reader import HeadReader
+from tracseq_gateway.server.read_gate import FOR_AHEAD, FOR_BODY, ReadGate
 from tracseq_gateway.server.repeated import RepeatedRefusal
 from tracseq_gateway.server.request import GatewayRequest, new_request_id
-from tracseq_gateway.server.write_watch import WriteWatch
 
 if TYPE_CHECKING:
     from tracseq_gateway.net.transport import EagerServer
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 
 AHEAD = 65536
 """Bytes that may wait behind the request that is being answered; the read that passes them is the last."""
-LINGER_SECONDS = 2.0
-"""How long a refused connection is still read, so that its answer arrives."""
 DRAIN_IDLE_SECONDS = 0.1
 """How long a drain leaves an idle connection open: a request that has arrived is read within it, and answered."""
 FIRST_REQUEST_SECONDS = 0.5
@@ -52,9 +51,6 @@ FIRST_REQUEST_SECONDS = 0.5
 
 _HEAD, _BODY, _ANSWERING, _LINGERING, _LOST = range(5)
 """Waiting for a head; reading a body; body complete, answer under way; refused; gone."""
-
-_FOR_BODY, _FOR_AHEAD = 1, 2
-"""Reasons to pause reading."""
 
 
 @implementer(IPushProducer)
@@ -69,6 +65,8 @@ class HTTPChannel(Protocol):
         self.via = site.via
         self.root = site.resource
         self.local_port = 0
+        self.address = ""
+        """The peer's: a client's, or that of a proxy in front."""
         self._state = _HEAD
         self._request: GatewayRequest | None = None
         self._served = 0
@@ -81,11 +79,10 @@ class HTTPChannel(Protocol):
         self._closing = False
         self._expects_close = False
         self._expects_continue = False
-        self._reading_paused = 0
         self._writing_paused = False
         self._pumping = False
         self._timer = Timer(site.deadlines, self._expired)
-        self._write_watch: WriteWatch | None = None
+        self._farewell = Farewell(site.deadlines, site.limits.write_idle_seconds)
 
     # The transport calls.
 
@@ -94,6 +91,8 @@ class HTTPChannel(Protocol):
         transport = self.transport
         host, peer = transport.getHost(), transport.getPeer()
         self.local_port = host.port
+        self.address = peer.host
+        self._reading = ReadGate(transport)
         self.forwarded = ForwardedLines(
             peer.host, b"https" if self.secure else b"http", host.port, self.site.trusted, self.via.encode("ascii")
         )
@@ -114,14 +113,13 @@ class HTTPChannel(Protocol):
             if state == _HEAD:
                 self._pump()
             if len(self._waiting) > AHEAD and (self._state == _ANSWERING or self._writing_paused):
-                self._pause_reading(_FOR_AHEAD)
+                self._reading.close(FOR_AHEAD)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """The client is gone."""
         self._state = _LOST
         self._timer.close()
-        if self._write_watch is not None:
-            self._write_watch.close()
+        self._farewell.lost()
         request, self._request = self._request, None
         if request is not None:
             request.client_gone()
@@ -132,15 +130,14 @@ class HTTPChannel(Protocol):
     def pauseProducing(self) -> None:
         """The transport holds more than it should: the client reads slower than it is answered."""
         self._writing_paused = True
-        self._watch_writing()
+        self._farewell.watch(self.transport)
         if self._request is not None:
             self._request.pause_answer()
 
     def resumeProducing(self) -> None:
         """The transport has sent everything."""
         self._writing_paused = False
-        if self._write_watch is not None:
-            self._write_watch.stop()
+        self._farewell.all_sent()
         if self._request is not None:
             self._request.resume_answer()
         elif self._state == _HEAD:
@@ -258,9 +255,9 @@ class HTTPChannel(Protocol):
             self._timer.stop()
             self._waiting = body.rest
             # Were reading still paused for the service's sake, nobody would notice the client leave.
-            self._resume_reading(_FOR_BODY)
+            self._reading.open(FOR_BODY)
             request.body_ended()
-        elif not self._reading_paused:
+        elif not self._reading.reasons:
             self._timer.start(self.site.limits.body_idle_seconds)
             if body.too_slow(len(data), self.site.deadlines.now(), self.site.limits):
                 self._break_off(GatewayError(REQUEST_TIMEOUT, "the request body comes too slowly"))
@@ -273,7 +270,7 @@ class HTTPChannel(Protocol):
     def pause_body(self) -> None:
         """Stop reading: nobody has room for more of the body."""
         if self._state == _BODY:
-            self._pause_reading(_FOR_BODY)
+            self._reading.close(FOR_BODY)
             self._timer.stop()
 
     def resume_body(self) -> None:
@@ -285,18 +282,7 @@ class HTTPChannel(Protocol):
             self.transport.write(CONTINUE)
         self._timer.start(self.site.limits.body_idle_seconds)
         self._body.restart(self.site.deadlines.now())
-        self._resume_reading(_FOR_BODY)
-
-    def _pause_reading(self, reason: int) -> None:
-        if not self._reading_paused:
-            self.transport.pauseProducing()
-        self._reading_paused |= reason
-
-    def _resume_reading(self, reason: int) -> None:
-        if self._reading_paused & reason:
-            self._reading_paused &= ~reason
-            if not self._reading_paused:
-                self.transport.resumeProducing()
+        self._reading.open(FOR_BODY)
 
     # Answers.
 
@@ -369,10 +355,10 @@ class HTTPChannel(Protocol):
         """Take up what waits, and read on if there is room for more."""
         if self._waiting:
             self._pump()
-        if self._reading_paused & _FOR_AHEAD:
+        if self._reading.reasons & FOR_AHEAD:
             hungry = self._state == _HEAD and not self._writing_paused
             if hungry or len(self._waiting) <= AHEAD:
-                self._resume_reading(_FOR_AHEAD)
+                self._reading.open(FOR_AHEAD)
 
     def _end_request(self) -> None:
         request, self._request = self._request, None
@@ -385,7 +371,9 @@ class HTTPChannel(Protocol):
         self._state = _LINGERING
         self._waiting = b""
         request_id = new_request_id()
-        self.transport.write(self._writer.refusal(error, request_id, secure=self.secure))
+        # Whatever is wrong with the rest, who begins so expects no body (RFC 9110 section 9.3.2).
+        bodiless = self._raw.lstrip(b"\r\n").startswith(b"HEAD ")
+        self.transport.write(self._writer.refusal(error, request_id, secure=self.secure, bodiless=bodiless))
         self.site.head_refused(self, error, request_id)
         self._linger()
 
@@ -394,22 +382,15 @@ class HTTPChannel(Protocol):
         self._state = _LINGERING
         self._waiting = b""
         self._timer.stop()
-        # A producer that is paused would keep the transport open: there is nothing left to produce.
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-        if self.transport.unsent():
-            self._watch_writing()
+        self._farewell.close(self.transport)
 
     def _linger(self) -> None:
         """Close in a way that lets the answer arrive although the client still sends."""
         self._state = _LINGERING
         self._waiting = b""
-        self._resume_reading(_FOR_BODY | _FOR_AHEAD)
-        self.transport.unregisterProducer()
-        self.transport.loseWriteConnection()
-        if self.transport.unsent():
-            self._watch_writing()
-        self._timer.start(LINGER_SECONDS)
+        self._timer.stop()
+        self._reading.open(FOR_BODY | FOR_AHEAD)
+        self._farewell.linger(self.transport)
 
     # Deadlines.
 
@@ -422,20 +403,6 @@ class HTTPChannel(Protocol):
                 self._close()
         elif self._state == _BODY:
             self._break_off(GatewayError(REQUEST_TIMEOUT, "the request body did not arrive in time"))
-        elif self._state == _LINGERING:
-            if self.transport.unsent():
-                # The answer is still on its way: what watches the writing decides.
-                self._timer.start(LINGER_SECONDS)
-            else:
-                self.transport.abortConnection()
-
-    def _watch_writing(self) -> None:
-        """From now on the client must take something of its answer from time to time."""
-        if self._write_watch is None:
-            transport, site = self.transport, self.site
-            seconds = site.limits.write_idle_seconds
-            self._write_watch = WriteWatch(transport, site.deadlines, seconds, transport.abortConnection)
-        self._write_watch.start()
 
     # Draining.
 

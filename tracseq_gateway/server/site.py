@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from tracseq_gateway.config.keys import Network
 from tracseq_gateway.config.model import Client
 from tracseq_gateway.errors import GatewayError
 from tracseq_gateway.http.forwarding import known_request_lines
+from tracseq_gateway.http.origin import is_trusted, parse_address
 from tracseq_gateway.http.request_head import HeadLimits
 from tracseq_gateway.interfaces import Recorder
 from tracseq_gateway.net.deadlines import Deadlines
@@ -47,11 +49,13 @@ class GatewaySite(Site):
         *,
         own_lines: Callable[[bool], bytes] = lambda secure: b"",
         kept_back: frozenset[bytes] = frozenset(),
+        replaced: frozenset[bytes] = frozenset(),
         recorder: Recorder | None = None,
         proxied: bool = False,
     ) -> None:
         """``own_lines`` gives the lines of the gateway's own answers, by whether the client uses TLS; ``kept_back``
-        are names of request fields that hold secrets for the gateway alone; ``recorder`` hears of every request's end;
+        are names of request fields that hold secrets for the gateway alone, ``replaced`` of those that it sets itself;
+        ``recorder`` hears of every request's end;
         ``proxied`` says that connections begin with a PROXY header.
         """
         self._proxied = proxied
@@ -65,13 +69,14 @@ class GatewaySite(Site):
         self.head_limits = HeadLimits(
             limits.request_line, limits.head, limits.headers, limits.encoded_slashes == "keep"
         )
-        self.known = known_request_lines(kept_back)
+        self.known = known_request_lines(kept_back, replaced)
         self.draining = False
         """Whether each answer that begins from now on is the last of its connection."""
         self.hurried = False
         """Whether idle connections are closed within a moment."""
         self.active = 0
         self.channels: set[HTTPChannel] = set()
+        self._by_address: Counter[str] = Counter()
         self._drained: Deferred[int] | None = None
         self._clock: IReactorTime = reactor
         self._wall_clock = wall_clock
@@ -92,11 +97,24 @@ class GatewaySite(Site):
         """Count a connection in; return False if there is no room for it."""
         self.channels.add(channel)
         most = self.limits.max_connections
-        return not most or len(self.channels) <= most
+        return (not most or len(self.channels) <= most) and self._has_room(channel.address)
+
+    def _has_room(self, address: str) -> bool:
+        """Count one more connection of an address; return False if it has enough."""
+        most = self.limits.max_connections_per_address
+        if not most:
+            return True
+        self._by_address[address] += 1
+        parsed = parse_address(address)
+        return self._by_address[address] <= most or (parsed is not None and is_trusted(parsed, self.trusted))
 
     def closed(self, channel: HTTPChannel) -> None:
         """Count a connection out."""
         self.channels.discard(channel)
+        if self._by_address:
+            self._by_address[channel.address] -= 1
+            if self._by_address[channel.address] <= 0:
+                del self._by_address[channel.address]
         if not self.channels and self._drained is not None:
             drained, self._drained = self._drained, None
             drained.callback(0)

@@ -35,17 +35,20 @@ from tracseq_gateway.admin.metrics_page import MetricsPage
 from tracseq_gateway.admin.pages import pages
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config, Service
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.http.forwarding import known_answer_lines
+from tracseq_gateway.http.paths import PathPatterns
 from tracseq_gateway.http.request_head import METHODS
-from tracseq_gateway.interfaces import InstanceHealth, Request, Stage, WorkerHealth
+from tracseq_gateway.interfaces import InstanceHealth, Observation, Request, Stage, WorkerHealth
 from tracseq_gateway.limits.concurrency import client_concurrency, service_concurrency
 from tracseq_gateway.limits.rules import Keys
 from tracseq_gateway.metrics.metrics import Metrics
 from tracseq_gateway.metrics.page import Page
 from tracseq_gateway.middleware.chain import Chain, Link
-from tracseq_gateway.middleware.limits import concurrency_limit, last_hop, loop_guard
+from tracseq_gateway.middleware.limits import concurrency_limit, lag_limit, last_hop, loop_guard
 from tracseq_gateway.net.connect import connect_tcp
 from tracseq_gateway.net.deadlines import Deadlines
+from tracseq_gateway.net.lag import LagMeter
 from tracseq_gateway.net.transport import EagerPort
 from tracseq_gateway.routing.resource import GatewayResource
 from tracseq_gateway.routing.table import Route, RouteTable
@@ -55,7 +58,7 @@ from tracseq_gateway.service.doors import Doors, body_links
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
 from tracseq_gateway.upstream.pool import Connect
-from tracseq_gateway.upstream.proxy import Proxy
+from tracseq_gateway.upstream.proxy import Proxy, Times, path_timeouts
 from tracseq_gateway.upstream.service import UpstreamService
 
 READY_SECONDS = 2.0
@@ -79,6 +82,8 @@ class Gateway:
         :param environ: holds the secrets that the configuration names.
         :param now: gives seconds since the epoch.
         """
+        self.observed: Callable[[Observation], None] = lambda observation: None
+        """Told what requests found out about a service; set by who passes it on to the other workers."""
         self._reactor = reactor
         self.deadlines = Deadlines(reactor)
         self.status = Status(config)
@@ -90,6 +95,9 @@ class Gateway:
             name: UpstreamService(settings, self.deadlines, connect, known)
             for name, settings in config.services.items()
         }
+        for service in self.services.values():
+            service.passive.observed = self._observe
+        self._lag = LagMeter(reactor)
         self._keys = Keys(config.redis.key_prefix)
         self.records = Records(config, reactor, now)
         self.doors = Doors(config)
@@ -115,12 +123,18 @@ class Gateway:
             config.gateway.via,
             own_lines=self.doors.own_lines,
             kept_back=frozenset({self.callers.secret_header} if self.callers is not None else ()),
+            replaced=frozenset(
+                settings.deadline_header.lower().encode("ascii")
+                for settings in config.services.values()
+                if settings.deadline_header
+            ),
             recorder=self.records.recorder,
             proxied=config.gateway.proxy_protocol,
         )
 
     def _show_parts(self) -> None:
         """Let ``/health`` and the metrics show how the parts are that this worker is made of."""
+        self.status.show_judgement(self._judgement)
         records, metrics, rates, callers = self.records, self.records.metrics, self.rates, self.callers
         if rates is not None:
             self.status.show("rate_limits", lambda: "shared" if rates.limiter.shared else rates.when_down)
@@ -129,8 +143,10 @@ class Gateway:
         if metrics is None:
             return
         records.measure(lambda: metrics.in_flight(self.site.active))
-        for name in self.services:
+        records.measure(lambda: metrics.lag(self._lag.lag))
+        for name, service in self.services.items():
             records.measure(partial(self._measure_service, metrics, name))
+            records.count(service.passive.counts, partial(metrics.service_events, name))
         if rates is not None:
             records.count(rates.limiter.outcomes, metrics.limiter_decided)
             records.count(rates.link.errors, metrics.redis_failed)
@@ -139,8 +155,14 @@ class Gateway:
             records.count(callers.authenticator.outcomes, metrics.token_judged)
             records.measure(lambda: metrics.revocations(len(callers.revocations)))
 
+    def _judgement(self, name: str) -> tuple[str, list[str]]:
+        passive = self.services[name].passive
+        return passive.breaker.state, passive.ejected
+
     def _measure_service(self, metrics: Metrics, name: str) -> None:
+        passive = self.services[name].passive
         metrics.service_health(name, self.status.service_state(name))
+        metrics.service_kept_out(name, circuit_open=not passive.breaker.closed, ejected=len(passive.ejected))
 
     def _further_pages(self) -> Mapping[str, Resource]:
         """Pages that there are only when the configuration wants them."""
@@ -152,7 +174,7 @@ class Gateway:
         def run(make: Callable[[], Page]) -> Deferred[Page]:
             return deferToThreadPool(reactor, reactor.getThreadPool(), make)
 
-        return {self._config.metrics.path: MetricsPage(metrics.page, run, metrics.flush)}
+        return {self._config.metrics.path: MetricsPage(metrics.page, run, reactor.seconds, metrics.flush)}
 
     def _route(self, settings: Service) -> Route[Stage]:
         """Build what stands behind one service's prefix."""
@@ -167,6 +189,7 @@ class Gateway:
             via.encode("ascii"),
             self._rules,
             self.records.answered(settings.name),
+            _times_of(settings, len(prefix)),
         )
         if self.rates is not None:
             last = self.rates.stage(settings, len(prefix), last)
@@ -176,8 +199,11 @@ class Gateway:
         """The links of one service, in their order."""
         gateway = self._config.gateway
         links: list[Link] = [loop_guard(gateway.via), last_hop(sorted(METHODS))]
+        priority = settings.priority or ("high" if settings.name == self._config.auth.service else "normal")
         if gateway.max_concurrent_requests:
-            links.append(concurrency_limit(gateway.max_concurrent_requests, lambda: self.site.active))
+            links.append(concurrency_limit(gateway.max_concurrent_requests, lambda: self.site.active, priority))
+        if gateway.max_lag:
+            links.append(lag_limit(gateway.max_lag, self._lag, priority))
         links += body_links(settings, prefix)
         if self.callers is not None:
             links += self.callers.links(settings, prefix)
@@ -197,6 +223,7 @@ class Gateway:
     def start(self) -> Deferred[None]:
         """Connect to what the gateway itself needs; fires when it is there, or has been waited for long enough."""
         self.records.start()
+        self._lag.start()
         ready: list[Deferred[Any]] = []
         if self.rates is not None:
             ready.append(self.rates.start())
@@ -215,9 +242,17 @@ class Gateway:
         gatherResults(ready).addCallback(complete)
         return done
 
-    def listen(self, listening: socket.socket) -> None:
-        """Serve a listening socket; the caller gives it away."""
-        self._ports.append(EagerPort.adopt(self._reactor, listening, self.site))
+    def listen(self, listening: socket.socket) -> Callable[[], None]:
+        """Serve a listening socket, which the caller gives away. What is returned ends that; a drain does as well."""
+        port = EagerPort.adopt(self._reactor, listening, self.site)
+        self._ports.append(port)
+
+        def stop() -> None:
+            if port in self._ports:
+                self._ports.remove(port)
+                port.stopListening()
+
+        return stop
 
     def update_instances(self, instances: Sequence[InstanceHealth]) -> None:
         """Take over what the supervisor's probes say."""
@@ -227,11 +262,29 @@ class Gateway:
             if service is not None:
                 service.update(health)
 
+    def list_instances(self, service: str, instances: Sequence[Instance]) -> None:
+        """Take over which instances a service has now. Nothing under way is touched."""
+        upstream = self.services.get(service)
+        if upstream is not None:
+            self.status.list_instances(service, [instance.url for instance in instances])
+            upstream.set_instances(instances)
+
+    def _observe(self, observation: Observation) -> None:
+        self.observed(observation)
+
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take over how many workers there are."""
         self.status.update_workers(workers)
+        if self.records.metrics is not None:
+            self.records.metrics.workers(workers)
         if self.rates is not None:
             self.rates.limiter.local.share_among(workers.configured)
+
+    def take_observation(self, observation: Observation) -> None:
+        """Take over what another worker has found out about a service."""
+        service = self.services.get(observation.service)
+        if service is not None:
+            service.passive.take(observation)
 
     def drain(self, seconds: float, gentle: bool = False) -> Deferred[int]:
         """Stop: take up the connections that already wait, accept no others, finish what is open.
@@ -254,6 +307,7 @@ class Gateway:
         for service in self.services.values():
             service.close()
         self.deadlines.stop()
+        self._lag.stop()
         ended: list[Deferred[Any]] = [self.records.stop()]
         if self.rates is not None:
             ended.append(self.rates.stop())
@@ -261,6 +315,17 @@ class Gateway:
             ended.append(self.callers.stop())
         closed: Deferred[int] = gatherResults(ended).addCallback(lambda _: cut)
         return closed
+
+
+def _times_of(settings: Service, prefix: int) -> Callable[[bytes], Times | None] | None:
+    """The times of the paths that have their own; None when no path has."""
+    times = {
+        path: Times.of(path_timeouts(settings.timeouts, rule.timeouts), settings.deadline_header)
+        for path, rule in settings.paths.items()
+        if rule.timeouts is not None
+    }
+    patterns = PathPatterns(times)
+    return (lambda path: patterns.find(path[prefix:])) if times else None
 
 
 def _named(service: str, stage: Stage) -> Stage:

@@ -33,7 +33,7 @@ from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE
 from tracseq_gateway.net.deadlines import Deadlines, Timer
 
 if TYPE_CHECKING:
-    from tracseq_gateway.config.model import Timeouts
+    from tracseq_gateway.config.upstream import Timeouts
     from tracseq_gateway.net.transport import EagerClient
     from tracseq_gateway.upstream.pool import Pool
 
@@ -47,6 +47,7 @@ class Receiver(Protocol):
     """The exchange that a connection serves."""
 
     method: bytes
+    timeouts: Timeouts
 
     def interim(self, head: AnswerHead) -> None:
         """An interim answer came."""
@@ -71,12 +72,13 @@ class UpstreamConnection(TwistedProtocol):
     """See the module."""
 
     transport: EagerClient
+    _timeouts: Timeouts
+    """Of the exchange that it serves."""
 
-    def __init__(self, pool: Pool, deadlines: Deadlines, timeouts: Timeouts) -> None:
+    def __init__(self, pool: Pool, deadlines: Deadlines) -> None:
         self.pool = pool
         self.used = False
         """Whether it has served before."""
-        self._timeouts = timeouts
         self._timer = Timer(deadlines, self._expired)
         self._state = _IDLE
         self._exchange: Receiver | None = None
@@ -95,6 +97,7 @@ class UpstreamConnection(TwistedProtocol):
     def send(self, exchange: Receiver, data: bytes, whole: bool) -> None:
         """Serve an exchange: send its head and the first bytes of its body; ``whole`` if that is all of it."""
         self._exchange = exchange
+        self._timeouts = exchange.timeouts
         self._state = _HEAD
         self._interims = 0
         self._heard = False

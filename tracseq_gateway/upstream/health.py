@@ -10,25 +10,26 @@ House rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Final, NoReturn
 
 from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
-from twisted.internet.error import ConnectionClosed, ConnectionRefusedError, DNSLookupError, NoRouteError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, ResponseDone, ResponseFailed
+from twisted.web.client import Agent, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
-from tracseq_gateway.config.model import Health, Service
+from tracseq_gateway.config.model import Service
+from tracseq_gateway.config.upstream import Health
 from tracseq_gateway.interfaces import InstanceHealth, State
+from tracseq_gateway.net.failures import describe
 from tracseq_gateway.net.quiet import QuietEndpoints
 
 JITTER: Final = 0.1
@@ -97,19 +98,33 @@ class HealthMonitor:
 
     def __init__(self, services: Iterable[Service], tools: Tools) -> None:
         self._tools = tools
-        self._probers = [Prober(service, url, tools) for service, url in _instances(services)]
+        self._running = False
+        self._services = {service.name: service for service in services}
+        self._probers = {
+            name: {instance.url: Prober(service, instance.url, tools) for instance in service.instances}
+            for name, service in self._services.items()
+        }
 
     def snapshot(self) -> tuple[InstanceHealth, ...]:
         """What is known now of every instance, in the order of the configuration."""
-        return tuple(prober.health for prober in self._probers)
+        return tuple(prober.health for prober in self._all())
 
     def start(self) -> Deferred[None]:
-        """Probe all instances at once and go on; fires when each that is probed has been probed once."""
-        return gatherResults([prober.start() for prober in self._probers]).addCallback(lambda _: None)
+        """Probe all instances at once and go on; fires when each that is probed has been probed once, or is gone."""
+        self._running = True
+        return gatherResults([prober.start() for prober in self._all()]).addCallback(lambda _: None)
+
+    def list_instances(self, service: str, urls: Iterable[str]) -> None:
+        """Probe these instances of a service from now on: new ones at once, those that stay as before, no others."""
+        before = self._probers[service]
+        self._probers[service] = {url: before.pop(url) if url in before else self._begin(service, url) for url in urls}
+        for gone in before.values():
+            gone.stop()
 
     def stop(self) -> None:
         """Probe no more; probes in flight are broken off and not reported."""
-        for prober in self._probers:
+        self._running = False
+        for prober in self._all():
             prober.stop()
 
     def change(self, services: Iterable[Service]) -> None:
@@ -118,18 +133,32 @@ class HealthMonitor:
         What is known of an instance that stays is kept, and its next probe comes when it would have come, or if it is
         probed in another way now, within an interval. New instances are probed at once.
         """
-        leaving = {prober.place: prober for prober in self._probers}
-        self._probers = []
-        for service, url in _instances(services):
-            before = leaving.get((service.name, url))
-            if before is not None and before.probes_like(service):
-                self._probers.append(leaving.pop(before.place))
-            else:
-                prober = Prober(service, url, self._tools, before)
-                self._probers.append(prober)
-                prober.start()
-        for prober in leaving.values():
-            prober.stop()
+        before = {prober.place: prober for prober in self._all()}
+        self._services = {service.name: service for service in services}
+        self._probers = {
+            name: {instance.url: self._follow(before, service, instance.url) for instance in service.instances}
+            for name, service in self._services.items()
+        }
+        for gone in before.values():
+            gone.stop()
+
+    def _follow(self, before: dict[tuple[str, str], Prober], service: Service, url: str) -> Prober:
+        """The prober of an instance from now on: the one from ``before``, which is taken out, or a new one."""
+        old = before.get((service.name, url))
+        if old is not None and old.probes_like(service):
+            return before.pop(old.place)
+        prober = Prober(service, url, self._tools, old)
+        prober.start()
+        return prober
+
+    def _all(self) -> list[Prober]:
+        return [prober for probers in self._probers.values() for prober in probers.values()]
+
+    def _begin(self, service: str, url: str) -> Prober:
+        prober = Prober(self._services[service], url, self._tools)
+        if self._running:
+            prober.start()
+        return prober
 
 
 class Prober:
@@ -161,7 +190,7 @@ class Prober:
         return self._policy == service.health
 
     def start(self) -> Deferred[None]:
-        """Begin; fires after the first probe, or at once when the interval is 0 and nothing is probed.
+        """Begin; fires after the first probe, at :meth:`stop`, or at once when the interval is 0: nothing is probed.
 
         The first probe is sent at once, unless the instance is known already.
         """
@@ -177,6 +206,8 @@ class Prober:
             self._loop.stop()
             if self._round is not None:
                 self._round.cancel()
+            if not self._first.called:
+                self._first.callback(None)
 
     def _stopped(self) -> bool:
         return not self._loop.running
@@ -236,12 +267,6 @@ class Prober:
             _log.failure("the probes of {url} have ended", failure, url=self.health.url)
 
 
-def _instances(services: Iterable[Service]) -> Iterator[tuple[Service, str]]:
-    for service in services:
-        for instance in service.instances:
-            yield service, instance.url
-
-
 def probing_agent(reactor: IReactorTime) -> IAgent:
     """An agent as the probes need it: a connection for each request, and no lines in the log about it."""
     agent: IAgent = Agent.usingEndpointFactory(reactor, QuietEndpoints(reactor))
@@ -282,28 +307,6 @@ class _Sink(Protocol):
     def _hang_up(self) -> None:
         if self.transport is not None:
             self.transport.loseConnection()
-
-
-_WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (DNSLookupError, "host not found"),
-    (ConnectionRefusedError, "connection refused"),
-    (NoRouteError, "no route to host"),
-    (ConnectionClosed, "connection closed before the answer was complete"),
-    (ResponseFailed, "not an HTTP answer"),
-)
-"""The first that fits."""
-
-
-def describe(error: Exception) -> str:
-    """An error of a probe in a few words."""
-    if isinstance(error, TimeoutError):
-        return str(error)
-    if isinstance(error, ResponseFailed) and any(reason.check(ConnectionClosed) for reason in error.reasons):
-        error = ConnectionClosed()
-    for kind, words in _WORDS:
-        if isinstance(error, kind):
-            return words
-    return f"{type(error).__name__}: {error}"
 
 
 def _late(result: object, timeout: float) -> NoReturn:

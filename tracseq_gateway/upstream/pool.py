@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config.model import Connections, Timeouts
+from tracseq_gateway.config.upstream import Connections, Timeouts
 from tracseq_gateway.errors import (
     CONNECT_FAILED,
     CONNECT_REFUSED,
@@ -84,6 +84,7 @@ class Pool(ClientFactory):
         self._fresh: OrderedDict[Taker, float] = OrderedDict()
         """Those who wait for a connection that has not served before."""
         self._closed = False
+        self._retired = False
         self._queue_timer = Timer(deadlines, self._queue_expired)
 
     def __repr__(self) -> str:
@@ -142,7 +143,7 @@ class Pool(ClientFactory):
         elif self._waiting:
             taker, _ = self._waiting.popitem(last=False)
             taker.connected(connection)
-        elif self._closed:
+        elif self._retired:
             connection.abort()
         else:
             self._busy.discard(connection)
@@ -165,18 +166,26 @@ class Pool(ClientFactory):
             return
         self._open_for_waiters()
 
-    def close(self) -> None:
-        """Close the idle connections; busy ones close when they are done."""
-        self._closed = True
-        self._queue_timer.close()
+    def retire(self) -> None:
+        """Keep no connection from now on: idle ones close at once, busy ones when they are done.
+
+        Those who wait, and those who come nevertheless, are served as ever.
+        """
+        self._retired = True
         for connection in list(self._idle):
             connection.abort()
+
+    def close(self) -> None:
+        """Open and keep no connection any more."""
+        self._closed = True
+        self._queue_timer.close()
+        self.retire()
 
     # The reactor calls.
 
     def buildProtocol(self, addr: IAddress | None) -> UpstreamConnection:
         """A connection was opened."""
-        return _Opened(self, self._deadlines, self._timeouts)
+        return _Opened(self, self._deadlines)
 
     def opened(self, connection: UpstreamConnection) -> None:
         """A new connection is ready."""

@@ -1,0 +1,29 @@
+"""Why a request that the gateway made itself came to nothing, in a few words for the log and the status pages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.internet.error import ConnectionClosed, ConnectionRefusedError, DNSLookupError, NoRouteError
+from twisted.web.client import ResponseFailed
+
+_WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (DNSLookupError, "host not found"),
+    (ConnectionRefusedError, "connection refused"),
+    (NoRouteError, "no route to host"),
+    (ConnectionClosed, "connection closed before the answer was complete"),
+    (ResponseFailed, "not an HTTP answer"),
+)
+"""The first that fits."""
+
+
+def describe(error: Exception) -> str:
+    """An error in a few words."""
+    if isinstance(error, TimeoutError):
+        return str(error)
+    if isinstance(error, ResponseFailed) and any(reason.check(ConnectionClosed) for reason in error.reasons):
+        error = ConnectionClosed()
+    for kind, words in _WORDS:
+        if isinstance(error, kind):
+            return words
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,400 @@
+"""One exchange: a request, its attempts, and its answer, from choosing an instance to the last byte.
+
+Rules:
+
+1. A request is sent again only when nothing of it can have acted, or when acting twice does no harm: see
+   :mod:`tracseq_gateway.upstream.retry`. A kept connection that turned out closed costs one more, on a new connection,
+   if the method is idempotent (RFC 9110 section 9.2.2).
+2. Bodies flow past: a piece is passed on when it comes, and whoever is full pauses the other side. What was sent is
+   kept for another attempt as long as it is small.
+3. A client that leaves ends the attempt at once; that is never held against the instance.
+4. Once bytes of an answer are out, a failure cuts the client's connection: no answer is ended that is not whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from twisted.internet.interfaces import IDelayedCall
+
+from tracseq_gateway.errors import (
+    NOT_ADMITTED,
+    OVERLOADED,
+    QUEUE_FULL,
+    QUEUE_TIMEOUT,
+    STALE_CONNECTION,
+    TOTAL_TIMEOUT,
+    GatewayError,
+)
+from tracseq_gateway.http.answer_head import AnswerHead
+from tracseq_gateway.http.forwarding import outgoing_head, request_head
+from tracseq_gateway.http.framing import CHUNKED
+from tracseq_gateway.interfaces import Request
+from tracseq_gateway.net.deadlines import Timer
+from tracseq_gateway.upstream.connection import UpstreamConnection
+from tracseq_gateway.upstream.instance import Instance
+from tracseq_gateway.upstream.passive import UNREACHABLE_STATUSES
+from tracseq_gateway.upstream.retry import IDEMPOTENT
+
+if TYPE_CHECKING:
+    from tracseq_gateway.upstream.proxy import Proxy, Times
+
+OURS = (QUEUE_FULL, QUEUE_TIMEOUT, OVERLOADED)
+"""Why there was no connection through no fault of the instance."""
+THE_REQUESTS = frozenset({501, 505})
+"""Server errors that are about the request: nobody is ejected for them."""
+
+
+class Exchange:
+    """See the module."""
+
+    __slots__ = (
+        "_attempts",
+        "_body",
+        "_connection",
+        "_instance",
+        "_judged",
+        "_pause",
+        "_proxy",
+        "_replay",
+        "_request",
+        "_retrying",
+        "_sent",
+        "_stale",
+        "_times",
+        "_total",
+        "_trial",
+        "_tried",
+        "_until",
+        "_whole",
+        "method",
+        "timeouts",
+    )
+
+    def __init__(self, proxy: Proxy, request: Request, times: Times) -> None:
+        self._proxy = proxy
+        self._request = request
+        self._times = times
+        self.timeouts = times.timeouts
+        self.method = request.head.method
+        self._connection: UpstreamConnection | None = None
+        self._instance: Instance | None = None
+        self._attempts = 0
+        self._tried: tuple[Instance, ...] = ()
+        self._stale = False
+        """Whether a kept connection turned out closed once."""
+        self._retrying = False
+        self._judged = True
+        """Whether nobody waits to hear how it ends."""
+        self._trial = False
+        """Whether it is the one that tries what an open circuit leads to."""
+        self._pause: IDelayedCall | None = None
+        self._sent = 0.0
+        self._body: bytes | None = None
+        """What of the body has been taken, as far as it is kept; None before it is taken."""
+        self._whole = False
+        self._replay = True
+        """Whether ``_body`` is all that has been taken, so that it can be sent again."""
+        self._total: Timer | None = None
+        self._until = 0.0
+
+    def start(self) -> None:
+        """Make the first attempt, if the service is to have any."""
+        proxy = self._proxy
+        service = proxy.service
+        self._request.attend(self)
+        if service.admission is not None or not service.breaker.closed:
+            refusal = self._ask()
+            if refusal is not None:
+                self._request.refuse(refusal)
+                return
+        if self.timeouts.total:
+            self._until = proxy.deadlines.now() + self.timeouts.total
+            self._total = Timer(proxy.deadlines, self._total_expired)
+            self._total.start(self.timeouts.total)
+        instance = service.choose(self._request)
+        if instance is None:
+            self._fail(service.refusal())
+        else:
+            self._attempt(instance)
+
+    def _ask(self) -> GatewayError | None:
+        """Why the service is to have no request now; None if it may."""
+        service = self._proxy.service
+        if service.admission is not None and not service.admission.admits():
+            return GatewayError(NOT_ADMITTED, "the service fails too often to get every request", retry_after=1)
+        if not service.breaker.closed:
+            self._trial = service.breaker.admits()
+            if not self._trial:
+                return service.circuit_open()
+        self._judged = False
+        return None
+
+    def _judge(self, end: Literal["succeeded", "failed", "withdrawn"]) -> None:
+        """Tell those who asked for it how the request ended; only the first time counts."""
+        if self._judged:
+            return
+        self._judged = True
+        service = self._proxy.service
+        if self._trial:
+            service.breaker.hear(end)
+        if service.admission is not None and end != "withdrawn":
+            service.admission.ended(end == "succeeded")
+
+    # Attempts.
+
+    def _attempt(self, instance: Instance, *, fresh: bool = False) -> None:
+        self._instance = instance
+        self._attempts += 1
+        instance.in_flight += 1
+        connection = instance.pool.take(self, fresh=fresh)
+        if connection is not None:
+            self.connected(connection)
+
+    def _leave_instance(self) -> Instance | None:
+        """The attempt at the present instance is over; return which that was."""
+        instance = self._instance
+        if instance is not None:
+            self._instance = None
+            instance.in_flight -= 1
+        return instance
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """A connection is ours: send the head and what has come of the body."""
+        self._connection = connection
+        request, proxy, times = self._request, self._proxy, self._times
+        if self._body is None:
+            self._body, self._whole = request.take_body()
+            self._replay = self._whole or len(self._body) <= proxy.service.retries.max_body
+        elif not self._whole:
+            request.resume_body()
+        head = request.head
+        line = times.line if self._total is None else times.line_at(self._until - proxy.deadlines.now())
+        authority = self._instance.authority if self._instance is not None else b""
+        sent = request_head(
+            head,
+            proxy.upstream_path(head.path) + head.query,
+            head.host if proxy.preserve_host and head.host else authority,
+            request.forwarded + line,
+            request.request_id,
+        )
+        if head.fields.length:
+            sent += self._framed(self._body, self._whole)
+        if proxy.clocked:
+            self._sent = proxy.deadlines.now()
+        if not self._replay:
+            self._body = b""
+        connection.send(self, sent, self._whole)
+
+    def not_connected(self, error: GatewayError) -> None:
+        """No connection came about: nothing was sent, so another instance may be tried."""
+        instance = self._leave_instance()
+        if instance is not None and error.kind not in OURS:
+            self._proxy.service.passive.failed(instance, unreachable=True)
+        # Who has waited a queue's time is not sent to wait again.
+        if error.kind is QUEUE_TIMEOUT or not self._try_again(instance, 0.0):
+            self._fail(error)
+
+    def broken(self, error: GatewayError) -> None:
+        """The connection brings no whole answer."""
+        self._connection = None
+        instance = self._leave_instance()
+        if error.kind is STALE_CONNECTION and not self._stale and instance is not None:
+            # Nothing is wrong with the instance: it closes connections that it does not need, as we do.
+            self._stale = True
+            if self.method in IDEMPOTENT and self._replay and not self._request.begun:
+                self._attempts -= 1
+                self._hold_body()
+                self._attempt(instance, fresh=True)
+                return
+        elif instance is not None:
+            self._proxy.service.passive.failed(instance, unreachable=True)
+        retries = self._proxy.service.retries
+        repeats = retries.repeats_error(error, self.method, self._attempts)
+        if not repeats or not self._try_again(instance, retries.pause(self._attempts)):
+            self._fail(error)
+
+    def _try_again(self, instance: Instance | None, pause: float | None) -> bool:
+        """Send the request to an instance that was not tried, after ``pause`` seconds; return False if not."""
+        service, deadlines = self._proxy.service, self._proxy.deadlines
+        if instance is not None:
+            self._tried = (*self._tried, instance)
+        if pause is None or self._request.begun or not self._replay:
+            return False
+        if not self._trial and not service.breaker.closed:
+            return False  # it has opened meanwhile
+        if self._total is not None and deadlines.now() + pause >= self._until:
+            return False
+        following = service.choose(self._request, self._tried)
+        if following is None:
+            return False
+        if not self._retrying:
+            if not service.retries.has_budget():
+                service.passive.counts["retry_refused"] += 1
+                return False
+            self._retrying = True
+            service.retries.under_way += 1
+        service.passive.counts["retried"] += 1
+        self._hold_body()
+        if pause:
+            self._pause = deadlines.clock.callLater(pause, self._go_on, following)
+        else:
+            self._attempt(following)
+        return True
+
+    def _go_on(self, instance: Instance) -> None:
+        self._pause = None
+        self._attempt(instance)
+
+    def _fail(self, error: GatewayError) -> None:
+        self._over()
+        self._judge("withdrawn" if error.kind in OURS else "failed")
+        self._request.refuse(error)
+
+    def _total_expired(self) -> None:
+        if self._body is not None and not self._whole:
+            # The client has not brought its body in time, which says nothing of the service.
+            self._judge("withdrawn")
+        elif self._connection is not None and not self._request.begun and self._instance is not None:
+            self._proxy.service.passive.failed(self._instance, unreachable=True)
+        self._withdraw()
+        self._fail(GatewayError(TOTAL_TIMEOUT, "the request took too long"))
+
+    def _withdraw(self) -> None:
+        """Give up what is under way upstream."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        connection, self._connection = self._connection, None
+        instance = self._leave_instance()
+        if connection is not None:
+            connection.abort()
+        elif instance is not None:
+            instance.pool.leave(self)
+
+    def _over(self) -> None:
+        if self._total is not None:
+            self._total.close()
+        if self._retrying:
+            self._retrying = False
+            self._proxy.service.retries.under_way -= 1
+
+    # The request's body, from the client to the service.
+
+    def _framed(self, data: bytes, last: bool) -> bytes:
+        """Frame a piece of the body as the head announced it."""
+        if self._request.head.fields.length != CHUNKED:
+            return data
+        framed = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        return framed + b"0\r\n\r\n" if last else framed
+
+    def body_received(self, data: bytes) -> None:
+        """See :class:`tracseq_gateway.interfaces.Answerer`."""
+        connection = self._connection
+        if self._replay:
+            self._body = body = (self._body or b"") + data
+            if connection is not None and len(body) > self._proxy.service.retries.max_body:
+                self._replay = False
+                self._body = b""
+        if connection is not None:
+            connection.send_more(self._framed(data, False), False)
+
+    def body_ended(self) -> None:
+        """See :class:`tracseq_gateway.interfaces.Answerer`."""
+        self._whole = True
+        if self._connection is not None:
+            self._connection.send_more(self._framed(b"", True), True)
+
+    def _hold_body(self) -> None:
+        """There is no connection for the moment: take no more of the body than what has been read already."""
+        if not self._whole and self._body is not None:
+            self._request.pause_body()
+
+    def pause_sending(self) -> None:
+        """The service reads slower than the client sends."""
+        self._request.pause_body()
+
+    def resume_sending(self) -> None:
+        """The service has room again."""
+        self._request.resume_body()
+
+    def client_gone(self) -> None:
+        """See :class:`tracseq_gateway.interfaces.Answerer`."""
+        self._over()
+        self._withdraw()
+        self._judge("withdrawn")
+
+    # The answer, from the service to the client.
+
+    def interim(self, head: AnswerHead) -> None:
+        """Pass an interim answer on; 100 is ours to give and not passed on."""
+        if head.status != 100:
+            self._request.interim(outgoing_head(head, self._proxy.via))
+
+    def answer(self, head: AnswerHead, data: bytes, done: bool) -> None:
+        """Pass the head of the answer on, and the first of its body."""
+        proxy, instance = self._proxy, self._instance
+        service = proxy.service
+        if proxy.clocked:
+            self._clock()
+        if instance is not None:
+            if head.status < 500:
+                service.passive.succeeded(instance)
+            elif head.status not in THE_REQUESTS and self._failed(instance, head, done):
+                return
+            if service.sticky:
+                service.stick(self._request, instance)
+        if not self._judged:
+            self._judge("failed" if head.status in UNREACHABLE_STATUSES else "succeeded")
+        if done:
+            self._end()
+        self._request.begin(head.outgoing or outgoing_head(head, proxy.via, proxy.rules), data, done)
+
+    def _clock(self) -> None:
+        """Tell how long the answer took."""
+        proxy = self._proxy
+        seconds = proxy.deadlines.now() - self._sent
+        if proxy.answered is not None:
+            proxy.answered(seconds)
+        if proxy.service.timed and self._instance is not None:
+            proxy.service.answered_after(self._instance, seconds)
+
+    def _failed(self, instance: Instance, head: AnswerHead, done: bool) -> bool:
+        """Hold an answer against its instance; return whether the request was sent to another one instead."""
+        service = self._proxy.service
+        service.passive.failed(instance, unreachable=head.status in UNREACHABLE_STATUSES)
+        retries = service.retries
+        if not retries.repeats_status(head.status, self.method, self._attempts):
+            return False
+        pause = retries.pause(self._attempts, head.get(b"retry-after"))
+        connection, self._connection = self._connection, None
+        self._leave_instance()
+        if self._try_again(instance, pause):
+            if connection is not None and not done:
+                connection.abort()
+            return True
+        self._connection, self._instance = connection, instance
+        instance.in_flight += 1
+        return False
+
+    def answer_data(self, data: bytes, done: bool) -> None:
+        """Pass more of the body on."""
+        if done:
+            self._end()
+        self._request.send(data, done)
+
+    def _end(self) -> None:
+        """The answer is whole; the connection has gone back already."""
+        self._connection = None
+        self._leave_instance()
+        self._over()
+
+    def pause(self) -> None:
+        """See :class:`tracseq_gateway.interfaces.Answerer`."""
+        if self._connection is not None:
+            self._connection.pause_answer()
+
+    def resume(self) -> None:
+        """See :class:`tracseq_gateway.interfaces.Answerer`."""
+        if self._connection is not None:
+            self._connection.resume_answer()
