@@ -14,13 +14,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory, ProcessProtocol, connectionDone
+from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols import amp
@@ -32,7 +31,6 @@ from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.duty import serve
 from tracseq_gateway.process.reactor import IReactor
 
-ROOT = str(Path(__file__).parent.parent)
 STAND_IN = (sys.executable, "-m", "tests.process_kit")
 
 
@@ -251,32 +249,6 @@ class StandIn:
     def _give_up(self) -> None:
         if self._drained is not None and not self._drained.called:
             self._drained.callback(len(self.held))
-
-
-class StandInClient(LineReceiver):
-    """A client of the stand-in: each line is answered by a line."""
-
-    delimiter = b"\n"
-
-    def __init__(self) -> None:
-        self.gone: Deferred[None] = Deferred()
-        self._answer: Deferred[str] | None = None
-
-    def ask(self, line: str) -> Deferred[str]:
-        """Send a line and wait for the answer."""
-        answer = self._answer = Deferred()
-        self.sendLine(line.encode())
-        return answer
-
-    def lineReceived(self, line: bytes) -> None:
-        answer, self._answer = self._answer, None
-        assert answer is not None
-        answer.callback(line.decode())
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.gone.callback(None)
-        if self._answer is not None:
-            self._answer.errback(reason)
 
 
 def main() -> None:

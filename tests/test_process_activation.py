@@ -9,7 +9,7 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.process_kit import ROOT
+from tests.supervisor_kit import ROOT
 from tracseq_gateway.process.activation import activated, shared_out
 from tracseq_gateway.process.sockets import ListenError
 

@@ -16,7 +16,8 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from tests.process_kit import ROOT, STAND_IN, StandInClient
+from tests.process_kit import STAND_IN
+from tests.supervisor_kit import ROOT, Client
 from tracseq_gateway.config import Config
 from tracseq_gateway.process import predecessor
 from tracseq_gateway.process.control_client import ControlClient, NoAnswer
@@ -107,7 +108,7 @@ class TakeoverTests(TestCase):
     async def who(self) -> int:
         """The process that answers on a new connection."""
         endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.port, 5)
-        client: StandInClient = await connectProtocol(endpoint, StandInClient())
+        client: Client = await connectProtocol(endpoint, Client())
         pid = int(await client.ask("who"))
         assert client.transport is not None
         client.transport.loseConnection()

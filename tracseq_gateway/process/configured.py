@@ -74,13 +74,14 @@ class Handover:
 
     def __init__(self, config: Config, variables: Mapping[str, str]) -> None:
         self._file = _memoryFile(dumps(config))
-        self._seconds = float(config.gateway.drain_seconds)
-        self._watchdog = float(config.gateway.watchdog_seconds)
+        self._drain_seconds = float(config.gateway.drain_seconds)
+        self._watchdog_seconds = float(config.gateway.watchdog_seconds)
         self._variables = variables
 
     def launch(self, reactor: IReactor, command: Sequence[str]) -> Launch:
         """How such workers are started, as long as this is not closed."""
-        return Launch(reactor, command, self._file.fileno(), self._seconds, self._variables, self._watchdog)
+        file, variables = self._file.fileno(), self._variables
+        return Launch(reactor, command, file, self._drain_seconds, variables, self._watchdog_seconds)
 
     def close(self) -> None:
         """No worker is started with it any more."""

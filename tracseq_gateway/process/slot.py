@@ -50,7 +50,8 @@ class Slot:
         self._listener = listener
         self._employer = employer
         self._current: WorkerProcess | None = None
-        self._successor: WorkerProcess | None = None
+        self.successor: WorkerProcess | None = None
+        """The worker that is being prepared to take the place of the current one."""
         self._next = launch
         """How the successor was started."""
         self._backoff = Backoff()
@@ -69,6 +70,11 @@ class Slot:
         return self._current is not None and self._current.state == "serving"
 
     @property
+    def prepared(self) -> bool:
+        """Whether the successor accepts connections."""
+        return self.successor is not None and self.successor.state == "serving"
+
+    @property
     def able(self) -> WorkerProcess | None:
         """The worker that accepts connections here, if it can take up more than its own."""
         return self._current if self.serving and self.abandoned is None else None
@@ -79,11 +85,6 @@ class Slot:
         wavering = self._current is not None and self._current.wavering
         return self._listener if (self._paused or wavering) and not self._closed else None
 
-    @property
-    def prepared(self) -> bool:
-        """Whether the successor accepts connections."""
-        return self._successor is not None and self._successor.state == "serving"
-
     def fill(self) -> None:
         """Start a worker."""
         self._pause = None
@@ -93,24 +94,25 @@ class Slot:
     def prepare(self, launch: Launch) -> None:
         """Start a successor beside the worker; the employer hears what becomes of it."""
         self._next = launch
-        self._successor = WorkerProcess(launch, self._index, self)
-        self._start(self._successor)
+        self.successor = WorkerProcess(launch, self._index, self)
+        self._start(self.successor)
 
     def promote(self) -> None:
         """Let the successor, which serves, take the place of the worker, which finishes what it has.
 
         From now on workers are started as the successor was.
         """
-        old, self._current, self._successor = self._current, self._successor, None
+        old, self._current, self.successor = self._current, self.successor, None
         self._launch = self._next
         self._backoff = Backoff()
         self._forgetPause()
+        self._paused = False
         if old is not None:
             old.drain(self._launch.drain_seconds, gentle=True)
 
     def dismiss(self) -> None:
         """Do without the successor: it is killed, or if it serves already, finishes what it has."""
-        successor, self._successor = self._successor, None
+        successor, self.successor = self.successor, None
         if successor is None:
             return
         if successor.state == "serving":
@@ -132,7 +134,7 @@ class Slot:
         """See ``Owner``."""
         self._paused = False
         self._log.info("worker {index} serves (pid {pid})", index=self._index, pid=worker.pid)
-        if worker is self._successor:
+        if worker is self.successor:
             self._employer.successorServes()
         self._employer.changed()
 
@@ -141,8 +143,8 @@ class Slot:
         if worker is self._current and not self._closed:
             self._log.info("worker {index} was told to leave; starting another", index=self._index)
             self._refill(0.0)
-        elif worker is self._successor:
-            self._successor = None
+        elif worker is self.successor:
+            self.successor = None
             self._employer.successorFailed(f"worker {self._index} was told to leave")
         self._employer.changed()
 
@@ -161,8 +163,8 @@ class Slot:
             pause = self._backoff.died(ending.served)
             self._reportDeath(ending, pause)
             self._refill(pause)
-        elif worker is self._successor:
-            self._successor = None
+        elif worker is self.successor:
+            self.successor = None
             self._employer.successorFailed(f"worker {self._index} {ending.reason} {_lived(ending)}")
         elif not self._closed:
             self._reportEnd(worker, ending)

@@ -184,11 +184,6 @@ class Supervisor(Service):
             lambda _: announcement.reset(0) if announcement.active() else None
         )
 
-    def _listInstances(self, service: str, instances: Sequence[Instance]) -> None:
-        """A service has other instances: the workers must know them before they hear how they are."""
-        self._workforce.list_instances(service, instances)
-        self._monitor.list_instances(service, [instance.url for instance in instances])
-
     def _listenToCommands(self) -> None:
         if self._control is not None and self._directory is not None:
             try:
@@ -204,6 +199,11 @@ class Supervisor(Service):
         if self._source is not None and self._config.gateway.watch:
             files = [*([self._source.file] if self._source.file else []), *files_of(self._config)]
         self._watch.follow(files)
+
+    def _listInstances(self, service: str, instances: Sequence[Instance]) -> None:
+        """A service has other instances: the workers must know them before they hear how they are."""
+        self._workforce.list_instances(service, instances)
+        self._monitor.list_instances(service, [instance.url for instance in instances])
 
     def _introduce(self) -> None:
         if self._announce is not None:
@@ -233,7 +233,7 @@ class Supervisor(Service):
             raise SuccessionFailed("the gateway stops")
         handover = self._provisions.handover(config, {**variables, **self._provisions.variables})
         try:
-            await self._workforce.replace(handover.launch(self._reactor, self._command))
+            await self._workforce.replace(handover.launch(self._reactor, self._command), self._foundAsBefore(config))
         except SuccessionFailed:
             handover.close()
             raise
@@ -242,15 +242,24 @@ class Supervisor(Service):
 
     def _adopt(self, config: Config) -> None:
         """Go by this configuration, as the workers do already."""
+        lists = self._workforce.retain(self._foundAsBefore(config))
         self._config = config
-        found = self._workforce.keep_lists(config.services.values())
         self._monitor.change(
-            evolve(service, instances=tuple(found.get(name, service.instances)))
+            evolve(service, instances=tuple(lists.get(name, service.instances)))
             for name, service in config.services.items()
         )
         self._workforce.restate(self._monitor.snapshot())
         self._watchers.watch(config.services.values())
         self._follow()
+
+    def _foundAsBefore(self, config: Config) -> frozenset[str]:
+        """The services whose instances go on to be discovered in the same way: what was found still holds."""
+        old = self._config.services
+        return frozenset(
+            name
+            for name, service in config.services.items()
+            if service.discovery is not None and name in old and old[name].discovery == service.discovery
+        )
 
     def _accept(self, changed: Sequence[str], problems: Sequence[str]) -> Reloaded:
         for line in changed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from attrs import evolve, frozen
@@ -59,6 +59,7 @@ class Workforce:
         self._told: WorkerHealth | None = None
         self._complete: Deferred[None] = Deferred()
         self._succession: Succession | None = None
+        self._listed: Collection[str] = ()
         self._farewell = Farewell()
         self._gone: Deferred[Farewell] | None = None
 
@@ -117,14 +118,21 @@ class Workforce:
         self._instances.clear()
         self.publish(instances)
 
-    def replace(self, launch: Launch) -> Deferred[None]:
+    def retain(self, services: Collection[str]) -> Mapping[str, Sequence[Instance]]:
+        """Forget the lists of all other services, whose instances are what the configuration says; return the rest."""
+        self._lists = {name: instances for name, instances in self._lists.items() if name in services}
+        return self._lists
+
+    def replace(self, launch: Launch, listed: Collection[str] = ()) -> Deferred[None]:
         """Let all workers be followed by others that are started by ``launch``, all at once.
 
+        Of the lists of instances, those of the services ``listed`` hold for these workers, too.
         Fires when these serve and the old ones have begun to finish what they have. Fails with ``SuccessionFailed``
         when that cannot be, and then all is as before. There is one such attempt at a time.
         """
         assert self._gone is None, "a workforce that leaves has no successors"
         succession = self._succession = Succession(self._slots, launch)
+        self._listed = listed
         succession.begin()
         return succession.done.addBoth(self._settled)
 
@@ -156,7 +164,10 @@ class Workforce:
 
     def brief(self, worker: WorkerProcess) -> None:
         """See ``Employer``: all that is known, before it is asked to serve."""
+        follows = any(worker is slot.successor for slot in self._slots)
         for service, instances in self._lists.items():
+            if follows and service not in self._listed:
+                continue
             worker.tell(InstancesListed, service=service, instances=packList(instances))
         self._tellInstances(worker, self._instances.values())
         worker.tell(WorkersChanged, workers=packWorkers(self.health))

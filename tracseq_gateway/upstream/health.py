@@ -99,9 +99,11 @@ class HealthMonitor:
     def __init__(self, services: Iterable[Service], tools: Tools) -> None:
         self._tools = tools
         self._running = False
-        self._services: dict[str, Service] = {}
-        self._probers: dict[str, dict[str, Prober]] = {}
-        self.change(services)
+        self._services = {service.name: service for service in services}
+        self._probers = {
+            name: {instance.url: Prober(service, instance.url, tools) for instance in service.instances}
+            for name, service in self._services.items()
+        }
 
     def snapshot(self) -> tuple[InstanceHealth, ...]:
         """What is known now of every instance, in the order of the configuration."""
@@ -131,18 +133,26 @@ class HealthMonitor:
         What is known of an instance that stays is kept, and its next probe comes when it would have come, or if it is
         probed in another way now, within an interval. New instances are probed at once.
         """
-        before, self._probers = self._probers, {}
+        before = {prober.place: prober for prober in self._all()}
         self._services = {service.name: service for service in services}
-        for name, service in self._services.items():
-            known = before.pop(name, {})
-            self._probers[name] = {
-                instance.url: self._go_on(service, instance.url, known.pop(instance.url, None))
-                for instance in service.instances
-            }
-            before[name] = known
-        for leaving in before.values():
-            for prober in leaving.values():
-                prober.stop()
+        self._probers = {
+            name: {instance.url: self._follow(before, service, instance.url) for instance in service.instances}
+            for name, service in self._services.items()
+        }
+        for gone in before.values():
+            gone.stop()
+
+    def _follow(self, before: dict[tuple[str, str], Prober], service: Service, url: str) -> Prober:
+        """The prober of an instance from now on: the one from ``before``, which is taken out, or a new one."""
+        old = before.get((service.name, url))
+        if old is not None and old.probes_like(service):
+            return before.pop(old.place)
+        prober = Prober(service, url, self._tools, old)
+        prober.start()
+        return prober
+
+    def _all(self) -> list[Prober]:
+        return [prober for probers in self._probers.values() for prober in probers.values()]
 
     def _go_on(self, service: Service, url: str, before: Prober | None) -> Prober:
         """Probe an instance as its service wants it now, with what was known ``before``."""
@@ -154,9 +164,6 @@ class HealthMonitor:
         if self._running:
             prober.start()
         return prober
-
-    def _all(self) -> list[Prober]:
-        return [prober for probers in self._probers.values() for prober in probers.values()]
 
 
 class Prober:
