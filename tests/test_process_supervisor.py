@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import signal
 
-from attrs import evolve
 from twisted.internet.error import ConnectError
 from twisted.internet.task import deferLater
 from twisted.python.filepath import FilePath
 
 from tests.process_kit import freePort
 from tests.supervisor_kit import SupervisorCase
-from tracseq_gateway.config import Config, Discovery, Instance, RateLimiting, Seconds, Service
-from tracseq_gateway.process.configured import Configured, Reloaded
+from tracseq_gateway.config import Config, Discovery, Instance, Seconds, Service
 
 
 class SupervisorTests(SupervisorCase):

@@ -9,7 +9,7 @@ from typing import TypeVar
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
-from tracseq_gateway.config import Instance, Service
+from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.control import (
     InstancesChanged,
@@ -91,20 +91,6 @@ class Workforce:
             self._instances.setdefault((service, instance.url), InstanceHealth(service, instance.url))
         for worker in self._living():
             worker.tell(InstancesListed, service=service, instances=packList(instances))
-
-    def keep_lists(self, services: Iterable[Service]) -> Mapping[str, Sequence[Instance]]:
-        """These are the services from now on: return the lists of those whose instances are found, and forget others.
-
-        A service that had such a list, and has its instances from the configuration again, is told to all workers.
-        """
-        wanted = {service.name: service for service in services}
-        for name in list(self._lists):
-            service = wanted.get(name)
-            if service is None or service.discovery is None:
-                if service is not None:
-                    self.list_instances(name, service.instances)
-                del self._lists[name]
-        return self._lists
 
     def publish(self, instances: Iterable[InstanceHealth]) -> None:
         """Tell all workers, also those to come, about these instances."""
@@ -223,7 +209,6 @@ class Workforce:
 
     def _settled(self, result: T) -> T:
         self._succession = None
-        self.changed()  # who accepts for whom, too
         return result
 
     def _dismiss(self) -> None:

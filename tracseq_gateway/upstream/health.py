@@ -116,8 +116,8 @@ class HealthMonitor:
 
     def list_instances(self, service: str, urls: Iterable[str]) -> None:
         """Probe these instances of a service from now on: new ones at once, those that stay as before, no others."""
-        settings, before = self._services[service], self._probers[service]
-        self._probers[service] = {url: self._go_on(settings, url, before.pop(url, None)) for url in urls}
+        before = self._probers[service]
+        self._probers[service] = {url: before.pop(url) if url in before else self._begin(service, url) for url in urls}
         for gone in before.values():
             gone.stop()
 
@@ -128,7 +128,7 @@ class HealthMonitor:
             prober.stop()
 
     def change(self, services: Iterable[Service]) -> None:
-        """From now on probe these services.
+        """From now on probe these services, in a monitor that was started.
 
         What is known of an instance that stays is kept, and its next probe comes when it would have come, or if it is
         probed in another way now, within an interval. New instances are probed at once.
@@ -154,13 +154,8 @@ class HealthMonitor:
     def _all(self) -> list[Prober]:
         return [prober for probers in self._probers.values() for prober in probers.values()]
 
-    def _go_on(self, service: Service, url: str, before: Prober | None) -> Prober:
-        """Probe an instance as its service wants it now, with what was known ``before``."""
-        if before is not None:
-            if before.probes_like(service):
-                return before
-            before.stop()
-        prober = Prober(service, url, self._tools, before)
+    def _begin(self, service: str, url: str) -> Prober:
+        prober = Prober(self._services[service], url, self._tools)
         if self._running:
             prober.start()
         return prober
