@@ -27,6 +27,8 @@ class SuccessionTests(SynchronousTestCase):
         listeners = [socket.socket(), socket.socket()]
         for listener in listeners:
             self.addCleanup(listener.close)
+        for listener in listeners:
+            self.addCleanup(listener.close)
         launch = Launch(self.reactor.typed, ("worker",), OLD, drain_seconds=30.0)
         self.buried: list[int] = []
         self.workforce = Workforce(launch, listeners, self.buried.append)
