@@ -18,14 +18,14 @@ from tests.faults.figures import (
     troubled,
     true,
 )
-from tests.faults.scenario import Outcome
+from tests.faults.scenario import EJECTED, Outcome
 
 JITTER = 20.0
 """Milliseconds that a p99 may change by on a machine with other work, and be called unchanged."""
 SPARE_DESCRIPTORS = 8
 """How many more descriptors a worker may have at the end than before the fault: connections that it keeps a while."""
-OUT = ("unhealthy", "ejected")
-"""What ``/health/services`` calls an instance that gets no requests."""
+OUT = ("unhealthy", EJECTED)
+"""The states of an instance that gets no requests, or got none for some time."""
 
 
 def always(outcome: Outcome, exit_code: int | None) -> list[Figure]:
@@ -77,7 +77,7 @@ def unchanged(what: str, outcome: Outcome, asked: Sequence[Asked], factor: float
 
 
 def seconds_until(outcome: Outcome, since: float, condition: Callable[[dict[str, str]], bool]) -> float:
-    """Seconds from ``since`` until ``/health/services`` first said so; NaN if it never did."""
+    """Seconds from ``since`` until the instances' states first were so; NaN if they never were."""
     return next((when - since for when, states in outcome.health if when >= since and condition(dict(states))), ABSENT)
 
 

@@ -50,7 +50,7 @@ class GatewayUnderTest:
         self._before = list(before)
         self.file.write_text(configuration)
         self.process: subprocess.Popen[bytes] | None = None
-        self._sessions: list[int] = []
+        self._started: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> float:
         """Start it, and wait until all workers serve; returns the seconds that took."""
@@ -66,7 +66,7 @@ class GatewayUnderTest:
             self.process = subprocess.Popen(
                 command, cwd=self._directory, env=environment, stdout=log, stderr=log, start_new_session=True
             )
-        self._sessions.append(self.process.pid)
+        self._started.append(self.process)
         while len(self.served()) < served + self.workers:
             if self.process.poll() is not None:
                 raise GatewayFailed(f"the gateway ended with {self.process.returncode}:\n{self.tail()}")
@@ -110,7 +110,7 @@ class GatewayUnderTest:
 
     def pids(self) -> list[int]:
         """All its processes that are alive, of all starts."""
-        return [pid for session in self._sessions for pid in proc.in_session(session)]
+        return [pid for process in self._started for pid in proc.in_session(process.pid)]
 
     def signal(self, number: int) -> None:
         """Send the supervisor a signal."""
@@ -150,5 +150,5 @@ class GatewayUnderTest:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass  # it went by itself
-        if self.process is not None:
-            self.process.wait()
+        for process in self._started:
+            process.wait()

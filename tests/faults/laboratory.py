@@ -18,9 +18,9 @@ from tests.faults import proc
 from tests.faults.asked import Told
 from tests.faults.control import Child
 from tests.faults.gateway import GatewayUnderTest
-from tests.faults.scenario import Sample
+from tests.faults.scenario import EJECTED, Sample
 from tests.faults.setup import Setup, configuration
-from tests.faults.watch import Watch, health_states
+from tests.faults.watch import Watch, ejected, health_states
 from tests.redis_kit import RealRedis
 
 SAMPLE_SECONDS = 0.25
@@ -101,6 +101,7 @@ class Laboratory:
     def _read_health(self) -> None:
         states = health_states(self.gateway)
         if states is not None:
+            states |= dict.fromkeys(ejected(self.gateway), EJECTED)
             self.health.append((time.monotonic(), states))
 
     # For steps.
@@ -153,8 +154,12 @@ class Laboratory:
             self.instances[number].tell("behave", **manners)
 
     def kill_worker(self, number: int = 0, sent: int = signal.SIGKILL) -> int:
-        """Send a worker a signal; note how many seconds later another serves, and return the process."""
-        pid, served = self.gateway.worker_pids()[number], len(self.gateway.served())
+        """Send the worker of a place a signal; note how many seconds later another serves, and return its process.
+
+        Raises :exc:`StopIteration` if nobody works there.
+        """
+        pid = next(pid for pid in self.gateway.worker_pids() if self.gateway.place(pid) == number)
+        served = len(self.gateway.served())
         os.kill(pid, sent)
         self.aside(lambda: self.note("replaced", self.until(lambda: len(self.gateway.served()) > served, 30)))
         return pid

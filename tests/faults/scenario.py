@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 Length = Literal["quick", "default", "full"]
 
 
+EJECTED = "ejected"
+"""The state of an instance that was ejected at some time of the run, as if it always were from then on."""
+
+
 @frozen
 class Phases:
     """Seconds of load before the fault, with it, and after it."""
@@ -75,7 +79,7 @@ class Outcome:
     """When each step was taken, and what it was."""
     samples: Sequence[Sample]
     health: Sequence[tuple[float, Mapping[str, str]]]
-    """The state of each instance by its URL, as ``/health/services`` said it."""
+    """The state of each instance by its URL, as ``/health/services`` said it, or :data:`EJECTED`."""
     urls: Sequence[str]
     """The instances' URLs, in order."""
     notes: Mapping[str, Any]

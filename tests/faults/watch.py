@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -47,4 +48,9 @@ def health_states(gateway: GatewayUnderTest) -> dict[str, str] | None:
     except (OSError, http.client.HTTPException):
         return None
     instances: list[dict[str, Any]] = document["services"]["samples"]["instances"]
-    return {instance["url"]: instance.get("outlier") or instance["state"] for instance in instances}
+    return {instance["url"]: instance["state"] for instance in instances}
+
+
+def ejected(gateway: GatewayUnderTest) -> set[str]:
+    """The URLs of the instances that were ejected so far for what requests told of them, as the log says."""
+    return set(re.findall(r"instance (\S+) is ejected", gateway.log))
