@@ -19,6 +19,7 @@ from tests.faults import proc
 from tests.faults.control import ROOT
 
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+CLI = (sys.executable, "-c", "import sys; from tracseq_gateway.cli import main; sys.exit(main())")
 WORKER = "tracseq_gateway.process.worker"
 START_SECONDS = 20.0
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
@@ -53,27 +54,45 @@ class GatewayUnderTest:
         self._started: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> float:
-        """Start it, and wait until all workers serve; returns the seconds that took."""
+        """Start it, or another one of it, and wait until all workers serve; returns the seconds that took.
+
+        Raises :exc:`GatewayFailed`; one that ran before is then still the one that is meant.
+        """
         command = [*self._before, *TWISTD, "-n", "--pidfile=", "tracseq-gateway", "--config", str(self.file)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self.workers)]
         setpriv = shutil.which("setpriv")
         if setpriv is not None:  # so that it ends with the harness, should that be killed
             command = [setpriv, "--pdeathsig", "KILL", *command]
-        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        environment |= {"PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(self._directory), **self._environ}
         served, begun = len(self.served()), time.monotonic()
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd=self._directory, env=environment, stdout=log, stderr=log, start_new_session=True
+            process = subprocess.Popen(
+                command, cwd=self._directory, env=self._environment(), stdout=log, stderr=log, start_new_session=True
             )
-        self._started.append(self.process)
+        self._started.append(process)
         while len(self.served()) < served + self.workers:
-            if self.process.poll() is not None:
-                raise GatewayFailed(f"the gateway ended with {self.process.returncode}:\n{self.tail()}")
+            if process.poll() is not None:
+                raise GatewayFailed(f"the gateway ended with {process.returncode}:\n{self.tail()}")
             if time.monotonic() - begun > START_SECONDS:
                 raise GatewayFailed(f"the workers do not serve after {START_SECONDS:g} s:\n{self.tail()}")
             time.sleep(0.02)
+        self.process = process
         return time.monotonic() - begun
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        return inherited | {"PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(self._directory), **self._environ}
+
+    def command(self, *arguments: str, seconds: float = 30.0) -> tuple[int, str]:
+        """Run ``tracseq-gateway`` with its configuration: exit status, and all that it printed."""
+        done = subprocess.run(
+            [*CLI, *arguments, "--config", str(self.file), "--port", str(self.port)],
+            cwd=self._directory,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=seconds,
+        )
+        return done.returncode, done.stdout.decode(errors="replace")
 
     @property
     def pid(self) -> int:

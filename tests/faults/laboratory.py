@@ -75,7 +75,8 @@ class Laboratory:
             self.instances.append(instance)
             self.urls.append(f"http://127.0.0.1:{port}")
         self.load = self._stack.enter_context(Child("load"))
-        text = configuration(setup, self.urls, self._redis(), str(self.directory))
+        self._redis_url = self._redis()
+        text = configuration(setup, self.urls, self._redis_url, str(self.directory))
         self.gateway = GatewayUnderTest(self.directory, text, free_port(), setup.workers, setup.environ, setup.before)
         self._stack.callback(self.gateway.end)
         self.gateway.start()
@@ -143,6 +144,13 @@ class Laboratory:
     def door(self, number: int | str, mode: str, existing: str = "keep") -> None:
         """Set the mode of the door before an instance, or of ``redis``."""
         self.injector.tell("mode", name=str(number), mode=mode, existing=existing)
+
+    def write(self, setup: Setup) -> None:
+        """Write the gateway's file anew, for these services and this Redis; the gateway is not told."""
+        text = configuration(setup, self.urls, self._redis_url, str(self.directory))
+        fresh = self.gateway.file.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.replace(self.gateway.file)
 
     def tamper(self, number: int | str, direction: str, **faults: Any) -> None:
         """Do something to the bytes of one direction at a door."""
