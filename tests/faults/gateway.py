@@ -138,11 +138,21 @@ class GatewayUnderTest:
 
     def ask(self, path: str, seconds: float = 2.0) -> tuple[int, Any]:
         """Ask one of its own pages: status and JSON. Raises OSError or HTTPException when there is no answer."""
+        status, body = self._page(path, seconds)
+        return status, json.loads(body)
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """The values of a metric, by its labels as they are written on the page."""
+        _status, body = self._page("/metrics", 5.0)
+        lines = re.findall(rf"^{name}(\{{.*\}})? (\S+)$", body.decode(), re.MULTILINE)
+        return {labels: float(value) for labels, value in lines}
+
+    def _page(self, path: str, seconds: float) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
         try:
             connection.request("GET", path, headers={"Connection": "close"})
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            return answer.status, answer.read()
         finally:
             connection.close()
 

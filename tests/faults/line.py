@@ -8,6 +8,7 @@ import struct
 from random import Random
 from typing import Literal
 
+from tests.faults.resp import Replies
 from tests.faults.tampering import Tampering
 
 PIECE = 65536
@@ -41,6 +42,7 @@ class Pump:
     def __init__(self, source: socket.socket, target: socket.socket, tampering: Tampering, line: Line) -> None:
         self.tampering = tampering
         self.passed = 0
+        self._replies = Replies()
         self._source = source
         self._target = target
         self._line = line
@@ -80,6 +82,7 @@ class Pump:
             if not data:
                 self._target.shutdown(socket.SHUT_WR)
                 return
+            data = self._replaced(data)
             passing, deed = self.tampering.deed(self.passed, len(data))
             await self._write(self.tampering.corrupted(self.passed, data)[:passing])
             if deed == "reset":
@@ -91,6 +94,15 @@ class Pump:
                 return
             if deed == "stall":
                 await asyncio.Event().wait()
+
+    def _replaced(self, data: bytes) -> bytes:
+        """``data`` with other replies in it; what is not yet a whole reply comes later."""
+        instead = self.tampering.replies.encode()
+        if not instead:
+            return self._replies.rest() + data
+        share, random = self.tampering.replies_share, self._line.random
+        whole = self._replies.cut(data)
+        return b"".join(instead + b"\r\n" if random.random() < share else reply for reply in whole)
 
     async def _write(self, data: bytes) -> None:
         loop = asyncio.get_running_loop()

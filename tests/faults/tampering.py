@@ -35,6 +35,10 @@ class Tampering:
     """This direction ends; the other goes on."""
     corrupt_at: int = -1
     """The bits of this byte are inverted."""
+    replies: str = ""
+    """For a door before Redis: what stands instead of some of its replies, such as ``-LOADING wait``."""
+    replies_share: float = 0.1
+    """Which share of them."""
 
     def __attrs_post_init__(self) -> None:
         for name in ("latency", "jitter", "rate", "slice"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tests.faults.scenario import Scenario
-from tests.faults.scenarios import answers, redis, reload, upstreams, workers
+from tests.faults.scenarios import answers, limits, redis, reload, upstreams, workers
 
 SCENARIOS: dict[int, Scenario] = {
     scenario.number: scenario
-    for group in (workers, reload, upstreams, answers, redis)
+    for group in (workers, reload, upstreams, answers, redis, limits)
     for scenario in sorted(group.SCENARIOS, key=lambda scenario: scenario.number)
 }
 

@@ -24,7 +24,7 @@ REDIS: dict[Length, Phases] = {
 }
 
 
-def _limits(when_down: str) -> str:
+def limited(when_down: str) -> str:
     return f"""
 [rate_limit]
 enabled = true
@@ -39,7 +39,7 @@ when_redis_is_down = "{when_down}"
 """
 
 
-def _press(phases: Phases) -> Step:
+def press(phases: Phases) -> Step:
     """A client that asks three times as often as it may, from before the fault until the end."""
 
     def press(laboratory: Laboratory) -> None:
@@ -55,13 +55,13 @@ def _press(phases: Phases) -> Step:
     return Step(-phases.before + 0.1, "a client presses on its limit", press)
 
 
-def _admitted(outcome: Outcome, begin: float, end: float) -> float:
+def admitted(outcome: Outcome, begin: float, end: float) -> float:
     """How many a second of the pressing client's requests passed, in a part of the run."""
     passed = [one for one in between(outcome.others["limited"].asked, begin, end) if one.good]
     return len(passed) / (end - begin) if end > begin else ABSENT
 
 
-def _server_errors(asked: Sequence[Asked]) -> int:
+def server_errors(asked: Sequence[Asked]) -> int:
     return sum(one.status >= 500 or (not one.good and not one.status) for one in asked)
 
 
@@ -69,20 +69,20 @@ def _away_judge(outcome: Outcome) -> Sequence[Figure]:
     first, later = outcome.since_fault(0, 1), outcome.since_fault(1, outcome.phases.fault)
     calm = milliseconds(outcome.before, 0.99)
     return [
-        none("5xx, or no answer", _server_errors([*outcome.told.asked, *outcome.others["limited"].asked])),
+        none("5xx, or no answer", server_errors([*outcome.told.asked, *outcome.others["limited"].asked])),
         checks.errors("of the others", outcome.told.asked),
         at_most("p99 in the first second", milliseconds(first, 0.99), calm + 60, "ms"),
         at_most("p99 after it", milliseconds(later, 0.99), calm + 5 + checks.JITTER, "ms"),
-        noted("passed a second before", _admitted(outcome, outcome.told.begun + 1.5, outcome.fault_begin)),
+        noted("passed a second before", admitted(outcome, outcome.told.begun + 1.5, outcome.fault_begin)),
         at_most(
             "passed a second without Redis (limit 20)",
-            _admitted(outcome, outcome.fault_begin + 1, outcome.fault_end),
+            admitted(outcome, outcome.fault_begin + 1, outcome.fault_end),
             RATE * 2,
         ),
-        at_least("of them at least", _admitted(outcome, outcome.fault_begin + 1, outcome.fault_end), RATE * 0.4),
+        at_least("of them at least", admitted(outcome, outcome.fault_begin + 1, outcome.fault_end), RATE * 0.4),
         at_most(
             "passed a second, from 2 s after its return",
-            _admitted(outcome, outcome.fault_end + 2, outcome.end - 0.5),
+            admitted(outcome, outcome.fault_end + 2, outcome.end - 0.5),
             RATE * 1.1,
         ),
     ]
@@ -96,7 +96,7 @@ def _closed_judge(outcome: Outcome) -> Sequence[Figure]:
         none("503 without Retry-After", sum(one.status == 503 and not one.retry_after for one in closed)),
         at_most(
             "passed a second, from 2 s after its return",
-            _admitted(outcome, outcome.fault_end + 2, outcome.end - 0.5),
+            admitted(outcome, outcome.fault_end + 2, outcome.end - 0.5),
             RATE * 1.1,
         ),
     ]
@@ -104,7 +104,7 @@ def _closed_judge(outcome: Outcome) -> Sequence[Figure]:
 
 def _kill_and_restart(phases: Phases) -> Sequence[Step]:
     return [
-        _press(phases),
+        press(phases),
         Step(0, "kill -9", lambda laboratory: laboratory.redis.kill()),
         Step(phases.fault, "starts again", lambda laboratory: laboratory.redis.start()),
     ]
@@ -112,7 +112,7 @@ def _kill_and_restart(phases: Phases) -> Sequence[Step]:
 
 def _pause_and_resume(phases: Phases) -> Sequence[Step]:
     return [
-        _press(phases),
+        press(phases),
         Step(0, "SIGSTOP", lambda laboratory: laboratory.redis.pause()),
         Step(phases.fault, "SIGCONT", lambda laboratory: laboratory.redis.resume()),
     ]
@@ -125,7 +125,7 @@ SCENARIOS = (
         "no 5xx; p99 at most 60 ms more in the first second; limits within 2x by the local ones, exact 2 s after",
         _away_judge,
         _kill_and_restart,
-        Setup(redis="own", service=FREE, toml=_limits("local")),
+        Setup(redis="own", service=FREE, toml=limited("local")),
         phases=REDIS,
     ),
     Scenario(
@@ -134,7 +134,7 @@ SCENARIOS = (
         "503 with Retry-After on the route that says closed, no error on the others",
         _closed_judge,
         _kill_and_restart,
-        Setup(redis="own", service=FREE, toml=_limits("closed")),
+        Setup(redis="own", service=FREE, toml=limited("closed")),
         phases=REDIS,
     ),
     Scenario(
@@ -143,7 +143,7 @@ SCENARIOS = (
         "SIGSTOP of Redis: as when it is killed",
         _away_judge,
         _pause_and_resume,
-        Setup(redis="own", service=FREE, toml=_limits("local")),
+        Setup(redis="own", service=FREE, toml=limited("local")),
         phases=REDIS,
     ),
 )
