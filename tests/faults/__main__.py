@@ -1,4 +1,7 @@
-"""``python -m tests.faults [NAME or NUMBER ...] [--quick | --full]``; without any, all scenarios."""
+"""``python -m tests.faults [NAME or NUMBER ...] [--quick | --full]``; without any, all scenarios.
+
+``python -m tests.faults soak --minutes 30``: the long one, which is not among all.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +20,7 @@ from tests.faults.gateway import GatewayFailed
 from tests.faults.running import Verdict, run
 from tests.faults.scenario import Length, Scenario
 from tests.faults.scenarios import NOT_YET, SCENARIOS
+from tests.faults.soak import NUMBER, soak
 
 RATE = 300.0
 FULL_RUNS = 3
@@ -29,6 +33,8 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--quick", dest="length", action="store_const", const="quick", help="about 9 s each")
     length.add_argument("--full", dest="length", action="store_const", const="full", help="60 s each, three times")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of the soak (%(default)g)")
+    parser.add_argument("--every", type=float, default=60.0, help="seconds between its faults (%(default)g)")
     parser.add_argument("--rate", type=float, default=RATE, help="requests a second (%(default)g)")
     parser.add_argument(
         "--out", type=Path, default=Path("faults_results"), help="directory of the report (%(default)s)"
@@ -37,14 +43,16 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="name the scenarios, and run none")
     chosen = parser.parse_args(arguments)
     chosen.length = chosen.length or "default"
-    chosen.scenarios = [one for name in chosen.scenarios for one in _named(parser, name)] or list(SCENARIOS.values())
+    known = SCENARIOS | {NUMBER: soak(chosen.minutes, chosen.every)}
+    chosen.scenarios = [one for name in chosen.scenarios for one in _named(parser, name, known)]
+    chosen.scenarios = chosen.scenarios or list(SCENARIOS.values())
     return chosen
 
 
-def _named(parser: argparse.ArgumentParser, name: str) -> list[Scenario]:
-    found = [one for one in SCENARIOS.values() if str(one.number) == name or (not name.isdigit() and name in one.name)]
+def _named(parser: argparse.ArgumentParser, name: str, known: Mapping[int, Scenario]) -> list[Scenario]:
+    found = [one for one in known.values() if str(one.number) == name or (not name.isdigit() and name in one.name)]
     if not found:
-        parser.error(f"no scenario is {name!r}: " + ", ".join(f"{one.number} {one.name}" for one in SCENARIOS.values()))
+        parser.error(f"no scenario is {name!r}: " + ", ".join(f"{one.number} {one.name}" for one in known.values()))
     return found
 
 

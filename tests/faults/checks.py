@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from statistics import median
 
@@ -122,6 +123,14 @@ def growth(outcome: Outcome) -> float:
     return (max(last) - max(before)) / 1e6 if before and last else ABSENT
 
 
+def peak(outcome: Outcome) -> float:
+    """Megabytes by which the workers' memory, together, was above that before the fault, at most; as sampled."""
+    total = {one.when: sum(held.resident for held in one.workers) for one in outcome.samples}
+    before = [size for when, size in total.items() if when < outcome.fault_begin]
+    during = [size for when, size in total.items() if when >= outcome.fault_begin]
+    return (max(during) - before[-1]) / 1e6 if before and during else ABSENT
+
+
 def replaced(outcome: Outcome, limit: float) -> Figure:
     """A worker that went was replaced in time."""
     return at_most("replacement serves", max(outcome.notes.get("replaced", [ABSENT])), limit, "s")
@@ -135,3 +144,8 @@ def connections_accepted(outcome: Outcome) -> Figure:
 def no_zombies(outcome: Outcome) -> Figure:
     """What ended was waited for."""
     return true("no zombies at the end", not outcome.samples or outcome.samples[-1].zombies == 0)
+
+
+def without(program: str, package: str) -> Callable[[], str]:
+    """For :attr:`Scenario.missing`: says that a program is not installed, and which Debian package has it."""
+    return lambda: "" if shutil.which(program) else f"{program} is not installed (Debian: apt-get install {package})"

@@ -53,13 +53,13 @@ class GatewayUnderTest:
         self.process: subprocess.Popen[bytes] | None = None
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def start(self) -> float:
+    def start(self, *options: str) -> float:
         """Start it, or another one of it, and wait until all workers serve; returns the seconds that took.
 
         Raises :exc:`GatewayFailed`; one that ran before is then still the one that is meant.
         """
         command = [*self._before, *TWISTD, "-n", "--pidfile=", "tracseq-gateway", "--config", str(self.file)]
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self.workers)]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self.workers), *options]
         setpriv = shutil.which("setpriv")
         if setpriv is not None:  # so that it ends with the harness, should that be killed
             command = [setpriv, "--pdeathsig", "KILL", *command]

@@ -47,6 +47,7 @@ class Laboratory:
         self.urls: list[str] = []
         self.samples: list[Sample] = []
         self.health: list[tuple[float, dict[str, str]]] = []
+        self.crowds: dict[str, Child] = {}
         self._stack = ExitStack()
         self._asides: list[threading.Thread] = []
         self._others: dict[str, Child] = {}
@@ -77,7 +78,9 @@ class Laboratory:
         self.load = self._stack.enter_context(Child("load"))
         self._redis_url = self._redis()
         text = configuration(setup, self.urls, self._redis_url, str(self.directory))
-        self.gateway = GatewayUnderTest(self.directory, text, free_port(), setup.workers, setup.environ, setup.before)
+        (self.directory / "logs").mkdir()
+        environ = {name: value.replace("@DIRECTORY@", str(self.directory)) for name, value in setup.environ.items()}
+        self.gateway = GatewayUnderTest(self.directory, text, free_port(), setup.workers, environ, setup.before)
         self._stack.callback(self.gateway.end)
         self.gateway.start()
         self._stack.enter_context(Watch(SAMPLE_SECONDS, self._sample))
@@ -120,6 +123,11 @@ class Laboratory:
         """Write something down for the judge; several under one name make a list."""
         self.notes.setdefault(name, []).append(value)
 
+    def crowd(self, name: str) -> Child:
+        """A new crowd of clients, see :class:`tests.faults.crowd.Crowd`, kept by its name."""
+        crowd = self.crowds[name] = self._stack.enter_context(Child("crowd"))
+        return crowd
+
     def also(self, name: str, **plan: Any) -> None:
         """Put a second load beside the first, of another process; see :class:`tests.faults.load.Plan`."""
         load = self._others[name] = self._stack.enter_context(Child("load"))
@@ -128,6 +136,10 @@ class Laboratory:
     def others(self) -> dict[str, Told]:
         """Wait for the end of all second loads, and return what they have to tell."""
         return {name: Told.unpacked(load.ask("finish", 60)) for name, load in self._others.items()}
+
+    def cleanup(self, end: Callable[[], object]) -> None:
+        """Have something done at the end, however that comes."""
+        self._stack.callback(end)
 
     def aside(self, work: Callable[[], object]) -> None:
         """Do something that takes time beside the other steps; the run waits for its end."""

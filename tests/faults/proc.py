@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 
 from attrs import frozen
@@ -69,11 +68,6 @@ def holding(pid: int) -> Holding | None:
     return Holding(pid, resident, descriptors, cpu)
 
 
-def tcp_states(port: int) -> Counter[str]:
-    """The IPv4 sockets of this machine whose own port this is, by state as in ``/proc/net/tcp`` (``0A``: listens)."""
-    states: Counter[str] = Counter()
-    for line in (PROC / "net" / "tcp").read_text().splitlines()[1:]:
-        _number, local, _remote, state = line.split()[:4]
-        if int(local.rpartition(":")[2], 16) == port:
-            states[state] += 1
-    return states
+def mapped(pid: int) -> int:
+    """Bytes of address space of a process (VmSize)."""
+    return int((PROC / str(pid) / "statm").read_text().split()[0]) * PAGE

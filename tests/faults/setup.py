@@ -42,6 +42,7 @@ class Setup:
     toml: str = ""
     """Further tables; ``@DIRECTORY@`` stands for a scratch directory, ``@INSTANCE@`` for the first instance's URL."""
     environ: Mapping[str, str] = Factory(dict)
+    """Further variables of the gateway's environment, with ``@DIRECTORY@`` as above."""
     before: tuple[str, ...] = ()
     """What stands before the gateway's command."""
     watch_health: bool = False

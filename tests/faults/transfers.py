@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+import zlib
 
 from attrs import frozen
 
@@ -54,10 +55,11 @@ def download(port: int, path: str, seconds: float) -> Transfer:
         return Transfer(f"{type(error).__name__}: {error}")
 
 
-def _read(connection: socket.socket, request_id: str, size: int) -> Transfer:
+def _read(connection: socket.socket, request_id: str, size: int, crc: int = -1, pause: float = 0.0) -> Transfer:
     received = bytearray()
     while (end := received.find(b"\r\n\r\n")) < 0 or len(received) < end + 4 + size:
-        data = connection.recv(65536)
+        time.sleep(pause)
+        data = connection.recv(16384)
         if not data:
             return Transfer(f"cut after {len(received)} bytes")
         received += data
@@ -66,4 +68,32 @@ def _read(connection: socket.socket, request_id: str, size: int) -> Transfer:
     head, body = bytes(received[:end]).lower(), bytes(received[end + 4 :])
     if body != body_of(request_id, size):
         return Transfer("wrong body")
+    if crc >= 0 and b"x-body-crc: %d" % crc not in head:
+        return Transfer("the service received something else")
     return Transfer("", b"connection: close" in head)
+
+
+def upload_at_once(port: int, path: str, size: int, request_id: str) -> Transfer:
+    """Send a body as fast as it is taken; the service says what it received."""
+    body = body_of(request_id, size)
+    head = f"POST {path} HTTP/1.1\r\nHost: gateway\r\nX-Request-Id: {request_id}\r\nContent-Length: {size}\r\n\r\n"
+    try:
+        with socket.create_connection(("127.0.0.1", port), SILENCE) as connection:
+            connection.sendall(head.encode() + body)
+            return _read(connection, request_id, 1024, zlib.crc32(body))
+    except OSError as error:
+        return Transfer(f"{type(error).__name__}: {error}")
+
+
+def download_slowly(port: int, path: str, size: int, rate: int, request_id: str) -> Transfer:
+    """Read a body at so many bytes a second, with a small window."""
+    head = f"GET {path}?size={size} HTTP/1.1\r\nHost: gateway\r\nX-Request-Id: {request_id}\r\n\r\n"
+    try:
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+            connection.settimeout(SILENCE)
+            connection.connect(("127.0.0.1", port))
+            connection.sendall(head.encode())
+            return _read(connection, request_id, size, pause=16384 / rate)
+    except OSError as error:
+        return Transfer(f"{type(error).__name__}: {error}")
