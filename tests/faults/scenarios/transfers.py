@@ -16,6 +16,8 @@ EACH = 20
 SLOW: Mapping[Length, Phases] = {"quick": Phases(2, 7, 2), "default": Phases(2, 16, 2), "full": Phases(5, 50, 5)}
 SERVICE_RATE = 1_000_000
 CLIENT_RATE = 500_000
+PATIENT = {"connect": 1, "response": 60, "idle": 10}
+"""The service gets the last byte long after the gateway has sent it: buffers of megabytes lie between them."""
 STREAM_MEGABYTES = 0.262144
 """What a stream may take, four times what may wait in each direction."""
 
@@ -64,7 +66,7 @@ SCENARIOS = (
         "20 uploads to a service of 1 MB/s and 20 downloads by clients of 0.5 MB/s: exact, in bounded memory",
         _judge,
         _transfers,
-        Setup(instances=1, load=False, service={"max_body": 0}),
+        Setup(instances=1, load=False, service={"max_body": 0, "timeouts": PATIENT}),
         phases=SLOW,
     ),
 )
