@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,8 +16,10 @@ from tests.faults.figures import at_least, at_most, milliseconds, none, percenti
 from tests.faults.injector import listening
 from tests.faults.instance import Seen
 from tests.faults.ledger import compare
+from tests.faults.resp import Replies
 from tests.faults.scenarios import NOT_YET, SCENARIOS
 from tests.faults.setup import Setup, configuration
+from tests.faults.soak import FAULTS, soak
 from tests.faults.tampering import Tampering
 from tracseq_gateway.config import load
 
@@ -53,6 +56,25 @@ class TamperingTests(SynchronousTestCase):
     def test_negative(self) -> None:
         """A fault that cannot be is refused."""
         self.assertRaises(ValueError, Tampering, latency=-1)
+
+
+class RepliesTests(SynchronousTestCase):
+    """Where one reply of Redis ends and the next begins."""
+
+    STREAM = (b"+OK\r\n", b":1\r\n", b"$-1\r\n", b"$5\r\na\r\nbc\r\n", b"*2\r\n:1\r\n*1\r\n$1\r\nx\r\n", b"-ERR no\r\n")
+
+    def test_cut(self) -> None:
+        """Replies are found in one piece as well as byte by byte."""
+        data = b"".join(self.STREAM)
+        self.assertEqual(Replies().cut(data), list(self.STREAM))
+        replies = Replies()
+        self.assertEqual([one for at in range(len(data)) for one in replies.cut(data[at : at + 1])], list(self.STREAM))
+
+    def test_rest(self) -> None:
+        """What is not whole is kept until it is asked for."""
+        replies = Replies()
+        self.assertEqual(replies.cut(b"+OK\r\n$5\r\nab"), [b"+OK\r\n"])
+        self.assertEqual((replies.rest(), replies.rest()), (b"$5\r\nab", b""))
 
 
 class LedgerTests(SynchronousTestCase):
@@ -111,16 +133,13 @@ class ScenarioTests(SynchronousTestCase):
     """The scenarios, without running them."""
 
     def test_configurations(self) -> None:
-        """Every scenario's configuration is one that the gateway takes, but for what it does not yet support."""
-        for scenario in SCENARIOS.values():
-            text = configuration(scenario.setup, ["http://127.0.0.1:9001"], "embedded", self.mktemp())
-            file: str = self.mktemp()
-            with open(file, "w") as written:
-                written.write(text)
-            wrong = [problem.wrong for problem in load(file, {}, {}).problems if problem.level == "error"]
-            self.assertEqual(
-                [], [text for text in wrong if "not yet supported" not in text], f"{scenario.number} {scenario.name}"
-            )
+        """Every scenario's configuration is one that the gateway takes, without a warning."""
+        directory = Path(self.mktemp())
+        (directory / "logs").mkdir(parents=True)
+        file = directory / "gateway.toml"
+        for scenario in (*SCENARIOS.values(), soak(1.0)):
+            file.write_text(configuration(scenario.setup, ["http://127.0.0.1:9001"], "embedded", str(directory)))
+            self.assertEqual((), load(str(file), {}, {}).problems, f"{scenario.number} {scenario.name}")
 
     def test_steps(self) -> None:
         """Every scenario has steps of every length that lie within its run, and no number is used twice."""
@@ -129,6 +148,17 @@ class ScenarioTests(SynchronousTestCase):
                 for step in scenario.steps(phases):
                     self.assertTrue(-phases.before <= step.at <= phases.fault + phases.after, scenario.name)
         self.assertFalse(SCENARIOS.keys() & NOT_YET.keys())
+
+    def test_soak(self) -> None:
+        """A soak does each fault as often as any other, one after the other, and ends what it began."""
+        scenario = soak(10.0, every=30.0)
+        phases = scenario.phases["default"]
+        names = [step.what for step in scenario.steps(phases)]
+        begun = [name for name in names if not name.endswith("over")]
+        self.assertEqual({begun[:4].count(name) for name, _begin, _end in FAULTS}, {1})
+        self.assertEqual(len(begun), int(phases.fault // 30))
+        ends = [end for _name, _begin, end in FAULTS if end is not None]
+        self.assertEqual(len(names) - len(begun), sum(begun.count(f[0]) for f in FAULTS if f[2] in ends))
 
     def test_setup(self) -> None:
         """A scenario's own keys stand instead of the usual ones."""
