@@ -13,7 +13,7 @@ PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do 
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test fuzz lint types docs bench clean
+.PHONY: help install run test fuzz lint types docs bench faults clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: $(VENV)/.installed-bench ## measure the gateway beside nginx, Caddy and t
 		echo "make bench needs $$tool: apt-get install nginx-light libnginx-mod-http-lua lua-nginx-redis redis-server wrk" >&2; \
 		exit 1; }; done
 	@$(BIN)/python -m benchmarks all
+
+faults: $(VENV)/.installed-test ## break things under load and look (FAULTS="1 12 --quick" for some of the scenarios)
+	@$(BIN)/python -m tests.faults $(FAULTS)
 
 clean: ## remove what these commands made; the sandbox's data stays
 	@rm -rf $(VENV) build dist *.egg-info docs/_build _trial_temp* _fuzz .hypothesis .mypy_cache .ruff_cache
