@@ -22,17 +22,21 @@ OLD, NEW = 98, 99
 class SuccessionTests(SynchronousTestCase):
     """``Workforce.replace`` with two workers that serve."""
 
+    def hang_up(self) -> None:
+        """Lose all control connections: what waits for an answer waits no longer."""
+        for process in self.reactor.spawned:
+            process.hangUp()
+
     def setUp(self) -> None:
         self.reactor = FakeReactor()
         listeners = [socket.socket(), socket.socket()]
-        for listener in listeners:
-            self.addCleanup(listener.close)
         for listener in listeners:
             self.addCleanup(listener.close)
         launch = Launch(self.reactor.typed, ("worker",), OLD, drain_seconds=30.0)
         self.buried: list[int] = []
         self.workforce = Workforce(launch, listeners, self.buried.append)
         self.workforce.start()
+        self.addCleanup(self.hang_up)
         self.old = list(self.reactor.spawned)
         for worker in self.old:
             worker.answer("Serve")
