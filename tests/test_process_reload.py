@@ -9,7 +9,8 @@ from twisted.python.filepath import FilePath
 from tests.process_kit import freePort
 from tests.supervisor_kit import Client, SupervisorCase
 from tracseq_gateway.config import Config, Discovery, Instance, RateLimiting, Seconds, Service
-from tracseq_gateway.process.configured import Configured, Reloaded
+from tracseq_gateway.process.configured import Configured
+from tracseq_gateway.process.reload_report import Reloaded
 
 
 class ReloadTests(SupervisorCase):
