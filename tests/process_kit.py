@@ -161,6 +161,9 @@ class Words(LineReceiver):
     def __init__(self, stand_in: StandIn) -> None:
         self._stand_in = stand_in
 
+    def connectionMade(self) -> None:
+        self._stand_in.open.add(self)
+
     def lineReceived(self, line: bytes) -> None:
         if line == b"who":
             self.sendLine(b"%d" % os.getpid())
@@ -184,6 +187,7 @@ class Words(LineReceiver):
             time.sleep(60)
 
     def connectionLost(self, reason: object = None) -> None:
+        self._stand_in.open.discard(self)
         self._stand_in.release(self)
 
 
@@ -192,7 +196,9 @@ class StandIn:
 
     def __init__(self, config: Config, reactor: Any) -> None:
         self.observed: Callable[[Observation], None] = lambda observation: None
+        self.open: set[Words] = set()
         self.held: set[Words] = set()
+        self.gentle = False
         self.news = ""
         self.lists: dict[str, str] = {}
         self.heard = ""
@@ -231,6 +237,7 @@ class StandIn:
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         drained: Deferred[int] = Deferred()
         self._drained = drained
+        self.gentle = gentle
         for port in self._ports:
             port.stopListening()
         self._reactor.callLater(seconds, self._give_up)
@@ -240,11 +247,13 @@ class StandIn:
     def release(self, words: Words | None) -> None:
         if words is not None:
             self.held.discard(words)
-        if self._drained is not None and not self._drained.called and not self.held:
+        waited_for = self.held or (self.gentle and self.open)
+        if self._drained is not None and not self._drained.called and not waited_for:
             self._drained.callback(0)
 
     def hasten(self) -> None:
-        pass
+        self.gentle = False
+        self.release(None)
 
     def _give_up(self) -> None:
         if self._drained is not None and not self._drained.called:

@@ -307,7 +307,11 @@ class GatewayTests(TestCase):
         self.twistd(f"--pidfile={pid}", f"--logfile={log}", "tracseq-gateway", "--config", str(self.config))
         await self.until(self.serves)
         self.assertEqual(0, self.process.wait())
-        self.assertIn("[worker 0#info]", log.read_text())
+
+        async def written() -> bool:
+            return "[worker 0#info]" in log.read_text()
+
+        await self.until(written)  # the worker may answer before
         daemon = int(pid.read_text())
         session = os.getsid(daemon)
         os.kill(daemon, signal.SIGTERM)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from attrs import evolve
 from twisted.internet.task import deferLater
+from twisted.python.filepath import FilePath
 
-from tests.supervisor_kit import SupervisorCase
-from tracseq_gateway.config import RateLimiting, Service
-from tracseq_gateway.process.configured import Configured, Reloaded
+from tests.process_kit import freePort
+from tests.supervisor_kit import Client, SupervisorCase
+from tracseq_gateway.config import Config, Discovery, Instance, RateLimiting, Seconds, Service
+from tracseq_gateway.process.configured import Configured
+from tracseq_gateway.process.reload_report import Reloaded
 
 
 class ReloadTests(SupervisorCase):
@@ -60,3 +63,34 @@ class ReloadTests(SupervisorCase):
         refused = Reloaded(False, problems=("workers with the new configuration cannot be had: the gateway stops",))
         self.assertEqual(refused, await late)
         self.assertFalse((await self.supervisor.reload()).accepted)
+
+    async def test_discovered(self) -> None:
+        """What was discovered holds for the new workers, even if it is not found again, unless they look elsewhere."""
+        url, file = f"http://127.0.0.1:{freePort()}", FilePath(self.mktemp())
+        file.setContent(f'["{url}"]'.encode())
+        service = Service("samples", discovery=Discovery(file=file.path, interval=Seconds(0.1)))
+        await self.start(config=Config(services={"samples": service}))
+        client = await self.connect()
+        while await client.ask("news") != "samples unhealthy connection refused":
+            await deferLater(self.reactor, 0.02)
+        file.remove()
+        old = await self.who()
+        self.assertEqual(Reloaded(True), await self.supervisor.reload())
+        client = await self.successor(old)
+        self.assertEqual(repr({"samples": url}), await client.ask("lists"))
+        self.assertEqual("samples unhealthy connection refused", await client.ask("news"))
+        fixed = Service("samples", instances=(Instance(url),))
+        self.next = Configured(evolve(self.next.config, services={"samples": fixed}))
+        old = await self.who()
+        self.assertTrue((await self.supervisor.reload()).accepted)
+        client = await self.successor(old)
+        self.assertEqual("{}", await client.ask("lists"))
+        self.assertEqual("samples unhealthy connection refused", await client.ask("news"))
+
+    async def successor(self, old: int) -> Client:
+        """A connection to the worker that follows ``old``."""
+        while True:
+            client = await self.connect()
+            if int(await client.ask("who")) != old:
+                return client
+            await deferLater(self.reactor, 0.01)

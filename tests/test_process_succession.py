@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_kit import FakeProcess, FakeReactor
+from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
 from tracseq_gateway.process.control import CONFIG_FD, LISTEN_FD, unpackInstances
 from tracseq_gateway.process.succession import SuccessionFailed
@@ -35,12 +36,18 @@ class SuccessionTests(SynchronousTestCase):
         launch = Launch(self.reactor.typed, ("worker",), OLD, drain_seconds=30.0)
         self.buried: list[int] = []
         self.workforce = Workforce(launch, listeners, self.buried.append)
+        self.addCleanup(self.hangUp)
         self.workforce.start()
         self.addCleanup(self.hang_up)
         self.old = list(self.reactor.spawned)
         for worker in self.old:
             worker.answer("Serve")
         self.launch = evolve(launch, config=NEW, drain_seconds=7.0)
+
+    def hangUp(self) -> None:
+        """Let nobody wait for an answer any more."""
+        for worker in self.reactor.spawned:
+            worker.hangUp()
 
     def replace(self) -> tuple[Deferred[None], list[FakeProcess]]:
         """Begin; the successors are not ready."""
@@ -211,6 +218,15 @@ class SuccessionTests(SynchronousTestCase):
         self.workforce.drain(3.0)
         for worker in self.old:
             self.assertEqual((b"3.0", b"False"), tuple(worker.heard()[-1][name] for name in (b"seconds", b"gentle")))
+
+    def test_listed(self) -> None:
+        """Of the lists of instances, successors hear only those that hold for them; then the others are forgotten."""
+        for name in ("stays", "goes"):
+            self.workforce.list_instances(name, [Instance("http://a")])
+        self.workforce.replace(self.launch, {"stays"})
+        successor = self.reactor.spawned[2]
+        self.assertEqual([b"stays"], [box[b"service"] for box in successor.heard() if b"service" in box])
+        self.assertEqual({"stays": [Instance("http://a")]}, self.workforce.retain({"stays"}))
 
     def test_news(self) -> None:
         """What is restated is told to all, and is all that later workers hear of instances."""

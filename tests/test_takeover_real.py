@@ -102,6 +102,7 @@ class TakeoverTests(SynchronousTestCase):
         self.assertIsNone(self.gateway.process.poll(), "it waits for the download")
         self.slow.finish.set()
         self.assertEqual(b"done", answer.read())
+        download.close()
         self.assertEqual(0, self.gateway.process.wait(15))
         self.assertIn("stopped: 0 requests were cut", self.gateway.log.read_text())
         for client in clients:

@@ -9,7 +9,8 @@ What the supervisor does for its workers: ``backoff`` (when the next may start),
 (who helps out meanwhile), and ``relay`` (what one has found out and the others should know).
 
 A reload begins at ``Supervisor.reload``: ``configured`` (what it loads), ``succession`` (all workers are replaced, or
-none), ``one_at_a_time``, ``file_watch``, and ``control_socket`` with ``control_client``, by which it is asked for.
+none), ``reload_report``, ``one_at_a_time``, ``file_watch``, and ``control_socket`` with ``control_client``, by which it
+is asked for.
 
 One gateway takes over from another: ``estate`` is the side of the one that runs, ``predecessor`` that of the new one.
 ``sockets`` opens what is listened on, ``activation`` takes what systemd has opened.

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from attrs import Factory, frozen
 
@@ -14,8 +14,6 @@ from tracseq_gateway.config import Config, dumps
 from tracseq_gateway.process.reactor import IReactor
 from tracseq_gateway.process.redis_process import RedisProcess
 from tracseq_gateway.process.worker_process import Launch
-
-MOST_LINES: Final = 1000
 
 
 class ConfigurationRefused(Exception):
@@ -47,26 +45,6 @@ class Source:
     """Makes an embedded Redis that is to be started; raises ``EmbeddedRedisError`` when there is none to be had."""
     file: str | None = None
     """The configuration file, if there is one."""
-
-
-@frozen
-class Reloaded:
-    """What a reload came to."""
-
-    accepted: bool
-    changes: tuple[str, ...] = ()
-    """What has changed, a line each."""
-    problems: tuple[str, ...] = ()
-    """Why it was refused; of one that was accepted, what is of no effect or waits for the next start."""
-
-
-def reloadAnswer(reloaded: Reloaded) -> Mapping[str, object]:
-    """What the control socket answers: no more lines than anybody reads."""
-    return {
-        "accepted": reloaded.accepted,
-        "changes": reloaded.changes[:MOST_LINES],
-        "problems": reloaded.problems[:MOST_LINES],
-    }
 
 
 class Handover:

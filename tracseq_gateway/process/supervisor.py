@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.iweb import IAgent
 
 from tracseq_gateway.config import Config, Instance
@@ -22,7 +21,7 @@ from tracseq_gateway.config.changes import changes, settled
 from tracseq_gateway.discovery.watcher import Tools as WatchTools
 from tracseq_gateway.discovery.watchers import Watchers, sources
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
-from tracseq_gateway.process.configured import ConfigurationRefused, Reloaded, Source, reloadAnswer
+from tracseq_gateway.process.configured import ConfigurationRefused, Source
 from tracseq_gateway.process.control_socket import Answer, ControlSocket
 from tracseq_gateway.process.estate import Estate
 from tracseq_gateway.process.file_watch import FileWatch, files_of
@@ -32,6 +31,7 @@ from tracseq_gateway.process.provisions import Provisions
 from tracseq_gateway.process.reactor import IReactor
 from tracseq_gateway.process.redis_process import RedisProcess
 from tracseq_gateway.process.redis_program import EmbeddedRedisError
+from tracseq_gateway.process.reload_report import Reloaded, ReloadReport
 from tracseq_gateway.process.run_directory import RunDirectory
 from tracseq_gateway.process.sandbox_process import SandboxProcess
 from tracseq_gateway.process.succession import SuccessionFailed
@@ -100,6 +100,7 @@ class Supervisor(Service):
         watch_tools = WatchTools(reactor, self._listInstances, Random())  # noqa: S311
         self._watchers = Watchers(sources(reactor, agent), watch_tools)
         self._reloads = OneAtATime(self._reload)
+        self._report = ReloadReport()
         self._watch = FileWatch(reactor, self.reload)
         self._predecessor = predecessor
         self._leave = leave or reactor.stop
@@ -151,7 +152,7 @@ class Supervisor(Service):
         Fires when these serve, or when it is clear that all stays as it was; never fails. The log says the same. All
         who ask while a reload is under way get one further.
         """
-        return self._reloads.ask().addErrback(self._reloadFailed)
+        return self._reloads.ask().addErrback(self._report.failed)
 
     async def _start(self) -> None:
         # Not before: by now the process has the user and the place that it keeps.
@@ -212,7 +213,7 @@ class Supervisor(Service):
     async def _reload(self) -> Reloaded:
         claimed = self._dependent or (self._estate is not None and self._estate.claimed)
         if self._source is None or not self._begun or not self.running or claimed:
-            return self._refuse(["a gateway that starts, stops or is being taken over does not reload"])
+            return self._report.refused(["a gateway that starts, stops or is being taken over does not reload"])
         self._watch.refresh()
         try:
             configured = self._source.load()
@@ -220,13 +221,13 @@ class Supervisor(Service):
             await self._provisions.provide(config, self._source.embed)
             await self._replaceWorkers(config, configured.variables)
         except ConfigurationRefused as refused:
-            return self._refuse(refused.problems)
+            return self._report.refused(refused.problems)
         except (EmbeddedRedisError, SuccessionFailed, OSError) as error:
-            return self._refuse([f"workers with the new configuration cannot be had: {error}"])
+            return self._report.refused([f"workers with the new configuration cannot be had: {error}"])
         changed, waiting = changes(self._config, config), changes(config, configured.config)
         self._adopt(config)
         problems = [*configured.warnings, *(f"{change} (waits for the next start)" for change in waiting)]
-        return self._accept([str(change) for change in changed], problems)
+        return self._report.accepted([str(change) for change in changed], problems)
 
     async def _replaceWorkers(self, config: Config, variables: Mapping[str, str]) -> None:
         if not self.running:
@@ -261,26 +262,8 @@ class Supervisor(Service):
             if service.discovery is not None and name in old and old[name].discovery == service.discovery
         )
 
-    def _accept(self, changed: Sequence[str], problems: Sequence[str]) -> Reloaded:
-        for line in changed:
-            self._log.info("reload: {line}", line=line)
-        for line in problems:
-            self._log.warn("reload: {line}", line=line)
-        self._log.info("reloaded: {count} changes; keys and certificates were read again", count=len(changed))
-        return Reloaded(True, tuple(changed), tuple(problems))
-
-    def _refuse(self, problems: Sequence[str]) -> Reloaded:
-        for line in problems:
-            self._log.error("reload: {line}", line=line)
-        self._log.error("the reload is refused; the gateway serves on as before")
-        return Reloaded(False, problems=tuple(problems))
-
-    def _reloadFailed(self, failure: Failure) -> Reloaded:
-        self._log.failure("the reload failed", failure)
-        return self._refuse([f"the reload failed ({type(failure.value).__name__}); the log says more"])
-
     def _answerReload(self, request: object, client: object) -> Deferred[Answer]:
-        return self.reload().addCallback(reloadAnswer)
+        return self.reload().addCallback(Reloaded.answer)
 
     def _free(self) -> bool:
         """Whether another gateway may prepare to take over."""
@@ -301,7 +284,7 @@ class Supervisor(Service):
         self._monitor.stop()
         if self._announcement is not None and self._announcement.active():
             self._announcement.cancel()
-        self._report(await self._workforce.drain(*self._patience, gentle=gentle))
+        self._takeLeave(await self._workforce.drain(*self._patience, gentle=gentle))
         await gatherResults([self._provisions.end(), self._sandbox.stop() if self._sandbox else succeed(None)])
         self._handover.close()
         if self._control is not None:
@@ -309,7 +292,7 @@ class Supervisor(Service):
         if self._directory is not None:
             self._directory.release()
 
-    def _report(self, farewell: Farewell) -> None:
+    def _takeLeave(self, farewell: Farewell) -> None:
         if farewell.crashed:
             self._log.warn(
                 "stopped: {cut} requests were cut, and those of {crashed} workers that had to be killed",
