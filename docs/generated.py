@@ -7,6 +7,7 @@ an identifier which does not exist gets a warning, and a warning fails the build
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -98,7 +99,45 @@ def _life_cell(next_state: str, action: str) -> str:
     return ": ".join(part for part in parts if part) or "-"
 
 
+SHARED_FIGURES = frozenset(
+    {
+        "acknowledged, and unknown to the services",
+        "POSTs that services saw twice",
+        "answers to another request",
+        "bytes that nobody had asked for",
+        "tracebacks",
+        "processes left over",
+        "exit status",
+    }
+)
+"""What is looked at in every scenario; shown only where it was not as it must be."""
+
+
+def faults() -> str:
+    """What became of each fault, as a Markdown table, from the figures that ``make faults`` wrote."""
+    document = json.loads((ROOT / "docs" / "figures" / "faults.json").read_text())
+    lines = ["| | a fault and what is promised | measured (limit) | kept |", "|---|---|---|---|"]
+    for run in document["runs"]:
+        figures = [_fault_figure(one) for one in run["figures"] if _is_telling(one)]
+        kept = "yes" if run["kept"] else "**no**"
+        lines.append(f"| {run['number']} | **{run['name']}**: {run['promise']} | {'; '.join(figures)} | {kept} |")
+    lines += [f"| {number} | {why} | not run | |" for number, why in document["not_run"].items()]
+    return "\n".join(lines)
+
+
+def _is_telling(figure: dict[str, Any]) -> bool:
+    return bool(figure["limit"]) and (figure["what"] not in SHARED_FIGURES or not figure["kept"])
+
+
+def _fault_figure(figure: dict[str, Any]) -> str:
+    value = figure["value"]
+    shown = "not measured" if value is None else value if isinstance(value, str) else f"{value:.4g}"
+    text = f"{figure['what']} {shown} {figure['unit']}".strip() + f" ({figure['limit']})"
+    return text if figure["kept"] else f"**{text}**"
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "<!-- generated: faults -->": faults,
     "<!-- generated: configuration -->": configuration,
     "<!-- generated: floors -->": floors,
     "<!-- generated: worker life -->": worker_life,
