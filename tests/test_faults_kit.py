@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.faults.asked import Asked, Told, between
 from tests.faults.bodies import body_of
 from tests.faults.control import Child, ChildError
-from tests.faults.figures import at_least, at_most, milliseconds, none, percentile
+from tests.faults.figures import at_least, at_most, milliseconds, none, percentile, worst
 from tests.faults.injector import listening
 from tests.faults.instance import Seen
 from tests.faults.ledger import compare
@@ -117,6 +117,7 @@ class FigureTests(SynchronousTestCase):
         self.assertFalse(at_most("x", float("nan"), 1.0).kept)
         self.assertFalse(at_least("x", float("nan"), 1.0).kept)
         self.assertFalse(none("x", 1).kept)
+        self.assertFalse(at_most("x", worst([0.5, float("nan")]), 1.0).kept)
         self.assertEqual(at_most("x", 1.25, 2, "s").text, "1.25 s")
 
     def test_between(self) -> None:

@@ -18,6 +18,7 @@ from tests.faults.figures import (
     share,
     troubled,
     true,
+    worst,
 )
 from tests.faults.scenario import EJECTED, Outcome
 
@@ -133,7 +134,7 @@ def peak(outcome: Outcome) -> float:
 
 def replaced(outcome: Outcome, limit: float) -> Figure:
     """A worker that went was replaced in time."""
-    return at_most("replacement serves", max(outcome.notes.get("replaced", [ABSENT])), limit, "s")
+    return at_most("replacement serves", worst(outcome.notes.get("replaced", [])), limit, "s")
 
 
 def connections_accepted(outcome: Outcome) -> Figure:

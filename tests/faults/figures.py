@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -72,6 +73,11 @@ def milliseconds(asked: Sequence[Asked], share: float) -> float:
 def troubled(asked: Sequence[Asked]) -> list[Asked]:
     """Those that were errors."""
     return [one for one in asked if not one.good]
+
+
+def worst(values: Sequence[float]) -> float:
+    """The largest; NaN if there is none, or one could not be measured."""
+    return max(values) if values and not any(map(math.isnan, values)) else ABSENT
 
 
 def share(part: int, whole: int) -> float:

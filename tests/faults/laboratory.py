@@ -50,6 +50,7 @@ class Laboratory:
         self.crowds: dict[str, Child] = {}
         self._stack = ExitStack()
         self._asides: list[threading.Thread] = []
+        self._failures: list[Exception] = []
         self._others: dict[str, Child] = {}
 
     def __enter__(self) -> Laboratory:
@@ -143,15 +144,24 @@ class Laboratory:
 
     def aside(self, work: Callable[[], object]) -> None:
         """Do something that takes time beside the other steps; the run waits for its end."""
-        thread = threading.Thread(target=work, daemon=True)
+
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:
+                self._failures.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
         self._asides.append(thread)
 
     def join(self, seconds: float) -> None:
-        """Wait for what is done aside."""
+        """Wait for what is done aside; raises what went wrong there."""
         deadline = time.monotonic() + seconds
         for thread in self._asides:
             thread.join(max(deadline - time.monotonic(), 0))
+        if self._failures:
+            raise self._failures[0]
 
     def door(self, number: int | str, mode: str, existing: str = "keep") -> None:
         """Set the mode of the door before an instance, or of ``redis``."""

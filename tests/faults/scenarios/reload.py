@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 from tests.faults import checks
-from tests.faults.figures import ABSENT, Figure, at_least, at_most, none, noted, troubled, true
+from tests.faults.figures import ABSENT, Figure, at_least, at_most, none, noted, troubled, true, worst
 from tests.faults.gateway import GatewayFailed
 from tests.faults.laboratory import Laboratory
 from tests.faults.scenario import LONGER, Length, Outcome, Phases, Scenario, Step
@@ -114,7 +114,7 @@ def _upgrade_judge(outcome: Outcome) -> Sequence[Figure]:
     return [
         true("both serve for a moment", "second serves" in outcome.notes),
         noted("why not", "; ".join(outcome.notes.get("failed", ["-"])).replace("|", "/")),
-        at_most("first gone", max(outcome.notes.get("first gone", [ABSENT])), 6.0, "s"),
+        at_most("first gone", worst(outcome.notes.get("first gone", [])), 6.0, "s"),
         none("errors on new connections", len(troubled(fresh))),
         none("errors on kept connections", len(troubled([one for one in outcome.told.asked if not one.fresh]))),
         checks.connections_accepted(outcome),
