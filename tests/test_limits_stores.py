@@ -25,6 +25,10 @@ class FakeLink:
         self.ready = True
         self.calls: list[tuple[Any, ...]] = []
         self.answers: list[Deferred[Any]] = []
+        self.distrusted = 0
+
+    def distrust(self, reason: str) -> None:
+        self.distrusted += 1
 
     def call(self, *arguments: bytes | int | str) -> Deferred[Any]:
         self.calls.append(arguments)
@@ -102,6 +106,25 @@ class RedisStoreTests(SynchronousTestCase):
             self.assertFalse(self.store.usable)
             self.clock.advance(SUSPENDED_SECONDS)
             self.assertTrue(self.store.usable)
+
+    def test_replies_of_another_form(self) -> None:
+        """What is not as many integers as were asked for decides nothing, and its connection is not believed again."""
+        for reply in (
+            1,
+            b"OK",
+            None,
+            [],
+            [0],
+            [0, 1, 0],
+            [0, 1, 0, 1, 0],
+            [0, 1, 0, b"1"],
+            [0, 1, 0, None],
+            [[0, 1, 0, 1]],
+        ):
+            questions = self.ask(2)
+            self.link.answers[-1].callback(reply)
+            self.assertEqual([question.said for question in questions], [["undecided"]] * 2, reply)
+        self.assertEqual(self.link.distrusted, 10)
 
     def test_lost_connection(self) -> None:
         """When the connection is lost or a call takes too long, the questions are undecided."""

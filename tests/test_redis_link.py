@@ -153,6 +153,16 @@ class CallTests(LinkTestCase):
             self.pass_time(1.0)
             self.assertTrue(self.link_.ready)
 
+    def test_distrusted(self) -> None:
+        """Who asked may say that a reply was none to his question: the connection ends, with all that waits on it."""
+        self.link()
+        waiting = self.link_.call("GET", "k")
+        self.link_.distrust("a reply of another form")
+        self.assertEqual(self.failureResultOf(waiting, RedisUnavailable).value.kind, "protocol")
+        self.assertUnavailable()
+        self.assertEqual(self.link_.errors, {"protocol": 1})
+        self.link_.distrust("there is none any more")
+
     def test_counters_bounded(self) -> None:
         """A server cannot invent counters."""
         for number in range(100):

@@ -37,6 +37,9 @@ class Link(Protocol):
     def call(self, *arguments: bytes | int | str) -> Deferred[Any]:
         """Send a command; fails when the server is not there, does not answer in time, or answers with an error."""
 
+    def distrust(self, reason: str) -> None:
+        """End the connection: its replies are not what was asked for."""
+
 
 class RedisStore:
     """Asks Redis."""
@@ -89,10 +92,24 @@ class RedisStore:
                 arguments.append(b"1" if units == 1 else b"%d" % units)
         begun = self._reactor.seconds()
         answer = self._link.call(command, script, len(keys), *keys, *arguments)
-        answer.addCallbacks(self._answered, self._failed, (questions, begun), {}, (questions, command, begun))
+        answer.addCallbacks(
+            self._answered,
+            self._failed,
+            (questions, len(questions) + len(keys), begun),
+            {},
+            (questions, command, begun),
+        )
         answer.addErrback(self._broken)
 
-    def _answered(self, answer: list[int], questions: Sequence[Question], begun: float) -> None:
+    def _answered(self, answer: Any, questions: Sequence[Question], size: int, begun: float) -> None:
+        """Take a reply, which should be ``size`` integers."""
+        if type(answer) is not list or len(answer) != size or any(type(number) is not int for number in answer):
+            # Whose reply this is nobody knows, nor whose the next one would be.
+            self._called("error", self._reactor.seconds() - begun)
+            for question in questions:
+                question.undecided()
+            self._link.distrust("a reply of another form than was asked for")
+            return
         self._called("ok", self._reactor.seconds() - begun)
         if self._suspended:
             self._suspended = 0.0

@@ -137,6 +137,11 @@ class RedisLink:
             return fail(RedisUnavailable(self.reason))
         return connection.call(*words)
 
+    def distrust(self, reason: str) -> None:
+        """End the connection, because a reply was not what was asked for; another one is opened."""
+        if self._connection is not None:
+            self._connection.end(reason, "protocol")
+
     def __repr__(self) -> str:
         return f"<RedisLink {'ready' if self.ready else self.reason}>"
 
