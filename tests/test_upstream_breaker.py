@@ -101,12 +101,17 @@ class CircuitTests(SynchronousTestCase):
             self.assertEqual(self.statuses(1), [200])
 
     def test_tries_again(self) -> None:
-        """After its time one request tries: if it fails the time begins anew, if it succeeds all may pass."""
+        """After its time one request tries: if it fails the time begins anew, if it succeeds all may pass.
+
+        The one that tried and failed is told the same as all others.
+        """
         self.make()
         self.unreachable(9001)
         self.statuses(5)
         self.gateway.pass_time(60, 1.0)
-        self.assertEqual(self.statuses(2), [502, 503])
+        attempts = len(self.service.attempts)
+        self.assertEqual(self.statuses(2), [503, 503])
+        self.assertEqual(len(self.service.attempts), attempts + 1)
         self.gateway.pass_time(60, 1.0)
         del self.service.failures[9001]
         self.assertEqual(self.statuses(3), [200] * 3)

@@ -13,12 +13,12 @@ Rules:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from attrs import evolve
 from twisted.internet.interfaces import IDelayedCall
 
 from tracseq_gateway.errors import (
-    NOT_ADMITTED,
     OVERLOADED,
     QUEUE_FULL,
     QUEUE_TIMEOUT,
@@ -28,12 +28,13 @@ from tracseq_gateway.errors import (
 )
 from tracseq_gateway.http.answer_head import AnswerHead
 from tracseq_gateway.http.forwarding import outgoing_head, request_head
-from tracseq_gateway.http.framing import CHUNKED
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.upstream.connection import UpstreamConnection
+from tracseq_gateway.upstream.entry import End, Entry, let_in
 from tracseq_gateway.upstream.instance import Instance
 from tracseq_gateway.upstream.passive import UNREACHABLE_STATUSES
+from tracseq_gateway.upstream.request_body import RequestBody
 from tracseq_gateway.upstream.retry import IDEMPOTENT
 
 if TYPE_CHECKING:
@@ -52,21 +53,18 @@ class Exchange:
         "_attempts",
         "_body",
         "_connection",
+        "_entry",
         "_instance",
-        "_judged",
         "_pause",
         "_proxy",
-        "_replay",
         "_request",
         "_retrying",
         "_sent",
         "_stale",
         "_times",
         "_total",
-        "_trial",
         "_tried",
         "_until",
-        "_whole",
         "method",
         "timeouts",
     )
@@ -84,17 +82,12 @@ class Exchange:
         self._stale = False
         """Whether a kept connection turned out closed once."""
         self._retrying = False
-        self._judged = True
-        """Whether nobody waits to hear how it ends."""
-        self._trial = False
-        """Whether it is the one that tries what an open circuit leads to."""
+        self._entry: Entry | None = None
+        """Where it must be told how it ends, if anybody waits for that."""
         self._pause: IDelayedCall | None = None
         self._sent = 0.0
-        self._body: bytes | None = None
-        """What of the body has been taken, as far as it is kept; None before it is taken."""
-        self._whole = False
-        self._replay = True
-        """Whether ``_body`` is all that has been taken, so that it can be sent again."""
+        length = request.head.fields.length
+        self._body = RequestBody(length, proxy.service.retries.max_body) if length else None
         self._total: Timer | None = None
         self._until = 0.0
 
@@ -104,10 +97,11 @@ class Exchange:
         service = proxy.service
         self._request.attend(self)
         if service.admission is not None or not service.breaker.closed:
-            refusal = self._ask()
-            if refusal is not None:
-                self._request.refuse(refusal)
+            entry = let_in(service)
+            if isinstance(entry, GatewayError):
+                self._request.refuse(entry)
                 return
+            self._entry = entry
         if self.timeouts.total:
             self._until = proxy.deadlines.now() + self.timeouts.total
             self._total = Timer(proxy.deadlines, self._total_expired)
@@ -118,28 +112,13 @@ class Exchange:
         else:
             self._attempt(instance)
 
-    def _ask(self) -> GatewayError | None:
-        """Why the service is to have no request now; None if it may."""
-        service = self._proxy.service
-        if service.admission is not None and not service.admission.admits():
-            return GatewayError(NOT_ADMITTED, "the service fails too often to get every request", retry_after=1)
-        if not service.breaker.closed:
-            self._trial = service.breaker.admits()
-            if not self._trial:
-                return service.circuit_open()
-        self._judged = False
-        return None
+    @property
+    def _is_trial(self) -> bool:
+        return self._entry is not None and self._entry.trial
 
-    def _judge(self, end: Literal["succeeded", "failed", "withdrawn"]) -> None:
-        """Tell those who asked for it how the request ended; only the first time counts."""
-        if self._judged:
-            return
-        self._judged = True
-        service = self._proxy.service
-        if self._trial:
-            service.breaker.hear(end)
-        if service.admission is not None and end != "withdrawn":
-            service.admission.ended(end == "succeeded")
+    def _tell_end(self, end: End) -> None:
+        if self._entry is not None:
+            self._entry.ended(end)
 
     # Attempts.
 
@@ -163,11 +142,12 @@ class Exchange:
         """A connection is ours: send the head and what has come of the body."""
         self._connection = connection
         request, proxy, times = self._request, self._proxy, self._times
-        if self._body is None:
-            self._body, self._whole = request.take_body()
-            self._replay = self._whole or len(self._body) <= proxy.service.retries.max_body
-        elif not self._whole:
-            request.resume_body()
+        body = self._body
+        if body is not None:
+            if not body.taken:
+                body.take(*request.take_body())
+            elif not body.whole:
+                request.resume_body()
         head = request.head
         line = times.line if self._total is None else times.line_at(self._until - proxy.deadlines.now())
         authority = self._instance.authority if self._instance is not None else b""
@@ -178,13 +158,12 @@ class Exchange:
             request.forwarded + line,
             request.request_id,
         )
-        if head.fields.length:
-            sent += self._framed(self._body, self._whole)
         if proxy.clocked:
             self._sent = proxy.deadlines.now()
-        if not self._replay:
-            self._body = b""
-        connection.send(self, sent, self._whole)
+        if body is None:
+            connection.send(self, sent, True)
+        else:
+            connection.send(self, sent + body.opening(), body.whole)
 
     def not_connected(self, error: GatewayError) -> None:
         """No connection came about: nothing was sent, so another instance may be tried."""
@@ -202,7 +181,7 @@ class Exchange:
         if error.kind is STALE_CONNECTION and not self._stale and instance is not None:
             # Nothing is wrong with the instance: it closes connections that it does not need, as we do.
             self._stale = True
-            if self.method in IDEMPOTENT and self._replay and not self._request.begun:
+            if self.method in IDEMPOTENT and self._replayable and not self._request.begun:
                 self._attempts -= 1
                 self._hold_body()
                 self._attempt(instance, fresh=True)
@@ -219,9 +198,9 @@ class Exchange:
         service, deadlines = self._proxy.service, self._proxy.deadlines
         if instance is not None:
             self._tried = (*self._tried, instance)
-        if pause is None or self._request.begun or not self._replay:
+        if pause is None or self._request.begun or not self._replayable:
             return False
-        if not self._trial and not service.breaker.closed:
+        if not self._is_trial and not service.breaker.closed:
             return False  # it has opened meanwhile
         if self._total is not None and deadlines.now() + pause >= self._until:
             return False
@@ -248,13 +227,16 @@ class Exchange:
 
     def _fail(self, error: GatewayError) -> None:
         self._over()
-        self._judge("withdrawn" if error.kind in OURS else "failed")
+        self._tell_end("withdrawn" if error.kind in OURS else "failed")
+        if self._is_trial and error.kind.source == "upstream" and error.kind not in OURS:
+            # It was let through to find out, and the circuit is open again: that is what its client should know.
+            error = evolve(self._proxy.service.circuit_open(), note=error.kind.slug)
         self._request.refuse(error)
 
     def _total_expired(self) -> None:
-        if self._body is not None and not self._whole:
+        if self._body is not None and self._body.taken and not self._body.whole:
             # The client has not brought its body in time, which says nothing of the service.
-            self._judge("withdrawn")
+            self._tell_end("withdrawn")
         elif self._connection is not None and not self._request.begun and self._instance is not None:
             self._proxy.service.passive.failed(self._instance, unreachable=True)
         self._withdraw()
@@ -281,33 +263,30 @@ class Exchange:
 
     # The request's body, from the client to the service.
 
-    def _framed(self, data: bytes, last: bool) -> bytes:
-        """Frame a piece of the body as the head announced it."""
-        if self._request.head.fields.length != CHUNKED:
-            return data
-        framed = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-        return framed + b"0\r\n\r\n" if last else framed
+    @property
+    def _replayable(self) -> bool:
+        return self._body is None or self._body.replayable
 
     def body_received(self, data: bytes) -> None:
         """See :class:`tracseq_gateway.interfaces.Answerer`."""
-        connection = self._connection
-        if self._replay:
-            self._body = body = (self._body or b"") + data
-            if connection is not None and len(body) > self._proxy.service.retries.max_body:
-                self._replay = False
-                self._body = b""
-        if connection is not None:
-            connection.send_more(self._framed(data, False), False)
+        body, connection = self._body, self._connection
+        if body is not None:
+            body.add(data, sent=connection is not None)
+            if connection is not None:
+                connection.send_more(body.framed(data, False), False)
 
     def body_ended(self) -> None:
         """See :class:`tracseq_gateway.interfaces.Answerer`."""
-        self._whole = True
-        if self._connection is not None:
-            self._connection.send_more(self._framed(b"", True), True)
+        body = self._body
+        if body is not None:
+            body.whole = True
+            if self._connection is not None:
+                self._connection.send_more(body.framed(b"", True), True)
 
     def _hold_body(self) -> None:
         """There is no connection for the moment: take no more of the body than what has been read already."""
-        if not self._whole and self._body is not None:
+        body = self._body
+        if body is not None and body.taken and not body.whole:
             self._request.pause_body()
 
     def pause_sending(self) -> None:
@@ -322,7 +301,7 @@ class Exchange:
         """See :class:`tracseq_gateway.interfaces.Answerer`."""
         self._over()
         self._withdraw()
-        self._judge("withdrawn")
+        self._tell_end("withdrawn")
 
     # The answer, from the service to the client.
 
@@ -344,8 +323,8 @@ class Exchange:
                 return
             if service.sticky:
                 service.stick(self._request, instance)
-        if not self._judged:
-            self._judge("failed" if head.status in UNREACHABLE_STATUSES else "succeeded")
+        if self._entry is not None:
+            self._entry.ended("failed" if head.status in UNREACHABLE_STATUSES else "succeeded")
         if done:
             self._end()
         self._request.begin(head.outgoing or outgoing_head(head, proxy.via, proxy.rules), data, done)

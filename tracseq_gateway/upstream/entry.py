@@ -1,0 +1,45 @@
+"""Whether a service is to have a request now, and what the end of that request tells those who let it in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tracseq_gateway.errors import NOT_ADMITTED, GatewayError
+from tracseq_gateway.upstream.service import UpstreamService
+
+End = Literal["succeeded", "failed", "withdrawn"]
+"""How a request ended; ``withdrawn`` says nothing about the service."""
+
+
+class Entry:
+    """A request that was let in while somebody waits to hear how it ends."""
+
+    __slots__ = ("_service", "_told", "trial")
+
+    def __init__(self, service: UpstreamService, trial: bool) -> None:
+        self._service = service
+        self._told = False
+        self.trial = trial
+        """Whether it is the one that tries what an open circuit leads to."""
+
+    def ended(self, end: End) -> None:
+        """Tell how it ended; only the first time counts."""
+        if self._told:
+            return
+        self._told = True
+        if self.trial:
+            self._service.breaker.hear(end)
+        if self._service.admission is not None and end != "withdrawn":
+            self._service.admission.ended(end == "succeeded")
+
+
+def let_in(service: UpstreamService) -> Entry | GatewayError:
+    """Let a request in, or say why it is not; asked only when there is admission control or the circuit is not closed.
+
+    Whoever is let in must say how it ends.
+    """
+    if service.admission is not None and not service.admission.admits():
+        return GatewayError(NOT_ADMITTED, "the service fails too often to get every request", retry_after=1)
+    if service.breaker.closed:
+        return Entry(service, False)
+    return Entry(service, True) if service.breaker.admits() else service.circuit_open()
