@@ -45,6 +45,15 @@ class BlameTests(SynchronousTestCase):
         self.assertEqual({client.answers(b"POST")[0].status for client in clients}, {504})
         self.assertBlameless()
 
+    def test_uploads_that_the_service_gives_up(self) -> None:
+        """A service that closes on a body which does not come is not ill, however often that happens."""
+        self.make()
+        clients = [self.send(UPLOAD + b"0") for _ in range(20)]
+        for connection in self.gateway.service.connections:
+            connection.close()
+        self.assertEqual({client.answers(b"POST")[0].status for client in clients}, {502})
+        self.assertBlameless()
+
     def test_slow_uploads_and_admission(self) -> None:
         """Nor do they count as failures for who decides how many requests are let through."""
         self.make(admission=Admission(enabled=True))

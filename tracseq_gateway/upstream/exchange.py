@@ -24,6 +24,7 @@ from tracseq_gateway.errors import (
     QUEUE_TIMEOUT,
     STALE_CONNECTION,
     TOTAL_TIMEOUT,
+    WRITE_TIMEOUT,
     GatewayError,
 )
 from tracseq_gateway.http.answer_head import AnswerHead
@@ -186,7 +187,8 @@ class Exchange:
                 self._hold_body()
                 self._attempt(instance, fresh=True)
                 return
-        elif instance is not None:
+        elif instance is not None and (error.kind is WRITE_TIMEOUT or not self._awaits_client):
+            # A service that gives up on a body that its client does not bring is not ill.
             self._proxy.service.passive.failed(instance, unreachable=True)
         retries = self._proxy.service.retries
         repeats = retries.repeats_error(error, self.method, self._attempts)
@@ -234,7 +236,7 @@ class Exchange:
         self._request.refuse(error)
 
     def _total_expired(self) -> None:
-        if self._body is not None and self._body.taken and not self._body.whole:
+        if self._awaits_client:
             # The client has not brought its body in time, which says nothing of the service.
             self._tell_end("withdrawn")
         elif self._connection is not None and not self._request.begun and self._instance is not None:
@@ -264,6 +266,12 @@ class Exchange:
     # The request's body, from the client to the service.
 
     @property
+    def _awaits_client(self) -> bool:
+        """Whether more of the body is to come from the client."""
+        body = self._body
+        return body is not None and body.taken and not body.whole
+
+    @property
     def _replayable(self) -> bool:
         return self._body is None or self._body.replayable
 
@@ -285,8 +293,7 @@ class Exchange:
 
     def _hold_body(self) -> None:
         """There is no connection for the moment: take no more of the body than what has been read already."""
-        body = self._body
-        if body is not None and body.taken and not body.whole:
+        if self._awaits_client:
             self._request.pause_body()
 
     def pause_sending(self) -> None:
