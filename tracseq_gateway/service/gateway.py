@@ -107,27 +107,29 @@ class Gateway:
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
         )
         self._show_parts()
-        table = RouteTable([self._route(settings) for settings in config.services.values()])
-        front = self.doors.front
-        self.site = GatewaySite(
-            GatewayResource(
-                table,
-                pages(self.status, now, self._further_pages()),
-                (lambda following: Chain(front, following)) if front else None,
-                [config.metrics.path] if config.metrics.enabled else (),
-            ),
-            reactor,
+        self.site = self._build_site(now)
+
+    def _build_site(self, now: Callable[[], float]) -> GatewaySite:
+        """Build what stands before the services: routes, own pages, and the doors that every request passes."""
+        config, front = self._config, self.doors.front
+        settings = config.services.values()
+        root = GatewayResource(
+            RouteTable([self._route(service) for service in settings]),
+            pages(self.status, now, self._further_pages()),
+            (lambda following: Chain(front, following)) if front else None,
+            [config.metrics.path] if config.metrics.enabled else (),
+        )
+        deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}
+        return GatewaySite(
+            root,
+            self._reactor,
             self.deadlines,
             config.client,
             config.gateway.trusted_proxies,
             config.gateway.via,
             own_lines=self.doors.own_lines,
             kept_back=frozenset({self.callers.secret_header} if self.callers is not None else ()),
-            replaced=frozenset(
-                settings.deadline_header.lower().encode("ascii")
-                for settings in config.services.values()
-                if settings.deadline_header
-            ),
+            replaced=frozenset(deadlines - {b""}),
             recorder=self.records.recorder,
             proxied=config.gateway.proxy_protocol,
         )
