@@ -292,6 +292,7 @@ class MemoryGateway:
                 "prefix": "/",
                 "rewrite": "",
                 "instances": (Instance("http://127.0.0.1:9001"),),
+                "body_buffer": 0,
                 **service_settings,
             }
             services = {"all": Service("all", **settings)}

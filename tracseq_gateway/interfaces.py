@@ -184,6 +184,12 @@ class Request(Protocol):
         once, before :meth:`take_body`, which then returns these same bytes.
         """
 
+    def await_body(self, least: int, ready: Callable[[], None]) -> None:
+        """Have ``ready`` called once the body is complete or ``least`` bytes of it have come; perhaps at once.
+
+        Never if the client leaves or breaks off before. :meth:`take_body` then returns what has come.
+        """
+
     def pause_body(self) -> None:
         """Receive no more of the body for now."""
 

@@ -65,7 +65,8 @@ class Gateway:
     )
     max_concurrent_requests: int = key(
         1000,
-        "Requests in flight in one worker; beyond it 503 with Retry-After. Services of low priority may fill four "
+        "Requests in flight in one worker, but for those whose ``body_buffer`` is still filling; beyond it 503 with "
+        "Retry-After. Services of low priority may fill four "
         "fifths of it, those of high a tenth more. 0: no limit.",
     )
     max_lag: Seconds = key(
@@ -172,6 +173,12 @@ class Service:
         "fail", "With no healthy instance: answer 503 with Retry-After, or ignore health and use them all."
     )
     max_body: Size = key(Size(50 * 1024 * 1024), "Largest request body; beyond it 413. 0: no limit.")
+    body_buffer: Size = key(
+        Size(65536),
+        "Bytes of a request body that must have come before an instance is asked; a shorter one is waited for whole. "
+        "Slow uploads hold no connection to the service then. 0: nothing is waited for.",
+        most=1 << 24,
+    )
     timeouts: Timeouts = table(Timeouts, "How long the service may take.")
     health: Health = table(Health, "Active probes.")
     connections: Connections = table(Connections, "The connection pool of each instance, in each worker.")

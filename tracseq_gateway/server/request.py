@@ -250,6 +250,14 @@ class GatewayRequest(ResourceRequest):
         self._collecting = (most, ready)
         self.channel.resume_body()
 
+    def await_body(self, least: int, ready: Callable[[], None]) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if self._body_done or self.received >= least:
+            ready()
+            return
+        self._collecting = (least - 1, lambda body: ready())
+        self.channel.resume_body()
+
     def _collected(self) -> None:
         """Enough of the body has come for who wanted to look at it; it still waits for who takes it."""
         assert self._collecting is not None

@@ -66,6 +66,7 @@ class Exchange:
         "_total",
         "_tried",
         "_until",
+        "_uploading",
         "method",
         "timeouts",
     )
@@ -91,27 +92,47 @@ class Exchange:
         self._body = RequestBody(length, proxy.service.retries.max_body) if length else None
         self._total: Timer | None = None
         self._until = 0.0
+        self._uploading = False
+        """Whether the first bytes of the body are waited for."""
 
     def start(self) -> None:
         """Make the first attempt, if the service is to have any."""
-        proxy = self._proxy
-        service = proxy.service
-        self._request.attend(self)
-        if service.admission is not None or not service.breaker.closed:
-            entry = let_in(service)
-            if isinstance(entry, GatewayError):
-                self._request.refuse(entry)
-                return
-            self._entry = entry
+        request, proxy = self._request, self._proxy
+        request.attend(self)
         if self.timeouts.total:
             self._until = proxy.deadlines.now() + self.timeouts.total
             self._total = Timer(proxy.deadlines, self._total_expired)
             self._total.start(self.timeouts.total)
+        if self._body is None or not proxy.body_buffer:
+            self._begin()
+        elif proxy.service.breaker.seconds_left:
+            # Who may not pass need not send his body first.
+            self._fail(proxy.service.circuit_open())
+        else:
+            self._uploading = True
+            proxy.uploads.waiting += 1
+            request.await_body(proxy.body_buffer, self._begin)
+
+    def _begin(self) -> None:
+        """As much of the body as is waited for is here: ask an instance."""
+        service = self._proxy.service
+        self._uploaded()
+        if service.admission is not None or not service.breaker.closed:
+            entry = let_in(service)
+            if isinstance(entry, GatewayError):
+                self._fail(entry)
+                return
+            self._entry = entry
         instance = service.choose(self._request)
         if instance is None:
             self._fail(service.refusal())
         else:
             self._attempt(instance)
+
+    def _uploaded(self) -> None:
+        if self._uploading:
+            self._uploading = False
+            self._proxy.uploads.waiting -= 1
 
     @property
     def _is_trial(self) -> bool:
@@ -257,6 +278,7 @@ class Exchange:
             instance.pool.leave(self)
 
     def _over(self) -> None:
+        self._uploaded()
         if self._total is not None:
             self._total.close()
         if self._retrying:

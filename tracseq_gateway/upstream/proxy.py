@@ -47,6 +47,13 @@ def path_timeouts(usual: Timeouts, own: PathTimeouts) -> Timeouts:
     return evolve(usual, **{name: value for name, value in own_ones.items() if value is not None})
 
 
+class Uploads:
+    """How many requests of a worker wait for the first bytes of their bodies, and keep nobody from anything."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+
+
 class Proxy:
     """Forwards the requests of one route to one service."""
 
@@ -59,9 +66,10 @@ class Proxy:
         rules: AnswerRules | None = None,
         answered: Callable[[float], None] | None = None,
         times_of: Callable[[bytes], Times | None] | None = None,
+        uploads: Uploads | None = None,
     ) -> None:
         """``answered`` is told how many seconds the head of each answer took, from when the request was passed on;
-        ``times_of`` gives the times of paths that have their own."""
+        ``times_of`` gives the times of paths that have their own; ``uploads`` is where waiting ones are counted."""
         settings = service.settings
         self.answered = answered
         self.clocked = answered is not None or service.timed
@@ -72,8 +80,10 @@ class Proxy:
         self.deadlines = deadlines
         self.via = via
         self.preserve_host = settings.host_header == "preserve"
+        self.body_buffer = settings.body_buffer
         self.times = Times.of(settings.timeouts, settings.deadline_header)
         self.times_of = times_of
+        self.uploads = uploads or Uploads()
 
     def __call__(self, request: Request) -> None:
         """Take over a request."""
