@@ -8,7 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import OK, MemoryClient, MemoryGateway
 from tracseq_gateway.config.keys import Size
-from tracseq_gateway.config.model import Gateway
+from tracseq_gateway.config.model import Gateway, Service
+from tracseq_gateway.config.policies import RateLimit, RateLimiting
+from tracseq_gateway.config.upstream import Instance
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 UPLOAD = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%b\r\n"
@@ -109,7 +111,20 @@ class BodyBufferTests(SynchronousTestCase):
         gateway.pass_time(31, 1.0)
         gateway.service.answer = OK
         self.assertEqual([answer.status for answer in gateway.exchange(GET).answers()], [200])
-        self.assertEqual((gateway.worker._busy(), gateway.worker.site.active), (0, 0))
+        self.assertEqual((gateway.worker.site.busy, gateway.worker.site.awaited), (0, 0))
+
+    def test_slow_logins(self) -> None:
+        """Nor do logins whose bodies are looked at first."""
+        gateway = MemoryGateway(
+            gateway=Gateway(max_concurrent_requests=2),
+            services={"auth": Service("auth", prefix="/auth", instances=(Instance("http://127.0.0.1:9001"),))},
+            tables={"rate_limit": RateLimiting(enabled=True, default=RateLimit(1000, 1000))},
+        )
+        for _ in range(20):
+            gateway.client().send(b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{")
+        self.assertEqual((gateway.worker.site.active, gateway.worker.site.busy), (20, 0))
+        (answer,) = gateway.exchange(b"GET /auth/me HTTP/1.1\r\nHost: a\r\n\r\n").answers()
+        self.assertEqual(answer.status, 200)
 
     def test_open_circuit(self) -> None:
         """Who may not pass need not bring his body first; who is let in to try is asked for it before he is."""

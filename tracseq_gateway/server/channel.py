@@ -273,6 +273,10 @@ class HTTPChannel(Protocol):
             self._reading.close(FOR_BODY)
             self._timer.stop()
 
+    def body_awaited(self, requests: int) -> None:
+        """See :class:`tracseq_gateway.server.request.Channel`."""
+        self.site.awaited += requests
+
     def resume_body(self) -> None:
         """Go on reading the body."""
         if self._state != _BODY or self._body is None:

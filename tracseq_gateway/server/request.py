@@ -54,6 +54,9 @@ class Channel(Protocol):
     def resume_body(self) -> None:
         """Go on reading the request body; sends 100 (Continue) if the client waits for it."""
 
+    def body_awaited(self, requests: int) -> None:
+        """One request more, or one less (-1), is not worked on before more of its body has come."""
+
 
 CLIENT_CLOSED_REQUEST = 499
 """The status, for the records only, of a request whose client left before it was answered; nginx's number."""
@@ -206,6 +209,9 @@ class GatewayRequest(ResourceRequest):
 
     def over(self) -> None:
         """The request has ended: tell those who asked."""
+        if self._collecting is not None:
+            self._collecting = None
+            self.channel.body_awaited(-1)
         ended, self._ended = self._ended, None
         if ended is not None:
             for tell in ended:
@@ -247,21 +253,25 @@ class GatewayRequest(ResourceRequest):
         if self._body_done or self.received > most or self.head.fields.length > most:
             ready(b"".join(self._body) if self._body_done and self.received <= most else None)
             return
-        self._collecting = (most, ready)
-        self.channel.resume_body()
+        self._collect(most, ready)
 
     def await_body(self, least: int, ready: Callable[[], None]) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""
         if self._body_done or self.received >= least:
             ready()
             return
-        self._collecting = (least - 1, lambda body: ready())
+        self._collect(least - 1, lambda body: ready())
+
+    def _collect(self, most: int, ready: Callable[[bytes | None], None]) -> None:
+        self._collecting = (most, ready)
+        self.channel.body_awaited(1)
         self.channel.resume_body()
 
     def _collected(self) -> None:
         """Enough of the body has come for who wanted to look at it; it still waits for who takes it."""
         assert self._collecting is not None
         (most, ready), self._collecting = self._collecting, None
+        self.channel.body_awaited(-1)
         ready(b"".join(self._body) if self._body_done and self.received <= most else None)
 
     def pause_body(self) -> None:

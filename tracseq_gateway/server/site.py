@@ -75,6 +75,8 @@ class GatewaySite(Site):
         self.hurried = False
         """Whether idle connections are closed within a moment."""
         self.active = 0
+        self.awaited = 0
+        """Of the active ones, those that are not worked on before more of their bodies has come."""
         self.channels: set[HTTPChannel] = set()
         self._by_address: Counter[str] = Counter()
         self._drained: Deferred[int] | None = None
@@ -118,6 +120,11 @@ class GatewaySite(Site):
         if not self.channels and self._drained is not None:
             drained, self._drained = self._drained, None
             drained.callback(0)
+
+    @property
+    def busy(self) -> int:
+        """Requests that are being worked on."""
+        return self.active - self.awaited
 
     def request_began(self) -> None:
         """Count a request in."""

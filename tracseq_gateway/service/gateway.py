@@ -58,7 +58,7 @@ from tracseq_gateway.service.doors import Doors, body_links
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
 from tracseq_gateway.upstream.pool import Connect
-from tracseq_gateway.upstream.proxy import Proxy, Times, Uploads, path_timeouts
+from tracseq_gateway.upstream.proxy import Proxy, Times, path_timeouts
 from tracseq_gateway.upstream.service import UpstreamService
 
 READY_SECONDS = 2.0
@@ -98,7 +98,6 @@ class Gateway:
         for service in self.services.values():
             service.passive.observed = self._observe
         self._lag = LagMeter(reactor)
-        self._uploads = Uploads()
         self._keys = Keys(config.redis.key_prefix)
         self.records = Records(config, reactor, now)
         self.doors = Doors(config)
@@ -193,7 +192,6 @@ class Gateway:
             self._rules,
             self.records.answered(settings.name),
             _times_of(settings, len(prefix)),
-            self._uploads,
         )
         if self.rates is not None:
             last = self.rates.stage(settings, len(prefix), last)
@@ -205,7 +203,7 @@ class Gateway:
         links: list[Link] = [loop_guard(gateway.via), last_hop(sorted(METHODS))]
         priority = settings.priority or ("high" if settings.name == self._config.auth.service else "normal")
         if gateway.max_concurrent_requests:
-            links.append(concurrency_limit(gateway.max_concurrent_requests, self._busy, priority))
+            links.append(concurrency_limit(gateway.max_concurrent_requests, lambda: self.site.busy, priority))
         if gateway.max_lag:
             links.append(lag_limit(gateway.max_lag, self._lag, priority))
         links += body_links(settings, prefix)
@@ -220,10 +218,6 @@ class Gateway:
                 )
             )
         return links
-
-    def _busy(self) -> int:
-        """Requests that are being worked on."""
-        return self.site.active - self._uploads.waiting
 
     def _connect_tcp(self, host: str, port: int, factory: ClientFactory, timeout: float | None) -> None:
         connect_tcp(host, port, factory, timeout, self._reactor)

@@ -66,7 +66,6 @@ class Exchange:
         "_total",
         "_tried",
         "_until",
-        "_uploading",
         "method",
         "timeouts",
     )
@@ -92,8 +91,6 @@ class Exchange:
         self._body = RequestBody(length, proxy.service.retries.max_body) if length else None
         self._total: Timer | None = None
         self._until = 0.0
-        self._uploading = False
-        """Whether the first bytes of the body are waited for."""
 
     def start(self) -> None:
         """Make the first attempt, if the service is to have any."""
@@ -109,14 +106,11 @@ class Exchange:
             # Who may not pass need not send his body first.
             self._fail(proxy.service.circuit_open())
         else:
-            self._uploading = True
-            proxy.uploads.waiting += 1
             request.await_body(proxy.body_buffer, self._begin)
 
     def _begin(self) -> None:
         """As much of the body as is waited for is here: ask an instance."""
         service = self._proxy.service
-        self._uploaded()
         if service.admission is not None or not service.breaker.closed:
             entry = let_in(service)
             if isinstance(entry, GatewayError):
@@ -128,11 +122,6 @@ class Exchange:
             self._fail(service.refusal())
         else:
             self._attempt(instance)
-
-    def _uploaded(self) -> None:
-        if self._uploading:
-            self._uploading = False
-            self._proxy.uploads.waiting -= 1
 
     @property
     def _is_trial(self) -> bool:
@@ -278,7 +267,6 @@ class Exchange:
             instance.pool.leave(self)
 
     def _over(self) -> None:
-        self._uploaded()
         if self._total is not None:
             self._total.close()
         if self._retrying:

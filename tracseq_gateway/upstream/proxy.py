@@ -47,13 +47,6 @@ def path_timeouts(usual: Timeouts, own: PathTimeouts) -> Timeouts:
     return evolve(usual, **{name: value for name, value in own_ones.items() if value is not None})
 
 
-class Uploads:
-    """How many requests of a worker wait for the first bytes of their bodies, and keep nobody from anything."""
-
-    def __init__(self) -> None:
-        self.waiting = 0
-
-
 class Proxy:
     """Forwards the requests of one route to one service."""
 
@@ -66,10 +59,9 @@ class Proxy:
         rules: AnswerRules | None = None,
         answered: Callable[[float], None] | None = None,
         times_of: Callable[[bytes], Times | None] | None = None,
-        uploads: Uploads | None = None,
     ) -> None:
         """``answered`` is told how many seconds the head of each answer took, from when the request was passed on;
-        ``times_of`` gives the times of paths that have their own; ``uploads`` is where waiting ones are counted."""
+        ``times_of`` gives the times of paths that have their own."""
         settings = service.settings
         self.answered = answered
         self.clocked = answered is not None or service.timed
@@ -83,7 +75,6 @@ class Proxy:
         self.body_buffer = settings.body_buffer
         self.times = Times.of(settings.timeouts, settings.deadline_header)
         self.times_of = times_of
-        self.uploads = uploads or Uploads()
 
     def __call__(self, request: Request) -> None:
         """Take over a request."""
