@@ -120,8 +120,9 @@ class BodyBufferTests(SynchronousTestCase):
             services={"auth": Service("auth", prefix="/auth", instances=(Instance("http://127.0.0.1:9001"),))},
             tables={"rate_limit": RateLimiting(enabled=True, default=RateLimit(1000, 1000))},
         )
+        login = b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
         for _ in range(20):
-            gateway.client().send(b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{")
+            gateway.client().send(login)
         self.assertEqual((gateway.worker.site.active, gateway.worker.site.busy), (20, 0))
         (answer,) = gateway.exchange(b"GET /auth/me HTTP/1.1\r\nHost: a\r\n\r\n").answers()
         self.assertEqual(answer.status, 200)
