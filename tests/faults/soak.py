@@ -109,10 +109,14 @@ def _judge(outcome: Outcome) -> Sequence[Figure]:
     memory, drift = _slope(outcome), 100 * (last / first - 1) if first else ABSENT
     if outcome.phases.total < LONG:
         return [*figures, noted("growth of the supervisor", memory, "MB/h"), noted("drift of the p99", drift, "%")]
+    lived, growth = _worker_growth(outcome)
+    # Each reload replaces all workers: of one that lived for minutes the slope is that of its caches.
+    worker = at_most if lived >= LONG else lambda what, value, _limit, unit: noted(what, value, unit)
     return [
         *figures,
         at_most("growth of the supervisor", memory, 1.0, "MB/h"),
-        at_most("growth of the oldest worker", _worker_slope(outcome), 1.0, "MB/h"),
+        noted("life of the oldest worker", lived, "s"),
+        worker("growth of the oldest worker", growth, 1.0, "MB/h"),
         at_most("drift of the p99", drift, 10.0, "%"),
     ]
 
@@ -127,14 +131,15 @@ def _slope(outcome: Outcome) -> float:
     return _hourly(points)
 
 
-def _worker_slope(outcome: Outcome) -> float:
-    """The same of the worker that lived longest."""
+def _worker_growth(outcome: Outcome) -> tuple[float, float]:
+    """For how many seconds the worker that lived longest was seen, and by how many megabytes an hour it grew."""
     points: dict[int, list[tuple[float, int]]] = {}
     for one in outcome.samples:
         for held in one.workers:
             points.setdefault(held.pid, []).append((one.when, held.resident))
     longest = max(points.values(), key=len, default=[])
-    return _hourly(longest[len(longest) // 4 :])
+    lived = longest[-1][0] - longest[0][0] if longest else 0.0
+    return lived, _hourly(longest[len(longest) // 4 :])
 
 
 def _hourly(points: Sequence[tuple[float, int]]) -> float:
