@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any
 
 from attrs import define
@@ -308,6 +309,7 @@ class MemoryGateway:
             connect=self.service.connect,
             environ=environ or {},
             now=self.now,
+            random=Random(1),
         )
 
     def now(self) -> float:

@@ -24,6 +24,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
@@ -75,12 +76,14 @@ class Gateway:
         connect: Connect | None = None,
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], float] = time.time,
+        random: Random | None = None,
     ) -> None:
         """Build everything; nothing is connected yet.
 
         :param connect: opens connections to services; by default by TCP through ``reactor``.
         :param environ: holds the secrets that the configuration names.
         :param now: gives seconds since the epoch.
+        :param random: where all that is drawn about services comes from; by default each has its own.
         """
         self.observed: Callable[[Observation], None] = lambda observation: None
         """Told what requests found out about a service; set by who passes it on to the other workers."""
@@ -92,7 +95,7 @@ class Gateway:
         known = known_answer_lines()
         connect = connect or self._connect_tcp
         self.services = {
-            name: UpstreamService(settings, self.deadlines, connect, known)
+            name: UpstreamService(settings, self.deadlines, connect, known, random)
             for name, settings in config.services.items()
         }
         for service in self.services.values():
