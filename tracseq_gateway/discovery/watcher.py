@@ -21,9 +21,7 @@ from twisted.python.failure import Failure
 
 from tracseq_gateway.config import Discovery, Instance
 from tracseq_gateway.discovery.source import NotFound, Source, usable
-
-JITTER: Final = 0.1
-"""The share of the interval by which the time between two look-ups varies, so that the hosts of a site drift apart."""
+from tracseq_gateway.net.jitter import jittered
 
 SHOWN: Final = 5
 """Instances that a line of the log names of those that came, and of those that went."""
@@ -89,7 +87,7 @@ class Watcher:
         self._looking = None
         if self._running:
             reactor = self._tools.reactor
-            interval = self._settings.interval * self._tools.random.uniform(1 - JITTER, 1 + JITTER)
+            interval = jittered(self._settings.interval, self._tools.random)
             self._next = reactor.callLater(max(0.0, began + interval - reactor.seconds()), self._look)
 
     def _succeeded(self, found: tuple[Instance, ...]) -> None:

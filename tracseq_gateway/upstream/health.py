@@ -30,11 +30,8 @@ from tracseq_gateway.config.model import Service
 from tracseq_gateway.config.upstream import Health
 from tracseq_gateway.interfaces import InstanceHealth, State
 from tracseq_gateway.net.failures import describe
+from tracseq_gateway.net.jitter import jittered
 from tracseq_gateway.net.quiet import QuietEndpoints
-
-JITTER: Final = 0.1
-"""The share of the interval by which the time between two probes varies, up and down: instances that were first
-probed together drift apart, and so do gateways that were started together."""
 
 LARGEST_BODY: Final = 64 * 1024
 """Bytes of an answer that are read. What follows is not waited for: the status has been given."""
@@ -235,7 +232,7 @@ class Prober:
             self._first.callback(None)
         if self._stopped():
             return  # by one of those who were told
-        pause = self._policy.interval * self._tools.random.uniform(1 - JITTER, 1 + JITTER)
+        pause = jittered(self._policy.interval, self._tools.random)
         await deferLater(reactor, max(0.0, began + pause - ended))
 
     def _note(self, before: InstanceHealth) -> None:
