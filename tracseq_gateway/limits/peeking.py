@@ -42,14 +42,14 @@ class PeekingLimiter(Limiter):
     What it was asked is in :attr:`peeked`, and what it came to in :attr:`outcomes`.
     """
 
-    def __init__(self, limiter: Limiter, reader: Store) -> None:
-        """``reader`` tells what is in the store that all workers share."""
+    def __init__(self, limiter: Limiter, store: Store, reader: Store) -> None:
+        """``store`` is the one that all workers share, ``reader`` another way to what is in it, that nobody counts."""
         self.peeked: list[Peeked] = []
         self.remembered: list[tuple[bytes, float]] = []
         """Keys that were found refused without asking, and for how many seconds they still are."""
         local = _PeekedLocal(limiter.seconds, self.peeked)
         local.take_over(limiter.local)
-        super().__init__(_PeekedStore(limiter._shared, reader, self.peeked), local, limiter.seconds)
+        super().__init__(_PeekedStore(store, reader, self.peeked), local, limiter.seconds)
         self._refused = dict(limiter._refused)
 
     def refused(self, keys: Sequence[bytes]) -> list[tuple[int, float]]:
