@@ -136,6 +136,10 @@ class Authenticator:
         """How the Auth Service is asked about a token, and how newer keys are looked for."""
         return self._ask, self._refresh
 
+    def fresh_for(self, verdict: Verdict) -> float:
+        """For how many seconds a verdict holds without a question."""
+        return max(0.0, verdict.fresh - self._now())
+
     def identify(self, head: RequestHead) -> Found | Deferred[Found] | None:
         """Say who sends a request; None when it does not say. A refusal has the same words whatever its reason."""
         fields = head.fields

@@ -52,6 +52,7 @@ from tracseq_gateway.routing.table import Route, RouteTable
 from tracseq_gateway.server.site import GatewaySite
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.doors import Doors, body_links
+from tracseq_gateway.service.explain import Parts, Question, explain
 from tracseq_gateway.service.own_pages import OwnPages
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
@@ -110,6 +111,7 @@ class Gateway:
         )
         self._show_parts()
         self._ways: dict[bytes, Way] = {}
+        self._root: GatewayResource
         self.site = self._build_site(now)
 
     def _build_site(self, now: Callable[[], float]) -> GatewaySite:
@@ -118,7 +120,7 @@ class Gateway:
         settings = config.services.values()
         own = OwnPages(config, self._reactor, self.status, self.records, now)
         self._recorder = self.records.recorder
-        root = GatewayResource(
+        self._root = GatewayResource(
             RouteTable([self._route(service) for service in settings]),
             own.root,
             (lambda following: Chain(front, following)) if front else None,
@@ -126,7 +128,7 @@ class Gateway:
         )
         deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}
         return GatewaySite(
-            root,
+            self._root,
             self._reactor,
             self.deadlines,
             config.client,
@@ -290,6 +292,19 @@ class Gateway:
         service = self.services.get(observation.service)
         if service is not None:
             service.passive.take(observation)
+
+    def explain(self, question: Mapping[str, object], *, live: bool = True) -> Deferred[dict[str, Any]]:
+        """Say what would become of a request, with nothing sent and nothing charged; see :mod:`.explain`.
+
+        ``live``: this gateway serves. Fails with :class:`.explain.BadQuestion`.
+        """
+        config, site, root = self._config, self.site, self._root
+        parts = Parts(config, site, root, self.doors, self._ways, self.callers, self.rates, self._lag, live)
+
+        async def explained() -> dict[str, Any]:
+            return await explain(parts, Question.of(question))
+
+        return Deferred.fromCoroutine(explained())
 
     def drain(self, seconds: float, gentle: bool = False) -> Deferred[int]:
         """Stop: take up the connections that already wait, accept no others, finish what is open.

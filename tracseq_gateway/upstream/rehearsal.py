@@ -36,6 +36,8 @@ class Rehearsal:
     def __init__(self, proxy: Proxy, done: Callable[[], None]) -> None:
         """``done`` is called when the request would have been sent; a refusal is told to the request itself."""
         self.passed_on: PassedOn | None = None
+        self.reached = False
+        """Whether the request came here."""
         self.service: UpstreamService = proxy.service.rehearsal(self._pool_of)
         """How the service is for this request."""
         self._done = done
@@ -44,6 +46,7 @@ class Rehearsal:
 
     def __call__(self, request: Request) -> None:
         """Take over a request; see :class:`tracseq_gateway.interfaces.Stage`."""
+        self.reached = True
         self._proxy(request)
 
     def _pool_of(self, instance: Instance) -> Pool:
