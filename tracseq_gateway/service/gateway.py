@@ -51,6 +51,7 @@ from tracseq_gateway.net.connect import connect_tcp
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.lag import LagMeter
 from tracseq_gateway.net.transport import EagerPort
+from tracseq_gateway.overview.feed import OverviewFeed
 from tracseq_gateway.routing.resource import GatewayResource
 from tracseq_gateway.routing.table import Route, RouteTable
 from tracseq_gateway.server.site import GatewaySite
@@ -87,6 +88,8 @@ class Gateway:
         """
         self.observed: Callable[[Observation], None] = lambda observation: None
         """Told what requests found out about a service; set by who passes it on to the other workers."""
+        self.feed = OverviewFeed()
+        """The overview of the whole gateway, for the pages that show it."""
         self._reactor = reactor
         self.deadlines = Deadlines(reactor)
         self.status = Status(config)
