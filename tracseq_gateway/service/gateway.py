@@ -47,10 +47,15 @@ from tracseq_gateway.net.connect import connect_tcp
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.lag import LagMeter
 from tracseq_gateway.net.transport import EagerPort
+from tracseq_gateway.overview.digest import Digest
+from tracseq_gateway.overview.feed import OverviewFeed
+from tracseq_gateway.overview.memory import resident_bytes
+from tracseq_gateway.overview.notable import Notable
 from tracseq_gateway.routing.resource import GatewayResource
 from tracseq_gateway.routing.table import Route, RouteTable
 from tracseq_gateway.server.site import GatewaySite
 from tracseq_gateway.service.callers import Callers
+from tracseq_gateway.service.digests import SLOW_SECONDS, Digester
 from tracseq_gateway.service.doors import Doors, body_links
 from tracseq_gateway.service.explain import Parts, Question, explain
 from tracseq_gateway.service.own_pages import OwnPages
@@ -86,6 +91,8 @@ class Gateway:
         """
         self.observed: Callable[[Observation], None] = lambda observation: None
         """Told what requests found out about a service; set by who passes it on to the other workers."""
+        self.feed = OverviewFeed()
+        """The overview of the whole gateway, for the pages that show it."""
         self._reactor = reactor
         self.deadlines = Deadlines(reactor)
         self.status = Status(config)
@@ -109,6 +116,10 @@ class Gateway:
         self.rates = (
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
         )
+        notable = Notable(SLOW_SECONDS, self._keys.client)
+        self.digests = Digester(reactor, notable, self._present)
+        self.records.watch(notable.request_ended)
+        self.records.hand_to(self.digests.take)
         self._show_parts()
         self._ways: dict[bytes, Way] = {}
         self._root: GatewayResource
@@ -146,7 +157,7 @@ class Gateway:
         self.status.show_judgement(self._judgement)
         records, metrics, rates, callers = self.records, self.records.metrics, self.rates, self.callers
         if rates is not None:
-            self.status.show("rate_limits", lambda: "shared" if rates.limiter.shared else rates.when_down)
+            self.status.show("rate_limits", self._limiter_mode)
         if callers is not None:
             self.status.show("sessions", lambda: "shared" if callers.shared else "alone")
         if metrics is None:
@@ -163,6 +174,20 @@ class Gateway:
         if callers is not None:
             records.count(callers.authenticator.outcomes, metrics.token_judged)
             records.measure(lambda: metrics.revocations(len(callers.revocations)))
+
+    def _limiter_mode(self) -> str:
+        rates = self.rates
+        return "off" if rates is None else "shared" if rates.limiter.shared else rates.when_down
+
+    def _present(self) -> Digest:
+        """How this worker is now."""
+        return Digest(
+            in_flight=self.site.active,
+            connections=len(self.site.channels),
+            lag=self._lag.lag,
+            memory=resident_bytes(),
+            limits=self._limiter_mode(),
+        )
 
     def _judgement(self, name: str) -> tuple[str, list[str]]:
         passive = self.services[name].passive
