@@ -17,6 +17,7 @@ from tracseq_gateway.process.control import (
     Conversation,
     Cover,
     Drain,
+    Explain,
     InstancesChanged,
     InstancesListed,
     Leaving,
@@ -60,6 +61,9 @@ class Serves(Protocol):
 
     def take_observation(self, observation: Observation) -> None:
         """Take over what another worker has found out; not to be reported in turn."""
+
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        """Say what would become of a request, as JSON; never fails for what is asked."""
 
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         """Stop accepting, finish within ``seconds``; fires with the number of requests that were cut.
@@ -134,6 +138,11 @@ class Attendant(Conversation):
         """Pass the news on."""
         self._gateway.update_workers(unpackWorkers(workers))
         return {}
+
+    @Explain.responder
+    def explain(self, question: bytes) -> Deferred[dict[str, Any]]:
+        """Pass the question on, and the report back."""
+        return self._gateway.explain(question).addCallback(lambda report: {"report": report})
 
     @Cover.responder
     def cover(self, index: int, descriptor: int) -> dict[str, Any]:

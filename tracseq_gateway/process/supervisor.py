@@ -24,6 +24,7 @@ from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
 from tracseq_gateway.process.configured import ConfigurationRefused, Source
 from tracseq_gateway.process.control_socket import Answer, ControlSocket
 from tracseq_gateway.process.estate import Estate
+from tracseq_gateway.process.explanations import Explanations
 from tracseq_gateway.process.file_watch import FileWatch, files_of
 from tracseq_gateway.process.one_at_a_time import OneAtATime
 from tracseq_gateway.process.predecessor import Predecessor
@@ -108,7 +109,11 @@ class Supervisor(Service):
         self._control: ControlSocket | None = None
         if directory is not None:
             self._estate = Estate(listeners, directory, self._free, self._leave)
-            commands = {"reload": self._answerReload, **self._estate.commands}
+            commands = {
+                "reload": self._answerReload,
+                "explain": Explanations(reactor, self._workforce.serving).answer,
+                **self._estate.commands,
+            }
             self._control = ControlSocket(reactor, directory.control_socket, commands)
         self._log = Logger()
 

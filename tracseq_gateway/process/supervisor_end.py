@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from tracseq_gateway.interfaces import Observation
 from tracseq_gateway.process import life
-from tracseq_gateway.process.control import Conversation, Cover, Leaving, Observed, Ping, unpackObservation
+from tracseq_gateway.process.control import Conversation, Cover, Explain, Leaving, Observed, Ping, unpackObservation
 
 
 class SupervisorEnd(Conversation):
@@ -39,6 +39,11 @@ class SupervisorEnd(Conversation):
         copy = listener.dup()
         answer = self.callRemote(Cover, index=index, descriptor=copy.fileno())
         answer.addErrback(self._notCovered).addBoth(lambda _: copy.close())
+
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        """Fires with the worker's report; fails when the connection is lost before."""
+        answer: Deferred[dict[str, bytes]] = self.callRemote(Explain, question=question)
+        return answer.addCallback(lambda said: said["report"])
 
     def _notCovered(self, failure: Failure) -> None:
         if failure.check(ConnectionClosed) is None:  # else it accepts nothing any more

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from attrs import Factory, frozen
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionClosed, ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
@@ -161,6 +162,10 @@ class WorkerProcess(ProcessProtocol):
     def tell(self, command: type[Command], **arguments: object) -> None:
         """Send a command that needs no answer; nothing happens when the worker is gone."""
         self._control.callRemote(command, **arguments)
+
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        """Ask what would become of a request; to be called while it serves. Fails when it is gone before it answers."""
+        return self._control.explain(question)
 
     def cover(self, index: int, listener: socket.socket) -> None:
         """Let it accept from the socket of worker ``index``, too. To be called while it serves."""

@@ -57,7 +57,7 @@ from tracseq_gateway.server.site import GatewaySite
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.digests import SLOW_SECONDS, Digester
 from tracseq_gateway.service.doors import Doors, body_links
-from tracseq_gateway.service.explain import Parts, Question, explain
+from tracseq_gateway.service.explain import Parts, report
 from tracseq_gateway.service.own_pages import OwnPages
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
@@ -318,18 +318,15 @@ class Gateway:
         if service is not None:
             service.passive.take(observation)
 
-    def explain(self, question: Mapping[str, object], *, live: bool = True) -> Deferred[dict[str, Any]]:
-        """Say what would become of a request, with nothing sent and nothing charged; see :mod:`.explain`.
+    def explain(self, question: bytes, *, live: bool = True) -> Deferred[bytes]:
+        """Say what would become of a request, in JSON; nothing is sent, and nothing charged: see ``service.explain``.
 
-        ``live``: this gateway serves. Fails with :class:`.explain.BadQuestion`.
+        ``live``: this gateway serves, so that its state says something. Never fails for what is asked: then the report
+        is an ``error``.
         """
         config, site, root = self._config, self.site, self._root
         parts = Parts(config, site, root, self.doors, self._ways, self.callers, self.rates, self._lag, live)
-
-        async def explained() -> dict[str, Any]:
-            return await explain(parts, Question.of(question))
-
-        return Deferred.fromCoroutine(explained())
+        return Deferred.fromCoroutine(report(parts, question))
 
     def drain(self, seconds: float, gentle: bool = False) -> Deferred[int]:
         """Stop: take up the connections that already wait, accept no others, finish what is open.

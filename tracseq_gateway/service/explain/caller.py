@@ -106,7 +106,7 @@ def _judged(request: RehearsedRequest, need: Need, authenticator: Authenticator,
         step.summary = "nobody said who he is"
     if verdict is not None:
         step.outcome = "refused"
-        step.summary = verdict.note or f"{step.summary}: {verdict.detail}"
+        step.summary = f"refused: {verdict.note}" if verdict.note else f"{step.summary}: {verdict.detail}"
     return step
 
 

@@ -7,17 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define
+from twisted.logger import Logger
 
 from tracseq_gateway.access_log.redaction import redact
 from tracseq_gateway.errors import RequestRefused
 from tracseq_gateway.service.explain import before, front, limits, outcome, service
 from tracseq_gateway.service.explain.caller import caller
 from tracseq_gateway.service.explain.parts import Parts
-from tracseq_gateway.service.explain.question import Question
-from tracseq_gateway.service.explain.report import Step, shortened, text_of
+from tracseq_gateway.service.explain.question import BadQuestion, Question
+from tracseq_gateway.service.explain.report import Step, packed, shortened, text_of
 from tracseq_gateway.service.explain.request import RehearsedRequest
 from tracseq_gateway.service.way import Way
 from tracseq_gateway.upstream.rehearsal import Rehearsal
+
+_log = Logger()
 
 AHEAD = (
     "addresses",
@@ -70,6 +73,18 @@ class _Told:
             "upstream": self.upstream,
             "answer": self.answer,
         }
+
+
+async def report(parts: Parts, question: bytes) -> bytes:
+    """The same, from JSON to JSON. For what cannot be asked, or fails, it is an object with an ``error``."""
+    try:
+        return packed(await explain(parts, Question.of(json.loads(question))))
+    except BadQuestion as error:
+        return json.dumps({"error": str(error)}).encode("ascii")
+    except Exception as error:
+        # Its text may quote what was asked, and so may the places that it passed.
+        _log.error("a request could not be explained: {kind}", kind=type(error).__name__)
+        return json.dumps({"error": f"the request cannot be explained ({type(error).__name__})"}).encode("ascii")
 
 
 async def explain(parts: Parts, question: Question) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from tracseq_gateway.errors import RequestRefused
 from tracseq_gateway.http.origin import ForwardedLines, is_trusted, parse_address
 from tracseq_gateway.http.request_head import RequestHead
 from tracseq_gateway.interfaces import Stage
 from tracseq_gateway.middleware.chain import Answer, Link
+from tracseq_gateway.routing.resource import OPTIONS_OF_ALL, no_route
 from tracseq_gateway.routing.table import Route, RouteTable
 from tracseq_gateway.server.answer_writer import AnswerWriter
 from tracseq_gateway.server.head_reader import HeadReader
@@ -117,12 +120,12 @@ def route(parts: Parts, request: RehearsedRequest) -> tuple[Step, Way | None]:
     found = parts.root.destination(head.path)
     others = _others(parts, head, found if isinstance(found, Route) else None)
     if found == "server":
-        parts.root.render(request)
+        request.begin(OPTIONS_OF_ALL, b"", True)
         return Step("route", "answered", "about the gateway as a whole, which answers itself"), None
     if found == "own page":
         return Step("route", "answered", f"{text_of(head.path)} is a page of the gateway's own"), None
     if found is None:
-        parts.root.render(request)
+        request.refuse(no_route())
         return Step("route", "refused", "no service has this path", others), None
     way = parts.ways[found.prefix]
     request.service = way.settings.name
@@ -134,11 +137,18 @@ def route(parts: Parts, request: RehearsedRequest) -> tuple[Step, Way | None]:
 
 def _others(parts: Parts, head: RequestHead, matched: Route[Stage] | None) -> list[str]:
     """Why it was none of the other routes."""
-    lines = []
-    for prefix, way in sorted(parts.ways.items(), key=lambda item: item[1].settings.prefix):
-        if matched is not None and prefix == matched.prefix:
-            continue
-        holds = RouteTable([Route(prefix, b"", None)]).find(head.path) is not None
-        why = "holds too, but is shorter" if holds else "is no prefix of the path by whole segments"
-        lines.append(f"not {way.settings.name}: {way.settings.prefix} {why}")
+    others = {way.settings.prefix: prefix for prefix, way in parts.ways.items() if not _is(prefix, matched)}
+    holding = [
+        shown
+        for shown, prefix in sorted(others.items())
+        if RouteTable([Route(prefix, b"", None)]).find(head.path) is not None
+    ]
+    lines = [f"not {shown}: it holds too, but is shorter" for shown in holding]
+    rest = ", ".join(sorted(others.keys() - holding))
+    if rest:
+        lines += wrap(f"not {rest}: no prefix of the path by whole segments", 100, subsequent_indent="  ")
     return listed(lines)
+
+
+def _is(prefix: bytes, matched: Route[Stage] | None) -> bool:
+    return matched is not None and prefix == matched.prefix

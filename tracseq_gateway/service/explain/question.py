@@ -39,8 +39,10 @@ class Question:
     """Whether the Auth Service, and who publishes keys, may really be asked."""
 
     @classmethod
-    def of(cls, document: Mapping[str, object]) -> Self:
+    def of(cls, document: object) -> Self:
         """Take a question from JSON; raises :class:`BadQuestion`, which says what is wrong, but quotes no value."""
+        if not isinstance(document, Mapping):
+            raise BadQuestion("the question is no object")
         given = {name: value for name, value in document.items() if name in fields_dict(cls)}
         fields = given.pop("fields", ())
         account, ask = given.pop("account", None), given.pop("ask", False)

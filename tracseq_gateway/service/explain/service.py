@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracseq_gateway.errors import CIRCUIT_OPEN, NOT_ADMITTED
+from tracseq_gateway.service.explain.before import OFFLINE
 from tracseq_gateway.service.explain.parts import Parts
 from tracseq_gateway.service.explain.report import Step, listed
 from tracseq_gateway.service.explain.request import RehearsedRequest
@@ -12,11 +13,11 @@ from tracseq_gateway.upstream.rehearsal import Rehearsal
 from tracseq_gateway.upstream.retry import IDEMPOTENT
 from tracseq_gateway.upstream.service import UpstreamService
 
-UNKNOWN = "nothing is known of the instances without a gateway that runs"
-
 
 def circuit(parts: Parts, request: RehearsedRequest, way: Way) -> Step:
     """Whether the service is to have any request."""
+    if not parts.live:
+        return Step("circuit", "skipped", OFFLINE)
     service, error = way.proxy.service, request.error
     breaker = service.breaker
     state = breaker.state.replace("_", " ")
@@ -29,9 +30,7 @@ def circuit(parts: Parts, request: RehearsedRequest, way: Way) -> Step:
         share = service.admission.refused_share()
         step.lines.append(f"admission control refuses {share:.0%} of the requests")
         step.facts["refused_share"] = share
-    if not parts.live:
-        step.lines = [UNKNOWN]
-    elif error is not None and error.kind in (CIRCUIT_OPEN, NOT_ADMITTED):
+    if error is not None and error.kind in (CIRCUIT_OPEN, NOT_ADMITTED):
         step.outcome, step.summary = "refused", error.detail
     return step
 
@@ -49,7 +48,7 @@ def instances(parts: Parts, request: RehearsedRequest, way: Way, rehearsal: Rehe
     chosen = passed_on.url if passed_on is not None else ""
     step.lines = listed([_instance(service, instance, chosen) for instance in service.instances])
     if not parts.live:
-        step.lines.append(UNKNOWN)
+        step.lines.append("how they are is not known, nor whose turn it is: no gateway was asked")
     step.facts = {"balance": service.settings.balance, "chosen": chosen or None}
     step.facts["instances"] = [_facts(service, instance) for instance in service.instances[:40]]
     return step
@@ -73,6 +72,8 @@ def _state(service: UpstreamService, instance: Instance) -> str:
     left = instance.ejection.left if instance.ejection is not None else 0.0
     if instance.record.ejected:
         state += f", ejected for another {left:.0f} s"
+    if instance.drained:
+        state += ", drained"
     if instance.warm_from:
         state += ", warming up"
     may_take = service.may_take(instance)
@@ -86,6 +87,7 @@ def _facts(service: UpstreamService, instance: Instance) -> dict[str, object]:
         "url": instance.url,
         "state": instance.state,
         "ejected": instance.record.ejected,
+        "drained": instance.drained,
         "usable": service.may_take(instance),
         "weight": instance.weight,
         "in_flight": instance.in_flight,
