@@ -49,7 +49,7 @@ class Overview:
         self._failed: deque[Ended] = deque(maxlen=MOST_RECENT)
         self._timelines: dict[str, deque[tuple[float, ServiceState]]] = {}
         self._points: deque[Document] = deque(maxlen=POINTS)
-        self._next_point = 0.0
+        self._next_point: float | None = None
 
     def take(self, worker: int, digest: Digest, moment: float) -> None:
         """A digest came from the worker with this process id."""
@@ -72,10 +72,13 @@ class Overview:
             changes = self._timelines.setdefault(service.name, deque(maxlen=CHANGES))
             if not changes or changes[-1][1] != state:
                 changes.append((facts.time, state))
-        if facts.moment >= self._next_point:
-            if self._next_point:
-                self._points.append(self._point(facts))
-            self._next_point = max(self._next_point, facts.moment - STEP_SECONDS) + STEP_SECONDS
+        if self._next_point is None:
+            self._next_point = facts.moment + STEP_SECONDS
+        elif facts.moment >= self._next_point:
+            self._points.append(self._point(facts))
+            # Behind a pause of the supervisor's begins a new row of steps.
+            on_time = facts.moment < self._next_point + STEP_SECONDS
+            self._next_point = (self._next_point if on_time else facts.moment) + STEP_SECONDS
 
     def _point(self, facts: Facts) -> Document:
         sums = self.window.sums(facts.moment, STEP_SECONDS)
