@@ -80,6 +80,10 @@ class Digest:
     """Resident, in bytes."""
     limits: str = "off"
     """``off``, ``shared`` (by Redis), or while Redis is away what is done then: ``local``, ``open`` or ``closed``."""
+    circuits: Sequence[tuple[str, str]] = ()
+    """Services whose circuit is not closed, and how it is: ``open`` or ``half_open``."""
+    ejected: Sequence[tuple[str, str]] = ()
+    """Service and URL of the instances that get no requests because requests failed there."""
     slow: Sequence[Ended] = ()
     failed: Sequence[Ended] = ()
 

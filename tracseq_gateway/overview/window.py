@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from attrs import Factory, define
@@ -23,13 +23,21 @@ class ServiceSum:
     durations: Counter[int] = Factory(Counter)
     """Requests by the index of their bucket."""
 
-    def add(self, digest: ServiceDigest) -> None:
+    def take(self, digest: ServiceDigest) -> None:
         """Add what one worker counted."""
         self.requests += digest.requests
         self.errors += digest.errors
         self.refused += digest.refused
         for bucket, count in digest.durations:
             self.durations[bucket] += count
+
+    def __add__(self, other: ServiceSum) -> ServiceSum:
+        return ServiceSum(
+            self.requests + other.requests,
+            self.errors + other.errors,
+            self.refused + other.refused,
+            self.durations + other.durations,
+        )
 
 
 @define
@@ -74,9 +82,9 @@ class Window:
         self._digests.setdefault(worker, deque()).append((now, digest))
         self._forget(now)
 
-    def gone(self, worker: int) -> None:
-        """A worker has ended: nothing is under way there any more, but what it did stays counted."""
-        self.latest.pop(worker, None)
+    def retain(self, workers: Collection[int]) -> None:
+        """Only these workers live: of others nothing is under way any more, but what they did stays counted."""
+        self.latest = {worker: digest for worker, digest in self.latest.items() if worker in workers}
 
     def sums(self, now: float, seconds: float = WINDOW_SECONDS) -> Sums:
         """What came within the last ``seconds``, at most ten, before ``now``."""
@@ -102,7 +110,7 @@ class Window:
 def _add(sums: Sums, digest: Digest) -> int:
     """Add one digest; return how many requests it tells of."""
     for service in digest.services:
-        sums.services.setdefault(service.name, ServiceSum()).add(service)
+        sums.services.setdefault(service.name, ServiceSum()).take(service)
     for instance in digest.instances:
         sums.asked[instance.service, instance.url] += instance.requests
         sums.failed[instance.service, instance.url] += instance.failed

@@ -23,10 +23,15 @@ SLOW_SECONDS: Final = 1.0
 class Digester:
     """Takes what is counted, and tells it once a second."""
 
-    def __init__(self, reactor: IReactorTime, notable: Notable, present: Callable[[], Digest]) -> None:
-        """``present`` gives a digest of how the worker is now, without any counts."""
-        self.tell: Callable[[Digest], None] = lambda digest: None
-        """Told each digest; set by who talks to the supervisor."""
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        notable: Notable,
+        present: Callable[[], Digest],
+        tell: Callable[[Digest], None],
+    ) -> None:
+        """``present`` gives a digest of how the worker is now, without any counts; ``tell`` is told each digest."""
+        self._tell = tell
         self._seconds = reactor.seconds
         self._notable = notable
         self._present = present
@@ -58,7 +63,7 @@ class Digester:
             self._told = self._seconds()
             digest = self._digest(elapsed)
             self._begin()
-            self.tell(digest)
+            self._tell(digest)
 
     def _joined(self, place: tuple[str, str], count: InstanceCount) -> InstanceDigest:
         before = self._instances.get(place)

@@ -91,6 +91,8 @@ class Gateway:
         """
         self.observed: Callable[[Observation], None] = lambda observation: None
         """Told what requests found out about a service; set by who passes it on to the other workers."""
+        self.digested: Callable[[Digest], None] = lambda digest: None
+        """Told once a second what was counted; set by who passes it on to the supervisor."""
         self.feed = OverviewFeed()
         """The overview of the whole gateway, for the pages that show it."""
         self._reactor = reactor
@@ -117,9 +119,8 @@ class Gateway:
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
         )
         notable = Notable(SLOW_SECONDS, self._keys.client)
-        self.digests = Digester(reactor, notable, self._present)
         self.records.watch(notable.request_ended)
-        self.records.hand_to(self.digests.take)
+        self.records.hand_to(Digester(reactor, notable, self._present, self._tell_digest).take)
         self._show_parts()
         self._ways: dict[bytes, Way] = {}
         self._root: GatewayResource
@@ -181,7 +182,11 @@ class Gateway:
 
     def _present(self) -> Digest:
         """How this worker is now."""
+        passive = {name: service.passive for name, service in self.services.items()}
+        circuits = {name: one.breaker.state for name, one in passive.items() if not one.breaker.closed}
         return Digest(
+            circuits=[(name, "open" if state == "open" else "half_open") for name, state in circuits.items()],
+            ejected=[(name, url) for name, one in passive.items() for url in one.ejected],
             in_flight=self.site.active,
             connections=len(self.site.channels),
             lag=self._lag.lag,
@@ -303,6 +308,9 @@ class Gateway:
 
     def _observe(self, observation: Observation) -> None:
         self.observed(observation)
+
+    def _tell_digest(self, digest: Digest) -> None:
+        self.digested(digest)
 
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take over how many workers there are."""
