@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from twisted.trial.unittest import SynchronousTestCase
 
+import twisted
 from tracseq_gateway.errors import NOT_FOUND, RESPONSE_TIMEOUT, GatewayError, Kind
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.metrics.counting import RequestCounts
@@ -24,6 +26,8 @@ from tracseq_gateway.metrics.recorder import RequestRecorder
 from tracseq_gateway.metrics.shared import VARIABLE
 
 ROOT = Path(__file__).parent.parent
+
+BUILD = {"version": "1.2.3", "python": platform.python_version(), "twisted": twisted.__version__}
 
 Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -129,7 +133,7 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(1, self.value("gateway_token_verdicts_total", outcome="cached"))
         self.assertEqual(7, self.value("gateway_revocations"))
         self.assertEqual(3, self.value("gateway_access_log_dropped_total"))
-        self.assertEqual(1, self.value("gateway_build_info", version="1.2.3"))
+        self.assertEqual(1, self.value("gateway_build_info", **BUILD))
 
     def test_services(self) -> None:
         """A service has one status at a time, and its answers' times."""
@@ -151,6 +155,7 @@ class MetricsTests(SynchronousTestCase):
     def test_formats(self) -> None:
         """Who accepts OpenMetrics gets it, valid; everybody else the text format, whatever its Accept says."""
         self.ended(ended(), 0.003)
+        self.metrics.add(self.counts.taken({}))
         page = self.metrics.page("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.2")
         self.assertTrue(page.content_type.startswith("application/openmetrics-text; version=1.0.0"))
         names = {family.name for family in read_openmetrics(page.body.decode())}
@@ -222,7 +227,7 @@ class SharedTests(SynchronousTestCase):
         self.assertEqual(0, value("gateway_redis_up"))
         self.assertEqual(0, value("service_health_status", service="samples", status="healthy"))
         self.assertEqual(1, value("service_health_status", service="samples", status="unhealthy"))
-        self.assertEqual(1, value("gateway_build_info", version="1.2.3"))
+        self.assertEqual(1, value("gateway_build_info", **BUILD))
 
     def test_killed(self) -> None:
         """What a killed worker had counted stays."""
