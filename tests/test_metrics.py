@@ -21,7 +21,7 @@ from tracseq_gateway.errors import NOT_FOUND, RESPONSE_TIMEOUT, GatewayError, Ki
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.metrics.counting import RequestCounts
 from tracseq_gateway.metrics.metrics import Metrics
-from tracseq_gateway.metrics.page import Page, render
+from tracseq_gateway.metrics.page import Page, render, wants_openmetrics
 from tracseq_gateway.metrics.recorder import RequestRecorder
 from tracseq_gateway.metrics.shared import VARIABLE
 
@@ -156,12 +156,15 @@ class MetricsTests(SynchronousTestCase):
         """Who accepts OpenMetrics gets it, valid; everybody else the text format, whatever its Accept says."""
         self.ended(ended(), 0.003)
         self.metrics.add(self.counts.taken({}))
-        page = self.metrics.page("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.2")
+        page = self.metrics.page(
+            wants_openmetrics("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.2")
+        )
         self.assertTrue(page.content_type.startswith("application/openmetrics-text; version=1.0.0"))
         names = {family.name for family in read_openmetrics(page.body.decode())}
         self.assertIn("gateway_requests", names)
         for accept in ("", "*/*", "text/plain;version=x", "text/html, application/json"):
-            self.assertEqual("text/plain; version=0.0.4; charset=utf-8", self.metrics.page(accept).content_type)
+            page = self.metrics.page(wants_openmetrics(accept))
+            self.assertEqual("text/plain; version=0.0.4; charset=utf-8", page.content_type)
 
     def test_apart(self) -> None:
         """Two gateways in one process that share no directory do not count for each other."""
@@ -250,7 +253,7 @@ class SharedTests(SynchronousTestCase):
     def test_openMetrics(self) -> None:
         """The page of all workers is valid OpenMetrics for who accepts that."""
         self.worker(3, 5)
-        page = render(self.directory, "application/openmetrics-text")
+        page = render(self.directory, openmetrics=True)
         names = {family.name for family in read_openmetrics(page.body.decode())}
         self.assertIn("gateway_requests_in_flight", names)
 

@@ -214,14 +214,11 @@ class Metrics:
         """Lines of the access log could not be written."""
         self._families.dropped_lines.inc(lines)
 
-    def page(self, accept: str = "") -> Page:
-        """What Prometheus reads; of all workers, if they share a directory. To be called in a thread: see ``render``.
-
-        ``accept`` is the Accept field of the request.
-        """
+    def page(self, openmetrics: bool = False) -> Page:
+        """What Prometheus reads; of all workers, if they share a directory, and then to be called in a thread."""
         if self._directory is not None:
-            return render(self._directory, accept)
-        return written(self._registry.collect(), self._sheet, accept)
+            return render(self._directory, openmetrics)
+        return written(self._registry.collect(), self._sheet, openmetrics)
 
 
 class _RequestCounts(dict[tuple[bytes, str, int], Count]):

@@ -27,11 +27,22 @@ class Page:
     body: bytes
 
 
-def render(directory: str, accept: str = "", further: Callable[[], Iterable[Metric]] = tuple) -> Page:
+def wants_openmetrics(accept: str) -> bool:
+    """Which of the two pages an Accept field asks for: who names OpenMetrics gets it, everybody else text (0.0.4)."""
+    # prometheus-client's own choice fails on a version that is no number, and repeats what it was sent.
+    return any(part.partition(";")[0].strip().lower() == OPENMETRICS for part in accept.split(","))
+
+
+def load(path: str, openmetrics: bool) -> Page:
+    """Read a page from a file with its body. Raises OSError."""
+    with open(path, "rb") as file:
+        return Page(_content_type(openmetrics), file.read())
+
+
+def render(directory: str, openmetrics: bool = False, further: Callable[[], Iterable[Metric]] = tuple) -> Page:
     """Add up what all workers, living and dead, have written to their shared directory; ``further`` gives more metrics.
 
-    This reads files and takes milliseconds: call it in a thread. ``accept`` is the Accept field of the request: who
-    names OpenMetrics gets it, everybody else the text format 0.0.4. Raises OSError.
+    This reads files and takes milliseconds: call it in a thread. Raises OSError.
     """
     from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -42,20 +53,27 @@ def render(directory: str, accept: str = "", further: Callable[[], Iterable[Metr
         with os.scandir(directory) as entries:
             files = [entry.path for entry in entries if entry.name.endswith(".db") and _holds(entry)]
         merged: Iterable[Metric] = MultiProcessCollector.merge(sorted(files))
-    return written([*merged, *further()], together, accept)
+    return written([*merged, *further()], together, openmetrics)
 
 
-def written(metrics: Iterable[Metric], figures: Sheet, accept: str = "") -> Page:
-    """Write metrics down, and what a sheet has to say beside them."""
+def written(metrics: Iterable[Metric], figures: Sheet, openmetrics: bool = False) -> Page:
+    """Write metrics down, and what a sheet has to say beside them. A family without a value is left out."""
     from prometheus_client import exposition
-    from prometheus_client.openmetrics import exposition as openmetrics
+    from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
     metrics = [metric for metric in (*metrics, *instance_families(figures.instances)) if metric.samples]
-    # prometheus-client's own choice fails on a version that is no number, and repeats what it was sent.
-    if any(part.partition(";")[0].strip().lower() == OPENMETRICS for part in accept.split(",")):
-        collected = _Collected(with_exemplars(metrics, figures.exemplars))
-        return Page(openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest(collected))
-    return Page(exposition.CONTENT_TYPE_PLAIN_0_0_4, exposition.generate_latest(_Collected(metrics)))
+    if openmetrics:
+        body = openmetrics_exposition.generate_latest(_Collected(with_exemplars(metrics, figures.exemplars)))
+    else:
+        body = exposition.generate_latest(_Collected(metrics))
+    return Page(_content_type(openmetrics), body)
+
+
+def _content_type(openmetrics: bool) -> str:
+    from prometheus_client import exposition
+    from prometheus_client.openmetrics import exposition as openmetrics_exposition
+
+    return openmetrics_exposition.CONTENT_TYPE_LATEST if openmetrics else exposition.CONTENT_TYPE_PLAIN_0_0_4
 
 
 class _Collected:

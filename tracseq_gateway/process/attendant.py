@@ -22,6 +22,7 @@ from tracseq_gateway.process.control import (
     Leaving,
     Observed,
     Ping,
+    Scrape,
     Serve,
     Uncover,
     WorkersChanged,
@@ -60,6 +61,9 @@ class Serves(Protocol):
 
     def take_observation(self, observation: Observation) -> None:
         """Take over what another worker has found out; not to be reported in turn."""
+
+    def scrape_by(self, scrape: Callable[[bool], Deferred[str]]) -> None:
+        """Have pages of metrics made by ``scrape``: in OpenMetrics or as text, it gives the path of a file."""
 
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         """Stop accepting, finish within ``seconds``; fires with the number of requests that were cut.
@@ -101,6 +105,7 @@ class Attendant(Conversation):
         self._askers: list[Deferred[dict[str, int]]] = []
         self._log = Logger()
         gateway.observed = self._tellObservation
+        gateway.scrape_by(self._scrape)
 
     @Serve.responder
     def serve(self) -> Deferred[dict[str, Any]]:
@@ -161,6 +166,10 @@ class Attendant(Conversation):
     def _tellObservation(self, observation: Observation) -> None:
         if self._connected:
             self.callRemote(Observed, observation=packObservation(observation))
+
+    def _scrape(self, openmetrics: bool) -> Deferred[str]:
+        answer: Deferred[dict[str, str]] = self.callRemote(Scrape, openmetrics=openmetrics)
+        return answer.addCallback(lambda found: found["path"])
 
     @Drain.responder
     def drain(self, seconds: float, gentle: bool) -> Deferred[dict[str, int]]:

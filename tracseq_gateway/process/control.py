@@ -4,6 +4,8 @@ In order: the supervisor sends what it knows (``InstancesListed``, ``InstancesCh
 ``Serve``; the worker's answer to that says that it accepts connections. News follow as they come. ``Drain`` is the end:
 its answer is the last thing that a worker says. A worker that was told by somebody else to leave says ``Leaving``.
 
+A worker that is asked for the metrics has the page made (``Scrape``).
+
 While a worker serves it is asked every moment whether it still answers (``Ping``); ``STACK_SIGNAL`` makes one that
 does not write down what it is doing.
 
@@ -88,6 +90,18 @@ class Observed(amp.Command):
 
     arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"observation", amp.String())]
     requiresAnswer = False
+
+
+class PageNotMade(Exception):
+    """The page of metrics could not be made; the supervisor's log says why."""
+
+
+class Scrape(amp.Command):
+    """From a worker that is asked for the metrics: the answer names a file with the page that shows all workers."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"openmetrics", amp.Boolean())]
+    response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"path", amp.Unicode())]
+    errors: ClassVar[dict[type[Exception], bytes]] = {PageNotMade: b"PAGE_NOT_MADE"}
 
 
 class Cover(amp.Command):

@@ -84,7 +84,7 @@ class Supervisor(Service):
         self._config = config
         self._port: int = listeners[0].getsockname()[1]
         self._directory = directory
-        self._provisions = Provisions(redis)
+        self._provisions = Provisions(reactor, redis, lambda: self._workforce.processes)
         self._sandbox = sandbox
         self._source = source
         self._announce = announce

@@ -14,16 +14,22 @@ from twisted.python.failure import Failure
 
 from tracseq_gateway.interfaces import Observation
 from tracseq_gateway.process import life
-from tracseq_gateway.process.control import Conversation, Cover, Leaving, Observed, Ping, unpackObservation
+from tracseq_gateway.process.control import Conversation, Cover, Leaving, Observed, Ping, Scrape, unpackObservation
 
 
 class SupervisorEnd(Conversation):
-    """``hear`` is told what it means for the worker's life, ``observed`` what the worker found out about a service."""
+    """``hear`` is told what it means for the worker's life, ``observed`` what the worker found out about a service;
+    ``scrape`` makes a page of metrics, in OpenMetrics or as text, and gives its file's path."""
 
     def __init__(
-        self, log: Logger, hear: Callable[[life.Event], None], observed: Callable[[Observation], None]
+        self,
+        log: Logger,
+        hear: Callable[[life.Event], None],
+        observed: Callable[[Observation], None],
+        scrape: Callable[[bool], Deferred[str]],
     ) -> None:
         super().__init__()
+        self._scrape = scrape
         self._log = log
         self._hear = hear
         self._observed = observed
@@ -55,6 +61,11 @@ class SupervisorEnd(Conversation):
         """The worker has found out something."""
         self._observed(unpackObservation(observation))
         return {}
+
+    @Scrape.responder
+    def scrape(self, openmetrics: bool) -> Deferred[dict[str, str]]:
+        """The worker is asked for the metrics."""
+        return self._scrape(openmetrics).addCallback(lambda path: {"path": path})
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See ``IProtocol``."""

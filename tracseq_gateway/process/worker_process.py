@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from attrs import Factory, frozen
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionClosed, ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
@@ -24,6 +25,7 @@ from tracseq_gateway.process.control import (
     LISTEN_FD,
     STACK_SIGNAL,
     Drain,
+    PageNotMade,
     Serve,
     Uncover,
     adopt,
@@ -54,6 +56,8 @@ class Launch:
     """What is set in a worker's environment beside, or instead of, what is in ours."""
     watchdog_seconds: float = 0.0
     """Within how many seconds a serving worker that answers no more is killed; 0: never."""
+    scrape: Callable[[bool], Deferred[str]] = lambda openmetrics: fail(PageNotMade("nothing is measured"))
+    """Makes a page of metrics; see ``metrics_pages``."""
 
 
 @frozen
@@ -104,7 +108,7 @@ class WorkerProcess(ProcessProtocol):
         self._owner = owner
         self._log = Logger(namespace=f"worker {index}")
         self._lines = LineLogger(self._log)
-        self._control = SupervisorEnd(self._log, self._hear, self._hearObservation)
+        self._control = SupervisorEnd(self._log, self._hear, self._hearObservation, launch.scrape)
         self._process: IProcessTransport | None = None
         self._deadline: IDelayedCall | None = None
         self._watchdog = Watchdog(

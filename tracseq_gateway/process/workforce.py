@@ -22,6 +22,7 @@ from tracseq_gateway.process.control import (
     packWorkers,
 )
 from tracseq_gateway.process.covering import Covering
+from tracseq_gateway.process.metrics_pages import Processes
 from tracseq_gateway.process.relay import Relay
 from tracseq_gateway.process.slot import Slot
 from tracseq_gateway.process.succession import Succession
@@ -74,6 +75,12 @@ class Workforce:
             running=sum(slot.serving for slot in self._slots),
             restarts=sum(slot.restarts for slot in self._slots),
         )
+
+    @property
+    def processes(self) -> Processes:
+        """The worker processes that serve, for the metrics."""
+        pids = {str(index): slot.pid for index, slot in enumerate(self._slots) if slot.pid is not None}
+        return Processes(self.health.restarts, pids)
 
     def start(self) -> Deferred[None]:
         """Fill all slots; fires when for the first time all of them serve."""

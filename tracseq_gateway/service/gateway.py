@@ -276,6 +276,13 @@ class Gateway:
         if service is not None:
             service.passive.take(observation)
 
+    def scrape_by(self, scrape: Callable[[bool], Deferred[str]]) -> None:
+        """Have pages of metrics made by ``scrape`` (in OpenMetrics or as text; it gives the path of a file).
+
+        Otherwise they are made here, in a thread, of what this worker can see.
+        """
+        self.records.scrape = scrape
+
     def drain(self, seconds: float, gentle: bool = False) -> Deferred[int]:
         """Stop: take up the connections that already wait, accept no others, finish what is open.
 

@@ -35,6 +35,8 @@ class Records:
         )
         self.instances: Instances = dict
         """Asked whenever what was counted is handed over; set by who has the instances."""
+        self.scrape: Callable[[bool], Deferred[str]] | None = None
+        """Has a page of metrics made elsewhere; see :meth:`Gateway.scrape_by`."""
         self._counts = RequestCounts(config.services)
         self._takers: list[Callable[[Counted], object]] = []
         self._readings: list[Callable[[], None]] = []
