@@ -69,7 +69,7 @@ class MetricsPages:
             self._begin(openmetrics, path).addBoth(self._ended, openmetrics, path)
         return asked
 
-    def idle(self) -> Deferred[object]:
+    def idle(self) -> Deferred[list[tuple[bool, str]]]:
         """Fires when no page is being made any more; the directory can then be removed."""
         return DeferredList([self.make(openmetrics) for openmetrics in list(self._waiting)], consumeErrors=True)
 
