@@ -27,6 +27,7 @@ GROUND: dict[str, set[str]] = {
     "interfaces": {"errors", "http", "config"},
     "metrics": {"errors", "interfaces", "config"},
     "access_log": {"errors", "http", "interfaces", "config"},
+    "overview": {"interfaces", "config", "metrics"},
     "net": set(),
     "redis": {"config", "net"},
     "sandbox": {"config", "http"},
@@ -47,7 +48,7 @@ ROOMS: dict[str, set[str]] = {
 ROOF: dict[str, set[str]] = {
     "service": {*GROUND, *ROOMS},
     "process": {*GROUND, *ROOMS, "service"},
-    "cli": {"config", "interfaces", "redis", "identity", "process"},
+    "cli": {"config", "interfaces", "overview", "redis", "identity", "process"},
     "tap": {*GROUND, *ROOMS, "service", "process"},
 }
 FLOORS: dict[str, dict[str, set[str]]] = {"ground": GROUND, "rooms": ROOMS, "roof": ROOF}

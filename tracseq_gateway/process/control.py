@@ -5,6 +5,8 @@ In order: the supervisor sends what it knows (``InstancesListed``, ``InstancesCh
 its answer is the last thing that a worker says. A worker that was told by somebody else to leave says ``Leaving``.
 
 A worker that is asked for the metrics has the page made (``Scrape``).
+Once a second a worker sends a ``Digest`` of what it counted. One that shows the overview of the whole gateway to
+somebody says so (``Watching``), and is sent it once a second (``OverviewChanged``).
 
 While a worker serves it is asked every moment whether it still answers (``Ping``); ``STACK_SIGNAL`` makes one that
 does not write down what it is doing.
@@ -102,6 +104,27 @@ class Scrape(amp.Command):
     arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"openmetrics", amp.Boolean())]
     response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"path", amp.Unicode())]
     errors: ClassVar[dict[type[Exception], bytes]] = {PageNotMade: b"PAGE_NOT_MADE"}
+
+
+class Digested(amp.Command):
+    """From a worker: a piece of the digest of its last second, which is complete with the ``last``."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"piece", amp.String()), (b"last", amp.Boolean())]
+    requiresAnswer = False
+
+
+class Watching(amp.Command):
+    """From a worker: whether it wants the overview from now on."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"watching", amp.Boolean())]
+    requiresAnswer = False
+
+
+class OverviewChanged(amp.Command):
+    """A piece of the overview, as JSON, which is complete with the ``last``."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"piece", amp.String()), (b"last", amp.Boolean())]
+    requiresAnswer = False
 
 
 class Cover(amp.Command):
