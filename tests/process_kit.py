@@ -241,6 +241,9 @@ class StandIn:
     def scrape_by(self, scrape: Callable[[bool], Deferred[str]]) -> None:
         pass
 
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        return succeed(b'{"outcome": "passed"}')
+
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         drained: Deferred[int] = Deferred()
         self._drained = drained

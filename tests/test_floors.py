@@ -48,7 +48,7 @@ ROOMS: dict[str, set[str]] = {
 ROOF: dict[str, set[str]] = {
     "service": {*GROUND, *ROOMS},
     "process": {*GROUND, *ROOMS, "service"},
-    "cli": {"config", "interfaces", "overview", "redis", "identity", "process"},
+    "cli": {"config", "interfaces", "overview", "redis", "identity", "service", "process"},
     "tap": {*GROUND, *ROOMS, "service", "process"},
 }
 FLOORS: dict[str, dict[str, set[str]]] = {"ground": GROUND, "rooms": ROOMS, "roof": ROOF}

@@ -115,6 +115,10 @@ class FakeGateway:
     def scrape_by(self, scrape: Callable[[bool], Deferred[str]]) -> None:
         self.scrape = scrape
 
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        self.told.append(question)
+        return succeed(b'{"outcome": "passed"}')
+
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         self.told.append((seconds, "gently") if gentle else seconds)
         return self.drained

@@ -21,6 +21,7 @@ from tracseq_gateway.process.control import (
     Cover,
     Digested,
     Drain,
+    Explain,
     InstancesChanged,
     InstancesListed,
     Leaving,
@@ -74,6 +75,9 @@ class Serves(Protocol):
 
     def scrape_by(self, scrape: Callable[[bool], Deferred[str]]) -> None:
         """Have pages of metrics made by ``scrape``: in OpenMetrics or as text, it gives the path of a file."""
+
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        """Say what would become of a request, as JSON; never fails for what is asked."""
 
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         """Stop accepting, finish within ``seconds``; fires with the number of requests that were cut.
@@ -152,6 +156,11 @@ class Attendant(Conversation):
         """Pass the news on."""
         self._gateway.update_workers(unpackWorkers(workers))
         return {}
+
+    @Explain.responder
+    def explain(self, question: bytes) -> Deferred[dict[str, Any]]:
+        """Pass the question on, and the report back."""
+        return self._gateway.explain(question).addCallback(lambda report: {"report": report})
 
     @Cover.responder
     def cover(self, index: int, descriptor: int) -> dict[str, Any]:

@@ -143,6 +143,16 @@ class Uncover(amp.Command):
     requiresAnswer = False
 
 
+class Explain(amp.Command):
+    """What would become of a request? ``question`` and ``report`` are JSON; a report that names an ``error`` is none.
+
+    The question may hold a token: it is neither logged nor part of a report.
+    """
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"question", amp.String())]
+    response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"report", amp.String())]
+
+
 class Leaving(amp.Command):
     """From a worker: a signal told it to leave; it finishes what is open and wants no successor to wait for that."""
 

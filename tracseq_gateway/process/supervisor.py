@@ -25,6 +25,7 @@ from tracseq_gateway.process.configured import ConfigurationRefused, Source
 from tracseq_gateway.process.control_socket import Answer, ControlSocket
 from tracseq_gateway.process.drains import Drains
 from tracseq_gateway.process.estate import Estate
+from tracseq_gateway.process.explanations import Explanations
 from tracseq_gateway.process.file_watch import FileWatch, files_of
 from tracseq_gateway.process.one_at_a_time import OneAtATime
 from tracseq_gateway.process.outlook import Known, Outlook
@@ -117,6 +118,7 @@ class Supervisor(Service):
                 "reload": self._answerReload,
                 **self._outlook.commands,
                 **self._drains.commands(self._outlook),
+                "explain": Explanations(reactor, self._workforce.serving).answer,
                 **self._estate.commands,
             }
             self._control = ControlSocket(reactor, directory.control_socket, commands)

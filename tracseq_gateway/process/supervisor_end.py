@@ -20,6 +20,7 @@ from tracseq_gateway.process.control import (
     Conversation,
     Cover,
     Digested,
+    Explain,
     Leaving,
     Observed,
     Ping,
@@ -68,6 +69,11 @@ class SupervisorEnd(Conversation):
         copy = listener.dup()
         answer = self.callRemote(Cover, index=index, descriptor=copy.fileno())
         answer.addErrback(self._notCovered).addBoth(lambda _: copy.close())
+
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        """Fires with the worker's report; fails when the connection is lost before."""
+        answer: Deferred[dict[str, bytes]] = self.callRemote(Explain, question=question)
+        return answer.addCallback(lambda said: said["report"])
 
     def _notCovered(self, failure: Failure) -> None:
         if failure.check(ConnectionClosed) is None:  # else it accepts nothing any more

@@ -182,6 +182,10 @@ class WorkerProcess(ProcessProtocol):
             for piece, last in in_pieces(overview):
                 self.tell(OverviewChanged, piece=piece, last=last)
 
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        """Ask what would become of a request; to be called while it serves. Fails when it is gone before it answers."""
+        return self._control.explain(question)
+
     def cover(self, index: int, listener: socket.socket) -> None:
         """Let it accept from the socket of worker ``index``, too. To be called while it serves."""
         self._control.cover(index, listener)

@@ -158,6 +158,11 @@ class Workforce:
         for worker in self.workers:
             worker.drain(seconds, grace, gentle=gentle)
 
+    def serving(self, index: int | None = None) -> WorkerProcess | None:
+        """A worker that serves and answers: that of the slot ``index``, or the first; None when there is none."""
+        slots = self._slots if index is None else self._slots[index : index + 1] if index >= 0 else []
+        return next((slot.able for slot in slots if slot.able is not None), None)
+
     def condemn(self) -> None:
         """Kill all workers now."""
         for worker in self.workers:

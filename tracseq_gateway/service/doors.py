@@ -27,13 +27,11 @@ class Doors:
         self._hides = config.security.hide_server
         self._limits = config.rate_limit.enabled and config.rate_limit.legacy_headers
         self._cors = Cors(config.cors) if config.cors.enabled else None
-        addresses = address_lists(config.security.allow, config.security.deny)
-        self.front: list[Link] = []
-        """The links that every request passes, to services and to the gateway's own pages."""
-        if addresses is not None:
-            self.front.append(addresses)
-        if self._cors is not None:
-            self.front.append(self._cors.link)
+        self.addresses = address_lists(config.security.allow, config.security.deny)
+        """The first of the links that every request passes, to services and to the gateway's own pages; or None."""
+        self.cors: Link | None = self._cors.link if self._cors is not None else None
+        """The second of them, or None."""
+        self.front = [link for link in (self.addresses, self.cors) if link is not None]
 
     def own_lines(self, secure: bool) -> bytes:
         """The lines of the gateway's own answers, each with its CRLF."""

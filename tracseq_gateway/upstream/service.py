@@ -8,6 +8,7 @@ from all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from random import Random
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ from tracseq_gateway.upstream.balance import (
     PowerOfTwo,
     RoundRobin,
     SmoothWeighted,
+    copied,
     measure,
 )
 from tracseq_gateway.upstream.hashing import ConsistentHash, key_of
@@ -89,6 +91,30 @@ class UpstreamService:
             "consistent_hash": lambda: ConsistentHash(key_of(settings.hash_by), settings.hash_bound),
         }
         return makers[settings.balance]()
+
+    def rehearsal(self, pool_of: Callable[[Instance], Pool]) -> UpstreamService:
+        """One that lets in, chooses and passes on as this one would now, and changes nothing here.
+
+        ``pool_of`` gives what stands for the pool of an instance.
+        """
+        twin = copy(self)
+        twin._random = Random()  # noqa: S311
+        twin._random.setstate(self._random.getstate())
+        random = twin._random.random
+        twin._policy, twin._second_choice = copied(self._policy, random), copied(self._second_choice, random)
+        copies = {instance.url: copy(instance) for instance in self.instances}
+        for instance in copies.values():
+            instance.pool = pool_of(instance)
+        twin.instances = list(copies.values())
+        twin._eligible = [copies[instance.url] for instance in self._eligible]
+        twin.passive, twin.retries = self.passive.rehearsal(), copy(self.retries)
+        twin.breaker = twin.passive.breaker
+        twin.admission = self.admission.rehearsal(random) if self.admission is not None else None
+        return twin
+
+    def may_take(self, instance: Instance) -> bool:
+        """Whether requests may go to an instance now."""
+        return instance in self._eligible
 
     def _add(self, settings: upstream.Instance) -> None:
         parts = urlsplit(settings.url)
