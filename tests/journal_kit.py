@@ -1,4 +1,4 @@
-"""A real systemd-journald for tests: a process of its own, in a mount namespace where /run is a directory of the test."""
+"""A real systemd-journald for tests, in a mount namespace where /run is a directory of the test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ _START: Final = """
 set -e
 mount --bind "$1" /run
 mkdir -p /run/systemd/journald.conf.d
-printf '[Journal]\\nStorage=volatile\\nReadKMsg=no\\nAudit=no\\nRateLimitIntervalSec=0\\n' > /run/systemd/journald.conf.d/test.conf
+cat > /run/systemd/journald.conf.d/test.conf <<END
+[Journal]
+Storage=volatile
+ReadKMsg=no
+Audit=no
+RateLimitIntervalSec=0
+END
 exec "$2"
 """
 
