@@ -11,7 +11,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Log
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.control import (
     Conversation,
@@ -20,6 +20,7 @@ from tracseq_gateway.process.control import (
     InstancesChanged,
     InstancesListed,
     Leaving,
+    LevelsChanged,
     Observed,
     Ping,
     Serve,
@@ -27,6 +28,7 @@ from tracseq_gateway.process.control import (
     WorkersChanged,
     packObservation,
     unpackInstances,
+    unpackLevels,
     unpackList,
     unpackObservation,
     unpackWorkers,
@@ -74,7 +76,8 @@ class Serves(Protocol):
 class Attendant(Conversation):
     """A worker's end of the control connection. It ends the reactor when the worker has nothing more to do.
 
-    ``abandoned`` is called when the supervisor is gone: nobody reads our log from then on.
+    ``abandoned`` is called when the supervisor is gone: nobody reads our log from then on. ``log_by`` is told by which
+    levels to log.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Attendant(Conversation):
         listener: socket.socket,
         drain_seconds: float,
         abandoned: Callable[[], None],
+        log_by: Callable[[Log], None] = lambda levels: None,
     ) -> None:
         super().__init__()
         self._reactor = reactor
@@ -93,6 +97,7 @@ class Attendant(Conversation):
         """How to end what is done for other workers, by their index."""
         self._drain_seconds = drain_seconds
         self._abandoned = abandoned
+        self._log_by = log_by
         self._connected = True
         self._draining = False
         self._gently = False
@@ -126,13 +131,21 @@ class Attendant(Conversation):
     @InstancesChanged.responder
     def instancesChanged(self, instances: bytes) -> dict[str, Any]:
         """Pass the news on."""
-        self._gateway.update_instances(unpackInstances(instances))
+        news = unpackInstances(instances)
+        self._log.debug("heard of {count} instances", count=len(news))
+        self._gateway.update_instances(news)
         return {}
 
     @WorkersChanged.responder
     def workersChanged(self, workers: bytes) -> dict[str, Any]:
         """Pass the news on."""
         self._gateway.update_workers(unpackWorkers(workers))
+        return {}
+
+    @LevelsChanged.responder
+    def levelsChanged(self, levels: bytes) -> dict[str, Any]:
+        """Log by these from now on."""
+        self._log_by(unpackLevels(levels))
         return {}
 
     @Cover.responder

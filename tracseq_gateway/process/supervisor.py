@@ -13,7 +13,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
+from twisted.logger import Logger, LogPublisher
 from twisted.web.iweb import IAgent
 
 from tracseq_gateway.config import Config, Instance
@@ -21,10 +21,12 @@ from tracseq_gateway.config.changes import changes, settled
 from tracseq_gateway.discovery.watcher import Tools as WatchTools
 from tracseq_gateway.discovery.watchers import Watchers, sources
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.own_log.own_log import OwnLog
 from tracseq_gateway.process.configured import ConfigurationRefused, Source
 from tracseq_gateway.process.control_socket import Answer, ControlSocket
 from tracseq_gateway.process.estate import Estate
 from tracseq_gateway.process.file_watch import FileWatch, files_of
+from tracseq_gateway.process.log_levels import LogLevels
 from tracseq_gateway.process.one_at_a_time import OneAtATime
 from tracseq_gateway.process.predecessor import Predecessor
 from tracseq_gateway.process.provisions import Provisions
@@ -59,7 +61,7 @@ class Supervisor(Service):
     that takes too long, or when another gateway has taken over from this one, ``leave`` is called, by default the
     reactor's ``stop``. ``source`` is where :meth:`reload` gets another configuration from. ``announce`` is called once
     with what the probes say: when all workers serve and every instance was probed, or when that takes too long.
-    ``variables`` are set in the environment of the workers.
+    ``variables`` are set in the environment of the workers. ``own_log`` is this process's log, by default nobody's.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Supervisor(Service):
         command: Sequence[str] = COMMAND,
         variables: Mapping[str, str] | None = None,
         leave: Callable[[], None] | None = None,
+        own_log: OwnLog | None = None,
     ) -> None:
         self.setName("supervisor")
         self._reactor = reactor
@@ -95,6 +98,7 @@ class Supervisor(Service):
         self._variables = dict(variables or {})
         self._handover = self._provisions.handover(config, self._variables)
         self._workforce = Workforce(self._handover.launch(reactor, command), listeners, self._provisions.bury)
+        self._levels = LogLevels(own_log or OwnLog(LogPublisher()), config.log, self._workforce.relevel)
         tools = Tools(reactor, agent, lambda instance: self._workforce.publish([instance]), Random())  # noqa: S311
         self._monitor = HealthMonitor(config.services.values(), tools)
         watch_tools = WatchTools(reactor, self._listInstances, Random())  # noqa: S311
@@ -108,7 +112,7 @@ class Supervisor(Service):
         self._control: ControlSocket | None = None
         if directory is not None:
             self._estate = Estate(listeners, directory, self._free, self._leave)
-            commands = {"reload": self._answerReload, **self._estate.commands}
+            commands = {"reload": self._answerReload, "log-level": self._levels.answer, **self._estate.commands}
             self._control = ControlSocket(reactor, directory.control_socket, commands)
         self._log = Logger()
 
@@ -120,6 +124,7 @@ class Supervisor(Service):
     def startService(self) -> None:
         """Start everything once the reactor runs: it can take note of a child's end only then."""
         super().startService()
+        self._levels.begin()
         self._reactor.callWhenRunning(lambda: Deferred.fromCoroutine(self._start()))
 
     def stopService(self) -> Deferred[None]:
@@ -245,6 +250,7 @@ class Supervisor(Service):
         """Go by this configuration, as the workers do already."""
         lists = self._workforce.retain(self._foundAsBefore(config))
         self._config = config
+        self._levels.adopt(config.log)
         self._monitor.change(
             evolve(service, instances=tuple(lists.get(name, service.instances)))
             for name, service in config.services.items()
@@ -291,6 +297,7 @@ class Supervisor(Service):
             await self._control.close()
         if self._directory is not None:
             self._directory.release()
+        self._levels.end()
 
     def _takeLeave(self, farewell: Farewell) -> None:
         if farewell.crashed:
