@@ -54,7 +54,8 @@ class LogLevels:
             except Wrong as wrong:
                 return succeed({"error": str(wrong)})
             self._apply(changed)
-            self._log.info("the log's level is {level} {levels} now", level=changed.level, levels=changed.levels or "")
+            parts = "".join(f", {part} {one}" for part, one in changed.levels.items())
+            self._log.info("what is logged: {all}{parts}", all=changed.level, parts=parts)
         return succeed({"level": self._current.level, "levels": dict(self._current.levels)})
 
     def _changed(self, name: object, level: object) -> Log:
