@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tracseq_gateway.config.api_keys import key_id
-from tracseq_gateway.config.files import is_socket
 from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
@@ -161,9 +160,6 @@ def _cors(table: Cors) -> Iterator[Wrong]:
 
 
 def _access_log(table: AccessLog) -> Iterator[Wrong]:
-    if table.target == "journald" and not is_socket(table.journal):
-        right = "stdout or a file's path would be right, or the socket's path in access_log.journal"
-        yield Wrong(f"there is no journal at {table.journal}", right, ("target",))
     if table.format == "template" and not table.template:
         yield Wrong("is empty", 'a template such as "$time $method $path $status" would be right', ("template",))
     if table.template and table.format != "template":
