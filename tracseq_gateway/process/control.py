@@ -28,7 +28,7 @@ from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Log
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 
 CONTROL_FD: Final = 3
@@ -84,6 +84,13 @@ class WorkersChanged(amp.Command):
     """News of the workers."""
 
     arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"workers", amp.String())]
+    requiresAnswer = False
+
+
+class LevelsChanged(amp.Command):
+    """By which levels to log from now on, instead of those in the configuration."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"levels", amp.String())]
     requiresAnswer = False
 
 
@@ -224,6 +231,17 @@ def packWorkers(workers: WorkerHealth) -> bytes:
 def unpackWorkers(data: bytes) -> WorkerHealth:
     """The workers' health from JSON."""
     return WorkerHealth(**json.loads(data))
+
+
+def packLevels(log: Log) -> bytes:
+    """The levels as JSON."""
+    return json.dumps([log.level, log.levels]).encode()
+
+
+def unpackLevels(data: bytes) -> Log:
+    """The levels from JSON."""
+    level, levels = json.loads(data)
+    return Log(level, levels)
 
 
 def packObservation(observation: Observation) -> bytes:

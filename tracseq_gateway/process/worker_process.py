@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -158,7 +159,9 @@ class WorkerProcess(ProcessProtocol):
             ours.setblocking(False)
             theirs.setblocking(False)
             command = [*self._launch.command, "--worker", str(self.index)]
-            files: dict[int, int | str] = {0: nothing, 1: 1, 2: "r"}
+            files: dict[int, int | str] = {0: nothing, 2: "r"}
+            if sys.__stdout__ is not None:  # else number 1 was closed from the start, and is something else by now
+                files[1] = 1
             files |= {CONTROL_FD: theirs.fileno(), LISTEN_FD: listener.fileno(), CONFIG_FD: self._launch.config}
             environment = {**os.environ, **self._launch.variables}
             self._process = reactor.spawnProcess(self, command[0], command, env=environment, childFDs=files)

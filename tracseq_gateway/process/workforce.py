@@ -9,15 +9,17 @@ from typing import TypeVar
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Log
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.overview.digest import Digest
 from tracseq_gateway.process.control import (
     InstancesChanged,
     InstancesListed,
+    LevelsChanged,
     Observed,
     WorkersChanged,
     packInstances,
+    packLevels,
     packList,
     packObservation,
     packWorkers,
@@ -60,6 +62,7 @@ class Workforce:
         self._instances: dict[tuple[str, str], InstanceHealth] = {}
         self._relay = Relay(launch.reactor.seconds, self._knows)
         self._covering = Covering()
+        self._levels: bytes | None = None
         self._told: WorkerHealth | None = None
         self._complete: Deferred[None] = Deferred()
         self._succession: Succession | None = None
@@ -113,6 +116,12 @@ class Workforce:
         self._instances |= news
         for worker in self.workers:
             self._tellInstances(worker, news.values())
+
+    def relevel(self, log: Log) -> None:
+        """Tell all workers, also those to come, by which levels to log."""
+        self._levels = packLevels(log)
+        for worker in self.workers:
+            worker.tell(LevelsChanged, levels=self._levels)
 
     def restate(self, instances: Iterable[InstanceHealth]) -> None:
         """Tell all workers about these instances, and forget those that are not among them."""
@@ -176,6 +185,8 @@ class Workforce:
                 continue
             worker.tell(InstancesListed, service=service, instances=packList(instances))
         self._tellInstances(worker, self._instances.values())
+        if self._levels is not None:
+            worker.tell(LevelsChanged, levels=self._levels)
         worker.tell(WorkersChanged, workers=packWorkers(self.health))
         for observation in self._relay.standing():
             worker.tell(Observed, observation=packObservation(observation))

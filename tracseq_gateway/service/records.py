@@ -30,9 +30,9 @@ class Records:
     def __init__(self, config: Config, reactor: Any, now: Callable[[], float]) -> None:
         """``now`` gives seconds since the epoch."""
         self.metrics = Metrics(config.services, __version__) if config.metrics.enabled else None
-        self._log = open_access_log(
-            config.access_log, reactor, self.metrics.log_lines_dropped if self.metrics is not None else None
-        )
+        routes = {name: service.prefix for name, service in config.services.items()}
+        dropped = self.metrics.log_lines_dropped if self.metrics is not None else None
+        self._log = open_access_log(config.access_log, routes, reactor, dropped)
         self.instances: Instances = dict
         """Asked whenever what was counted is handed over; set by who has the instances."""
         self.scrape: Callable[[bool], Deferred[str]] | None = None
