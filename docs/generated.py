@@ -33,6 +33,15 @@ def configuration() -> str:
     return render()
 
 
+def log_fields() -> str:
+    """Every field of a line of the access log, as a Markdown table, from the one that lines are made by."""
+    from tracseq_gateway.access_log.entries import PREFIX
+    from tracseq_gateway.config.log_line import FIELDS
+
+    rows = [f"| `{name}` | `{PREFIX}{name.upper()}` | {text} |" for name, text in FIELDS.items()]
+    return "\n".join(["| field | in the journal | |", "|---|---|---|", *rows])
+
+
 def floors() -> str:
     """The floors of the house as an SVG picture, from the tables that the test checks."""
     bands = [_band(name, places, row) for row, (name, places) in enumerate(reversed(FLOORS.items()))]
@@ -139,6 +148,7 @@ def _fault_figure(figure: dict[str, Any]) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "<!-- generated: faults -->": faults,
     "<!-- generated: configuration -->": configuration,
+    "<!-- generated: log fields -->": log_fields,
     "<!-- generated: floors -->": floors,
     "<!-- generated: worker life -->": worker_life,
     "<!-- generated: circuit -->": circuit,

@@ -6,7 +6,7 @@ import json
 from ipaddress import ip_network
 
 from prometheus_client.parser import text_string_to_metric_families
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -55,14 +55,14 @@ class MetricsTests(SynchronousTestCase):
 
     def test_page_of_a_second(self) -> None:
         """However often the page is asked for, it is made once a second."""
-        made: list[str] = []
+        made: list[bool] = []
 
-        def make(accept: str) -> Page:
-            made.append(accept)
-            return Page("text/plain", b"%d" % len(made))
+        def make(openmetrics: bool) -> Deferred[Page]:
+            made.append(openmetrics)
+            return succeed(Page("text/plain", b"%d" % len(made)))
 
         clock = Clock()
-        page = MetricsPage(make, lambda work: succeed(work()), clock.seconds)
+        page = MetricsPage(make, clock.seconds)
         server = MemoryServer(page)
         bodies = []
         for pause in (0.0, 0.9, 0.2):

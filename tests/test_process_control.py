@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.protocols.amp import Command
+from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,21 +17,19 @@ from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.overview.digest import Digest
 from tracseq_gateway.overview.feed import OverviewFeed
-from tracseq_gateway.overview.pieces import in_pieces
 from tracseq_gateway.process.attendant import Attendant
 from tracseq_gateway.process.control import (
     Conversation,
-    Digested,
     Drain,
     InstancesChanged,
     InstancesListed,
     Leaving,
     Observed,
-    OverviewChanged,
+    PageNotMade,
     Ping,
+    Scrape,
     Serve,
     Uncover,
-    Watching,
     WorkersChanged,
     packInstances,
     packList,
@@ -113,6 +112,9 @@ class FakeGateway:
     def take_observation(self, observation: Observation) -> None:
         self.told.append(observation)
 
+    def scrape_by(self, scrape: Callable[[bool], Deferred[str]]) -> None:
+        self.scrape = scrape
+
     def explain(self, question: bytes) -> Deferred[bytes]:
         self.told.append(question)
         return succeed(b'{"outcome": "passed"}')
@@ -133,23 +135,17 @@ class SupervisorEnd(Conversation):
     def __init__(self) -> None:
         super().__init__()
         self.observations: list[Observation] = []
-        self.digests: list[tuple[bytes, bool]] = []
-        self.watching: list[bool] = []
-
-    @Digested.responder
-    def heardDigest(self, piece: bytes, last: bool) -> dict[str, object]:
-        self.digests.append((piece, last))
-        return {}
-
-    @Watching.responder
-    def heardWatching(self, watching: bool) -> dict[str, object]:
-        self.watching.append(watching)
-        return {}
 
     @Observed.responder
     def heardObservation(self, observation: bytes) -> dict[str, object]:
         self.observations.append(unpackObservation(observation))
         return {}
+
+    @Scrape.responder
+    def heardScrape(self, openmetrics: bool) -> dict[str, object]:
+        if not openmetrics:
+            raise PageNotMade("nothing is measured")
+        return {"path": "/run/page"}
 
     @Leaving.responder
     def heardLeaving(self) -> dict[str, object]:
@@ -201,29 +197,6 @@ class AttendantTests(SynchronousTestCase):
         self.successResultOf(answer)
         self.assertEqual([("rag", listed), instance, workers, self.listener], self.gateway.told)
 
-    def test_digest(self) -> None:
-        """A digest reaches the supervisor, however long it is; without a supervisor it goes nowhere."""
-        digest = Digest(1.0, errors=[("rag", "x" * 100, 1)] * 1000)
-        self.gateway.digested(digest)
-        self.pump.flush()
-        self.assertEqual(digest.pack(), b"".join(piece for piece, _ in self.supervisor.digests))
-        self.assertEqual([False, True], [last for _, last in self.supervisor.digests])
-        self.lose()
-        self.gateway.digested(digest)
-
-    def test_overview(self) -> None:
-        """The supervisor hears that somebody watches; what it then sends reaches him whole."""
-        seen: list[bytes] = []
-        leave = self.gateway.feed.subscribe(seen.append)
-        self.pump.flush()
-        overview = b'{"status": "%b"}' % (b"x" * 100_000)
-        for piece, last in in_pieces(overview):
-            self.say(OverviewChanged, piece=piece, last=last)
-        self.assertEqual([overview], seen)
-        leave()
-        self.pump.flush()
-        self.assertEqual([True, False], self.supervisor.watching)
-
     def test_ping(self) -> None:
         """A ping is answered, also in a drain."""
         for _ in range(2):
@@ -231,6 +204,16 @@ class AttendantTests(SynchronousTestCase):
             assert answer is not None
             self.successResultOf(answer)
             self.say(Drain, seconds=7.0, gentle=False)
+
+    def test_scrape(self) -> None:
+        """A page of metrics is made by the supervisor; that it cannot is an error, and all goes on."""
+        errors: list[Failure] = []
+        page = self.gateway.scrape(True)
+        self.gateway.scrape(False).addErrback(errors.append)
+        self.pump.flush()
+        self.assertEqual("/run/page", self.successResultOf(page))
+        self.assertEqual([PageNotMade], [error.type for error in errors])
+        self.test_ping()
 
     def test_cover(self) -> None:
         """A worker accepts from a neighbour's socket from ``Cover`` to ``Uncover``."""

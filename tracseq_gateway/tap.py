@@ -17,12 +17,13 @@ from typing import Final, cast
 
 from attrs import evolve
 from twisted.application.service import IService, MultiService
-from twisted.logger import Logger
+from twisted.logger import Logger, globalLogPublisher
 from twisted.python import usage
 
 from tracseq_gateway import __version__
 from tracseq_gateway.config import Config, Loaded, load, missing_secrets
 from tracseq_gateway.interfaces import InstanceHealth
+from tracseq_gateway.own_log.own_log import OwnLog
 from tracseq_gateway.process.activation import activated, first_environment, shared_out
 from tracseq_gateway.process.banner import banner
 from tracseq_gateway.process.clock import MonotonicClock
@@ -235,6 +236,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
             predecessor=predecessor,
             redis=redis,
             source=source,
+            own_log=OwnLog(globalLogPublisher),
         )
         return _service(reactor, supervisor)
     data = str(_sandboxFolder(options))
@@ -259,6 +261,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
         source=_source(reactor, options, directory, lambda config: standIn(config, sockets)),
         announce=announce,
         variables=configured.variables,
+        own_log=OwnLog(globalLogPublisher),
     )
     return _service(reactor, supervisor)
 

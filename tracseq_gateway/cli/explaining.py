@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from tracseq_gateway.cli.revoking import reached_by
 from tracseq_gateway.config import load
-from tracseq_gateway.config.policies import AccessLog
+from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.process.control_client import NoAnswer
 from tracseq_gateway.service import Gateway
 

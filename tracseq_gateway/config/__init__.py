@@ -6,9 +6,9 @@ are given; :func:`dumps` and :func:`loads` carry the tree to worker processes.
 
 from tracseq_gateway.config.keys import Network, Seconds, Size
 from tracseq_gateway.config.load import Loaded, load
+from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.model import Client, Config, Gateway, Service
 from tracseq_gateway.config.policies import (
-    AccessLog,
     ApiKey,
     Authentication,
     Cors,
@@ -64,6 +64,7 @@ __all__ = [
     "JwtKey",
     "Limit",
     "Loaded",
+    "Log",
     "Metrics",
     "Network",
     "Outliers",

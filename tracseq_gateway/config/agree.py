@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tracseq_gateway.config.api_keys import key_id
+from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
 from tracseq_gateway.config.problem import Wrong, dotted
@@ -158,6 +159,15 @@ def _cors(table: Cors) -> Iterator[Wrong]:
         )
 
 
+def _access_log(table: AccessLog) -> Iterator[Wrong]:
+    if table.format == "template" and not table.template:
+        yield Wrong("is empty", 'a template such as "$time $method $path $status" would be right', ("template",))
+    if table.template and table.format != "template":
+        yield Wrong(f'is not used by the format "{table.format}"', 'format = "template" would be right', ("template",))
+    if table.omit and table.format != "json" and table.target != "journald":
+        yield Wrong(f'has no effect on the format "{table.format}"', 'format = "json" would be right', ("omit",))
+
+
 _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Gateway: _gateway,
     Client: _client,
@@ -170,4 +180,5 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     ApiKey: _api_key,
     Authentication: _authentication,
     Cors: _cors,
+    AccessLog: _access_log,
 }

@@ -13,8 +13,8 @@ from typing import Literal
 from attrs import Factory, field, frozen
 
 from tracseq_gateway.config.keys import MOMENT, Network, Seconds, Size, key, table
+from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.policies import (
-    AccessLog,
     Authentication,
     Cors,
     Metrics,
@@ -237,4 +237,5 @@ class Config:
     cors: Cors = table(Cors, "Cross-origin requests.")
     security: Security = table(Security, "Further doors.")
     access_log: AccessLog = table(AccessLog, "One line a request.")
+    log: Log = table(Log, "The gateway's own log.")
     metrics: Metrics = table(Metrics, "Prometheus metrics.")

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tracseq_gateway.config import api_keys, files, texts, tokens
+from tracseq_gateway.config import api_keys, files, log_line, texts, tokens
+from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.model import Gateway, Service
 from tracseq_gateway.config.origins import origin_pattern
 from tracseq_gateway.config.policies import (
-    AccessLog,
     ApiKey,
     Authentication,
     Cors,
@@ -88,5 +88,11 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Security, "permissions"): texts.header_text,
     (Security, "content_policy"): texts.header_text,
     (AccessLog, "target"): files.log_target,
+    (AccessLog, "template"): log_line.template,
+    (AccessLog, "omit"): each(log_line.field),
+    (AccessLog, "redact"): each(texts.filled),
+    (AccessLog, "headers"): each(log_line.logged_header),
+    (AccessLog, "journal"): files.socket_name,
+    (Log, "levels"): each_name(texts.namespace),
     (Metrics, "path"): texts.path,
 }

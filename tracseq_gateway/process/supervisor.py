@@ -13,7 +13,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
+from twisted.logger import Logger, LogPublisher
 from twisted.web.iweb import IAgent
 
 from tracseq_gateway.config import Config, Instance
@@ -21,12 +21,14 @@ from tracseq_gateway.config.changes import changes, settled
 from tracseq_gateway.discovery.watcher import Tools as WatchTools
 from tracseq_gateway.discovery.watchers import Watchers, sources
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.own_log.own_log import OwnLog
 from tracseq_gateway.process.configured import ConfigurationRefused, Source
 from tracseq_gateway.process.control_socket import Answer, ControlSocket
 from tracseq_gateway.process.drains import Drains
 from tracseq_gateway.process.estate import Estate
 from tracseq_gateway.process.explanations import Explanations
 from tracseq_gateway.process.file_watch import FileWatch, files_of
+from tracseq_gateway.process.log_levels import LogLevels
 from tracseq_gateway.process.one_at_a_time import OneAtATime
 from tracseq_gateway.process.outlook import Known, Outlook
 from tracseq_gateway.process.predecessor import Predecessor
@@ -62,7 +64,7 @@ class Supervisor(Service):
     that takes too long, or when another gateway has taken over from this one, ``leave`` is called, by default the
     reactor's ``stop``. ``source`` is where :meth:`reload` gets another configuration from. ``announce`` is called once
     with what the probes say: when all workers serve and every instance was probed, or when that takes too long.
-    ``variables`` are set in the environment of the workers.
+    ``variables`` are set in the environment of the workers. ``own_log`` is this process's log, by default nobody's.
     """
 
     def __init__(
@@ -81,13 +83,14 @@ class Supervisor(Service):
         command: Sequence[str] = COMMAND,
         variables: Mapping[str, str] | None = None,
         leave: Callable[[], None] | None = None,
+        own_log: OwnLog | None = None,
     ) -> None:
         self.setName("supervisor")
         self._reactor = reactor
         self._config = config
         self._port: int = listeners[0].getsockname()[1]
         self._directory = directory
-        self._provisions = Provisions(redis)
+        self._provisions = Provisions(reactor, redis, lambda: self._workforce.processes)
         self._sandbox = sandbox
         self._source = source
         self._announce = announce
@@ -98,6 +101,7 @@ class Supervisor(Service):
         self._variables = dict(variables or {})
         self._handover = self._provisions.handover(config, self._variables)
         self._workforce = Workforce(self._handover.launch(reactor, command), listeners, self._provisions.bury)
+        self._levels = LogLevels(own_log or OwnLog(LogPublisher()), config.log, self._workforce.relevel)
         tools = Tools(reactor, agent, lambda instance: self._publish([instance]), Random())  # noqa: S311
         self._monitor = HealthMonitor(config.services.values(), tools)
         self._drains = Drains(reactor, self._monitor.snapshot, self._publish)
@@ -118,6 +122,7 @@ class Supervisor(Service):
                 "reload": self._answerReload,
                 **self._outlook.commands,
                 **self._drains.commands(self._outlook),
+                "log-level": self._levels.answer,
                 "explain": Explanations(reactor, self._workforce.serving).answer,
                 **self._estate.commands,
             }
@@ -132,6 +137,7 @@ class Supervisor(Service):
     def startService(self) -> None:
         """Start everything once the reactor runs: it can take note of a child's end only then."""
         super().startService()
+        self._levels.begin()
         self._reactor.callWhenRunning(lambda: Deferred.fromCoroutine(self._start()))
 
     def stopService(self) -> Deferred[None]:
@@ -263,6 +269,7 @@ class Supervisor(Service):
         """Go by this configuration, as the workers do already."""
         lists = self._workforce.retain(self._foundAsBefore(config))
         self._config = config
+        self._levels.adopt(config.log)
         self._monitor.change(
             evolve(service, instances=tuple(lists.get(name, service.instances)))
             for name, service in config.services.items()
@@ -312,6 +319,7 @@ class Supervisor(Service):
             await self._control.close()
         if self._directory is not None:
             self._directory.release()
+        self._levels.end()
 
     def _takeLeave(self, farewell: Farewell) -> None:
         if farewell.crashed:

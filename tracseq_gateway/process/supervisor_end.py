@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -23,6 +24,7 @@ from tracseq_gateway.process.control import (
     Leaving,
     Observed,
     Ping,
+    Scrape,
     Watching,
     unpackObservation,
 )
@@ -45,10 +47,12 @@ class Reader(Protocol):
 
 
 class SupervisorEnd(Conversation):
-    """What the worker says is passed to ``reader``."""
+    """What the worker says is passed to ``reader``; ``scrape`` makes a page of metrics for it, in OpenMetrics or as
+    text, and gives its file's path."""
 
-    def __init__(self, log: Logger, reader: Reader) -> None:
+    def __init__(self, log: Logger, reader: Reader, scrape: Callable[[bool], Deferred[str]]) -> None:
         super().__init__()
+        self._scrape = scrape
         self._log = log
         self._reader = reader
         self._digest = Assembly()
@@ -105,6 +109,11 @@ class SupervisorEnd(Conversation):
         """The worker shows the overview to somebody, or to nobody any more."""
         self._reader.hearWatching(watching)
         return {}
+
+    @Scrape.responder
+    def scrape(self, openmetrics: bool) -> Deferred[dict[str, str]]:
+        """The worker is asked for the metrics."""
+        return self._scrape(openmetrics).addCallback(lambda path: {"path": path})
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See ``IProtocol``."""

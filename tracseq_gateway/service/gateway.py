@@ -23,7 +23,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from random import Random
 from typing import Any
 
@@ -40,7 +39,6 @@ from tracseq_gateway.interfaces import InstanceHealth, Observation, Request, Sta
 from tracseq_gateway.limits.concurrency import ClientConcurrency, ServiceConcurrency
 from tracseq_gateway.limits.rules import Keys
 from tracseq_gateway.metrics.counting import InstanceCount
-from tracseq_gateway.metrics.metrics import Metrics
 from tracseq_gateway.middleware.chain import Chain
 from tracseq_gateway.middleware.limits import concurrency_limit, lag_limit, last_hop, loop_guard
 from tracseq_gateway.net.connect import connect_tcp
@@ -58,6 +56,7 @@ from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.digests import SLOW_SECONDS, Digester
 from tracseq_gateway.service.doors import Doors, body_links
 from tracseq_gateway.service.explain import Parts, report
+from tracseq_gateway.service.gauging import Gauging
 from tracseq_gateway.service.own_pages import OwnPages
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
@@ -156,25 +155,20 @@ class Gateway:
     def _show_parts(self) -> None:
         """Let ``/health`` and the metrics show how the parts are that this worker is made of."""
         self.status.show_judgement(self._judgement)
-        records, metrics, rates, callers = self.records, self.records.metrics, self.rates, self.callers
+        metrics, rates, callers = self.records.metrics, self.rates, self.callers
         if rates is not None:
             self.status.show("rate_limits", self._limiter_mode)
         if callers is not None:
             self.status.show("sessions", lambda: "shared" if callers.shared else "alone")
         if metrics is None:
             return
-        records.measure(lambda: metrics.in_flight(self.site.active))
-        records.measure(lambda: metrics.lag(self._lag.lag))
-        for name, service in self.services.items():
-            records.measure(partial(self._measure_service, metrics, name))
-            records.count(service.passive.counts, partial(metrics.service_events, name))
+        gauging = Gauging(metrics, self.records)
+        gauging.worker(lambda: self.site.active, lambda: len(self.site.channels), lambda: self._lag.lag)
+        gauging.services(self.services, self.status)
         if rates is not None:
-            records.count(rates.limiter.outcomes, metrics.limiter_decided)
-            records.count(rates.link.errors, metrics.redis_failed)
-            records.measure(lambda: metrics.redis_up(rates.limiter.shared))
+            gauging.rates(rates)
         if callers is not None:
-            records.count(callers.authenticator.outcomes, metrics.token_judged)
-            records.measure(lambda: metrics.revocations(len(callers.revocations)))
+            gauging.callers(callers)
 
     def _limiter_mode(self) -> str:
         rates = self.rates
@@ -197,11 +191,6 @@ class Gateway:
     def _judgement(self, name: str) -> tuple[str, list[str]]:
         passive = self.services[name].passive
         return passive.breaker.state, passive.ejected
-
-    def _measure_service(self, metrics: Metrics, name: str) -> None:
-        passive = self.services[name].passive
-        metrics.service_health(name, self.status.service_state(name))
-        metrics.service_kept_out(name, circuit_open=not passive.breaker.closed, ejected=len(passive.ejected))
 
     def _instance_counts(self) -> Mapping[tuple[str, str], InstanceCount]:
         """What each instance did since this was last asked."""
@@ -325,6 +314,13 @@ class Gateway:
         service = self.services.get(observation.service)
         if service is not None:
             service.passive.take(observation)
+
+    def scrape_by(self, scrape: Callable[[bool], Deferred[str]]) -> None:
+        """Have pages of metrics made by ``scrape`` (in OpenMetrics or as text; it gives the path of a file).
+
+        Otherwise they are made here, in a thread, of what this worker can see.
+        """
+        self.records.scrape = scrape
 
     def explain(self, question: bytes, *, live: bool = True) -> Deferred[bytes]:
         """Say what would become of a request, in JSON; nothing is sent, and nothing charged: see ``service.explain``.

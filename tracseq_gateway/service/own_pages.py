@@ -13,7 +13,7 @@ from tracseq_gateway.admin.metrics_page import MetricsPage
 from tracseq_gateway.admin.pages import pages
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config
-from tracseq_gateway.metrics.page import Page
+from tracseq_gateway.metrics.page import Page, load
 from tracseq_gateway.service.records import Records
 
 
@@ -40,10 +40,11 @@ class OwnPages:
         return further
 
     def _metrics_page(self) -> Resource:
-        metrics, reactor = self._records.metrics, self._reactor
+        return MetricsPage(self._make_metrics, self._reactor.seconds, self._records.hand_over)
+
+    def _make_metrics(self, openmetrics: bool) -> Deferred[Page]:
+        metrics, scrape, reactor = self._records.metrics, self._records.scrape, self._reactor
         assert metrics is not None, "asked for only when metrics are on"
-
-        def run(make: Callable[[], Page]) -> Deferred[Page]:
-            return deferToThreadPool(reactor, reactor.getThreadPool(), make)
-
-        return MetricsPage(metrics.page, run, reactor.seconds, self._records.hand_over)
+        if scrape is None:
+            return deferToThreadPool(reactor, reactor.getThreadPool(), metrics.page, openmetrics)
+        return scrape(openmetrics).addCallback(load, openmetrics)

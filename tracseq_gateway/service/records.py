@@ -30,11 +30,13 @@ class Records:
     def __init__(self, config: Config, reactor: Any, now: Callable[[], float]) -> None:
         """``now`` gives seconds since the epoch."""
         self.metrics = Metrics(config.services, __version__) if config.metrics.enabled else None
-        self._log = open_access_log(
-            config.access_log, reactor, self.metrics.log_lines_dropped if self.metrics is not None else None
-        )
+        routes = {name: service.prefix for name, service in config.services.items()}
+        dropped = self.metrics.log_lines_dropped if self.metrics is not None else None
+        self._log = open_access_log(config.access_log, routes, reactor, dropped)
         self.instances: Instances = dict
         """Asked whenever what was counted is handed over; set by who has the instances."""
+        self.scrape: Callable[[bool], Deferred[str]] | None = None
+        """Has a page of metrics made elsewhere; see :meth:`Gateway.scrape_by`."""
         self._counts = RequestCounts(config.services)
         self._takers: list[Callable[[Counted], object]] = []
         self._readings: list[Callable[[], None]] = []

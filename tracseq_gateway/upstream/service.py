@@ -33,7 +33,7 @@ from tracseq_gateway.upstream.balance import (
 from tracseq_gateway.upstream.hashing import ConsistentHash, key_of
 from tracseq_gateway.upstream.instance import Instance
 from tracseq_gateway.upstream.passive import PassiveHealth
-from tracseq_gateway.upstream.pool import Connect, Pool
+from tracseq_gateway.upstream.pool import Connect, ConnectEnded, Pool
 from tracseq_gateway.upstream.retry import RetryPolicy
 
 LEAST_WARMTH = 0.1
@@ -57,6 +57,8 @@ class UpstreamService:
         self._policy = self._policy_of(settings)
         # Second choices are not the policy's turn: they would make it pass over the same instance again and again.
         self._second_choice: Policy = LeastConnections()
+        self.connect_ended: ConnectEnded = lambda seconds, error: None
+        """Told how each attempt to connect to an instance ended; set by who counts them."""
         self.sticky = settings.sticky_cookie.encode("ascii")
         self.timed = settings.balance == "ewma"
         """Whether it is to be told how long answers take."""
@@ -124,8 +126,12 @@ class UpstreamService:
             self._deadlines,
             self._connect,
             self._known,
+            self._connect_ended,
         )
         self.instances.append(Instance(settings.url, settings.weight, parts.netloc.encode("ascii"), pool))
+
+    def _connect_ended(self, seconds: float, error: str) -> None:
+        self.connect_ended(seconds, error)
 
     def _in_flight(self) -> int:
         return sum(instance.in_flight for instance in self.instances)

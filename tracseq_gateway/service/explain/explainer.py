@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define
 from twisted.logger import Logger
 
-from tracseq_gateway.access_log.redaction import redact
+from tracseq_gateway.access_log.redaction import Redactor
 from tracseq_gateway.errors import RequestRefused
 from tracseq_gateway.service.explain import before, front, limits, outcome, service
 from tracseq_gateway.service.explain.caller import caller
@@ -45,6 +45,7 @@ class _Told:
 
     question: Question
     live: bool
+    redactor: Redactor
     steps: list[Step]
     upstream: dict[str, Any] | None = None
     answer: dict[str, Any] | None = None
@@ -59,7 +60,7 @@ class _Told:
         last = self.steps[-1].outcome
         reached = {step.name for step in self.steps}
         path, mark, query = self.question.target.partition("?")
-        target = path + text_of(redact((mark + query).encode("utf-8", "surrogateescape")))
+        target = path + text_of(self.redactor((mark + query).encode("utf-8", "surrogateescape")))
         return {
             "request": {
                 "method": shortened(self.question.method, 40),
@@ -93,11 +94,11 @@ async def explain(parts: Parts, question: Question) -> dict[str, Any]:
     Nothing is sent to a service, and nothing is charged, counted or remembered. Only with ``question.ask`` the Auth
     Service may be asked about a token, as by a request.
     """
-    told = _Told(question, parts.live, [])
+    told = _Told(question, parts.live, Redactor(parts.config.access_log.redact), [])
     step, request = front.received(parts, question, _body(parts, question))
     told.add(step)
     if isinstance(request, RequestRefused):
-        told.answer = outcome.answer(front.unread(parts, request), request.error)
+        told.answer = outcome.answer(front.unread(parts, request), request.error, told.redactor)
         return told.document()
     try:
         rehearsal = await _follow(parts, question, request, told)
@@ -105,9 +106,9 @@ async def explain(parts: Parts, question: Question) -> dict[str, Any]:
         # Who works on it lets go of it; timers are stopped.
         request.client_gone()
     if rehearsal is not None and rehearsal.passed_on is not None:
-        told.upstream = outcome.upstream(rehearsal.passed_on)
+        told.upstream = outcome.upstream(rehearsal.passed_on, told.redactor)
     elif request.channel.answer:
-        told.answer = outcome.answer(request.channel.answer, request.error)
+        told.answer = outcome.answer(request.channel.answer, request.error, told.redactor)
     return told.document()
 
 
