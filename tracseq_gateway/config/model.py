@@ -27,6 +27,7 @@ from tracseq_gateway.config.policies import (
     TokenNeed,
     WhenRedisIsDown,
 )
+from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import (
     Admission,
     Balance,
@@ -238,3 +239,4 @@ class Config:
     security: Security = table(Security, "Further doors.")
     access_log: AccessLog = table(AccessLog, "One line a request.")
     metrics: Metrics = table(Metrics, "Prometheus metrics.")
+    tracing: Tracing = table(Tracing, "Traces, sent by OTLP over HTTP.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tracseq_gateway.config import api_keys, files, texts, tokens
+from tracseq_gateway.config import api_keys, files, texts, tokens, tracing
 from tracseq_gateway.config.model import Gateway, Service
 from tracseq_gateway.config.origins import origin_pattern
 from tracseq_gateway.config.policies import (
@@ -28,6 +28,7 @@ from tracseq_gateway.config.policies import (
 )
 from tracseq_gateway.config.redis_url import redis_url
 from tracseq_gateway.config.texts import each, each_name
+from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import Discovery, Health, Instance, Retries
 
 RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
@@ -89,4 +90,8 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Security, "content_policy"): texts.header_text,
     (AccessLog, "target"): files.log_target,
     (Metrics, "path"): texts.path,
+    (Tracing, "endpoint"): tracing.collector_url,
+    (Tracing, "service_name"): tracing.shown_text,
+    (Tracing, "resource"): tracing.resource_attributes,
+    (Tracing, "headers_env"): texts.variable,
 }
