@@ -28,6 +28,7 @@ GROUND: dict[str, set[str]] = {
     "metrics": {"errors", "interfaces", "config"},
     "access_log": {"errors", "http", "interfaces", "config"},
     "net": set(),
+    "tracing": {"http", "interfaces", "config", "net"},
     "redis": {"config", "net"},
     "sandbox": {"config", "http"},
 }

@@ -11,12 +11,14 @@ from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.forwarding import AnswerRules
 from tracseq_gateway.http.paths import PathPatterns
 from tracseq_gateway.http.security_headers import SecurityHeaders, is_telltale
+from tracseq_gateway.http.trace_context import TRACE_FIELDS
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.middleware.addresses import address_lists
 from tracseq_gateway.middleware.chain import Link, Verdict
 from tracseq_gateway.middleware.content_type import content_types
 from tracseq_gateway.middleware.cors import Cors
 from tracseq_gateway.middleware.limits import body_limit
+from tracseq_gateway.middleware.tracing import tracing_link
 
 
 class Doors:
@@ -30,6 +32,10 @@ class Doors:
         addresses = address_lists(config.security.allow, config.security.deny)
         self.front: list[Link] = []
         """The links that every request passes, to services and to the gateway's own pages."""
+        if config.tracing.enabled:
+            self.front.append(tracing_link(config.tracing))
+        self.replaced = TRACE_FIELDS if config.tracing.enabled else frozenset()
+        """Fields of requests that the gateway writes anew."""
         if addresses is not None:
             self.front.append(addresses)
         if self._cors is not None:

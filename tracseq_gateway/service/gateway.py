@@ -99,7 +99,7 @@ class Gateway:
             service.passive.observed = self._observe
         self._lag = LagMeter(reactor)
         self._keys = Keys(config.redis.key_prefix)
-        self.records = Records(config, reactor, now)
+        self.records = Records(config, reactor, now, environ)
         self.records.instances = self._instance_counts
         self.doors = Doors(config)
         self._rules = self.doors.rules
@@ -132,7 +132,7 @@ class Gateway:
             config.gateway.via,
             own_lines=self.doors.own_lines,
             kept_back=frozenset({self.callers.secret_header} if self.callers is not None else ()),
-            replaced=frozenset(deadlines - {b""}),
+            replaced=frozenset(deadlines - {b""}) | self.doors.replaced,
             recorder=self._recorder,
             proxied=config.gateway.proxy_protocol,
         )
@@ -152,6 +152,8 @@ class Gateway:
         for name, service in self.services.items():
             records.measure(partial(self._measure_service, metrics, name))
             records.count(service.passive.counts, partial(metrics.service_events, name))
+        if records.tracing is not None:
+            records.count(records.tracing.counts, metrics.spans_ended)
         if rates is not None:
             records.count(rates.limiter.outcomes, metrics.limiter_decided)
             records.count(rates.link.errors, metrics.redis_failed)
