@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -65,6 +66,15 @@ class Reply:
     status: int = 200
     body: bytes = b""
     fields: Mapping[str, str] = {}
+    seconds: float = 0.0
+    """How long it takes its time."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: that a gateway waits no longer for an answer is no error."""
 
 
 class RunningCollector:
@@ -82,6 +92,7 @@ class RunningCollector:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 reply = collector.reply
+                time.sleep(reply.seconds)
                 if reply.status == 200:
                     collector.spans += read_export(body)
                 collector.requests.append((self.path, {name.lower(): text for name, text in self.headers.items()}))
@@ -94,8 +105,7 @@ class RunningCollector:
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1/traces"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()

@@ -171,6 +171,9 @@ class SpanExporter:
     def _give_up(self) -> None:
         """There is no more time."""
         self._deadline = None
+        spans = self._sending + len(self._queue)
+        self._log.warn("{spans} spans could not be sent before the end", spans=spans)
+        self._in_trouble = True  # so that how the present export ends is not said as well
         self.counts["failed"] += len(self._queue)
         self._queue.clear()
         if self._exchange is not None:
