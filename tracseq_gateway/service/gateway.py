@@ -3,7 +3,7 @@
 Services first, then for each route its proxy, its limits and its chain, then the table, the resource tree and the site:
 each stage is given the next one, so that calls go forward while imports go down.
 
-The order of a request's way, and why:
+The order of a request's way, and why; a request gets its place in a trace before all, so that refusals have one:
 
 1. Address lists: one look-up, for everybody.
 2. CORS: a preflight carries no credentials and asks for nothing of a service, so it is answered before it could be

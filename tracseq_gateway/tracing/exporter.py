@@ -22,7 +22,7 @@ from twisted.python.failure import Failure as TwistedFailure
 
 from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.net.jitter import jittered
-from tracseq_gateway.tracing.collector import Export, Failure, Outcome
+from tracseq_gateway.tracing.collector import LONGEST_WORDS, Export, Failure, Outcome
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 30.0
@@ -65,7 +65,8 @@ class SpanExporter:
         """Sends the next batch, or the present one again."""
         self._exchange: Deferred[Outcome] | None = None
         self._in_trouble = False
-        self._reported: dict[str, float] = {}
+        self._report_again: dict[str, float] = {}
+        """When each of the few things that are reported may be said again."""
         self._stopping = False
         self._stopped: Deferred[None] = Deferred()
         self._deadline: IDelayedCall | None = None
@@ -138,7 +139,10 @@ class SpanExporter:
             self.counts["exported"] += self._sending - rejected
             self.counts["failed"] += rejected
             if outcome.message or rejected:
-                self._report(f"the collector rejects {rejected} of {self._sending} spans: {outcome.message[:200]!r}")
+                words = outcome.message[:LONGEST_WORDS]
+                self._report(
+                    "the collector rejects {n} of {of} spans: {words!r}", n=rejected, of=self._sending, words=words
+                )
             self._out_of_trouble()
             self._finish_batch()
             return
@@ -205,9 +209,9 @@ class SpanExporter:
             self._in_trouble = False
             self._log.info("the collector at {endpoint} takes spans again", endpoint=self._settings.endpoint)
 
-    def _report(self, words: str) -> None:
+    def _report(self, form: str, **values: object) -> None:
         """Say it now and then, however often it happens."""
-        now, kind = self._reactor.seconds(), words.split()[0]
-        if now >= self._reported.get(kind, now):
-            self._reported[kind] = now + REPORT_SECONDS
-            self._log.warn("{words} ({counts})", words=words, counts=dict(self.counts))
+        now = self._reactor.seconds()
+        if now >= self._report_again.get(form, now):
+            self._report_again[form] = now + REPORT_SECONDS
+            self._log.warn(form + " ({counts})", counts=dict(self.counts), **values)
