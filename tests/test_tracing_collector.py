@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import socket
+import ssl
+from datetime import datetime
+from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
 from tests.otlp_kit import Reply, RunningCollector
+from tests.token_kit import certificate
 from tracseq_gateway.tracing.collector import LARGEST_ANSWER, Collector, Failure
 from tracseq_gateway.tracing.otlp import SERVER, Envelope, PartialSuccess, Span
 from tracseq_gateway.tracing.wire import block, integer
@@ -79,6 +85,25 @@ class CollectorTests(TestCase):
             url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces"
             outcome = await self.collector(url, 0.1).export(BODY)
         self.assertEqual(outcome, Failure("no answer within 0.1 s", True))
+
+    async def test_not_trusted(self) -> None:
+        """By https nothing is said to somebody whose certificate this host does not trust."""
+        running = RunningCollector(self.unknown())
+        self.addCleanup(running.stop)
+        outcome = await self.collector(running.url).export(BODY)
+        assert isinstance(outcome, Failure)
+        self.assertIn("is the certificate one that this host trusts", outcome.reason)
+        self.assertEqual(running.requests, [])
+
+    def unknown(self) -> ssl.SSLContext:
+        """A server's side of TLS, with a certificate of its own making."""
+        key = rsa.generate_private_key(65537, 2048)
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        file = Path(self.mktemp())
+        file.write_bytes(secret + certificate(key, datetime(2099, 1, 1)).public_bytes(Encoding.PEM))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context
 
     def test_cancel(self) -> Deferred[None]:
         """An export that is cancelled is over at once, as one that failed or that was cancelled."""
