@@ -323,11 +323,14 @@ class CountTests(SynchronousTestCase):
         self.assertIn('gateway_spans_total{outcome="failed"} 2.0', page)
 
     def test_drain(self) -> None:
-        """A worker that leaves sends what waits."""
-        gateway = TracedGateway()
+        """A worker that leaves sends what waits, and counts it."""
+        gateway = TracedGateway(tables={"metrics": Metrics(enabled=True)})
         gateway.exchange(request(b"/", b"Connection: close")).settle()
         drained = gateway.worker.drain(5.0)
         for _ in range(10):
             gateway.clock.advance(0.1)
         self.successResultOf(drained)
         self.assertEqual(len(gateway.exports), 1)
+        metrics = gateway.worker.records.metrics
+        assert metrics is not None
+        self.assertIn('gateway_spans_total{outcome="exported"} 2.0', metrics.page().body.decode())

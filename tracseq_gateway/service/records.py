@@ -100,8 +100,8 @@ class Records:
         if self._reading.running:
             self._reading.stop()
             self._read()
-        ended = [each.stop() for each in (self._log, self.tracing) if each is not None]
-        return gatherResults(ended).addCallback(lambda _: None)
+        ended = gatherResults([each.stop() for each in (self._log, self.tracing) if each is not None])
+        return ended.addCallback(lambda _: self._read())  # what became of the last spans counts, too
 
     def hand_over(self) -> None:
         """Give what was counted to those who take it."""

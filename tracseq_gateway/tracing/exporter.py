@@ -60,7 +60,9 @@ class SpanExporter:
         """Spans of the batch that is under way, also while it waits to be sent again."""
         self._pauses = 0
         self._given_up = 0.0
+        """When the present batch is not sent again any more."""
         self._rests_until = 0.0
+        """Until when the collector is left alone."""
         self._timer: IDelayedCall | None = None
         """Sends the next batch, or the present one again."""
         self._exchange: Deferred[Outcome] | None = None
@@ -93,7 +95,7 @@ class SpanExporter:
         self._stopping = True
         self._deadline = self._reactor.callLater(STOP_SECONDS, self._give_up)
         if self._sending and self._exchange is None:
-            self._finish_batch("the gateway stops")  # it would have been sent again
+            self._finish_batch(self._sending)  # it would have been sent again
         elif not self._sending:
             self._await_batch()
         return self._stopped
@@ -134,43 +136,43 @@ class SpanExporter:
 
     def _answered(self, outcome: Outcome, body: bytes) -> None:
         self._exchange = None
-        if not isinstance(outcome, Failure):
-            rejected = min(outcome.rejected, self._sending)
-            self.counts["exported"] += self._sending - rejected
-            self.counts["failed"] += rejected
-            if outcome.message or rejected:
-                words = outcome.message[:LONGEST_WORDS]
-                self._report(
-                    "the collector rejects {n} of {of} spans: {words!r}", n=rejected, of=self._sending, words=words
-                )
-            self._out_of_trouble()
-            self._finish_batch()
+        if isinstance(outcome, Failure):
+            self._failed(outcome, body)
             return
-        self._into_trouble(outcome.reason)
-        pause = min(FIRST_PAUSE * 2**self._pauses, LONGEST_PAUSE)
-        pause = jittered(pause, self._random) if outcome.after is None else min(outcome.after, LONGEST_REST)
-        now = self._reactor.seconds()
-        if outcome.again:
-            self._rests_until = now + pause
-        if outcome.again and not self._stopping and now + pause <= self._given_up:
-            self._pauses += 1
-            self._timer = self._reactor.callLater(pause, self._post, body)
-        else:
-            self._finish_batch(outcome.reason)
+        rejected = min(outcome.rejected, self._sending)
+        if outcome.message or rejected:
+            words = outcome.message[:LONGEST_WORDS]
+            self._report(
+                "the collector rejects {n} of {of} spans: {words!r}", n=rejected, of=self._sending, words=words
+            )
+        self._out_of_trouble()
+        self._finish_batch(rejected)
+
+    def _failed(self, failure: Failure, body: bytes) -> None:
+        """Send the batch again, if the collector may take it yet, or give it up."""
+        self._into_trouble(failure.reason)
+        if failure.again:
+            pause = min(FIRST_PAUSE * 2**self._pauses, LONGEST_PAUSE)
+            pause = jittered(pause, self._random) if failure.after is None else min(failure.after, LONGEST_REST)
+            self._rests_until = self._reactor.seconds() + pause
+            if self._rests_until <= self._given_up and not self._stopping:
+                self._pauses += 1
+                self._timer = self._reactor.callLater(pause, self._post, body)
+                return
+        self._finish_batch(self._sending)
 
     def _broken(self, failure: TwistedFailure) -> None:
         self._exchange = None
         if failure.check(CancelledError) is None:
             self._log.failure("an export of spans failed", failure=failure)
-        self._finish_batch("the export was broken off")
+        self._finish_batch(self._sending)
 
-    def _finish_batch(self, failed: str | None = None) -> None:
-        """The present batch is over, one way or the other."""
-        if failed is not None:
-            self.counts["failed"] += self._sending
+    def _finish_batch(self, failed: int) -> None:
+        """The present batch is over, and so many of its spans have failed."""
+        self.counts["exported"] += self._sending - failed
+        self.counts["failed"] += failed
         self._sending = 0
-        if not self._stopped.called:
-            self._await_batch()
+        self._await_batch()
 
     def _give_up(self) -> None:
         """There is no more time."""
@@ -190,8 +192,7 @@ class SpanExporter:
             self._deadline.cancel()
             self._deadline = None
         self._cancel_timer()
-        if not self._stopped.called:
-            self._stopped.callback(None)
+        self._stopped.callback(None)
 
     def _cancel_timer(self) -> None:
         timer, self._timer = self._timer, None
