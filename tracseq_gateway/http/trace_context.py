@@ -138,14 +138,14 @@ class Tracer:
             given = [line.value for line in said if line.name == b"traceparent"]
             parent = read_traceparent(given[0]) if len(given) == 1 else None
             if parent is not None:
-                return self._continued(parent, [line.value for line in said if line.name == b"tracestate"], peer)
+                return self._continued(parent, said, peer)
         digits = f"{self._bits(188):047x}"
         trace_id, span = digits[:32], digits[32:]
         sampled = trace_id[18:] >= self._least
         line = f"traceparent: 00-{trace_id}-{span}1-0{_RANDOM | sampled}\r\n"
         return TraceContext(trace_id, span + "0", "", sampled), line.encode("ascii")
 
-    def _continued(self, parent: Traceparent, states: Sequence[bytes], peer: str) -> tuple[TraceContext, bytes]:
+    def _continued(self, parent: Traceparent, said: Sequence[FieldLine], peer: str) -> tuple[TraceContext, bytes]:
         span = f"{self._bits(60):015x}"
         if self._may_decide is not None and self._may_decide(peer):
             sampled = bool(parent.flags & _SAMPLED)
@@ -153,7 +153,7 @@ class Tracer:
             sampled = span[1:] >= self._least
         flags = parent.flags & _RANDOM | sampled
         lines = f"traceparent: 00-{parent.trace_id}-{span}1-0{flags}\r\n".encode("ascii")
-        state = read_tracestate(states) if states else b""
-        if state:
-            lines += b"tracestate: %b\r\n" % state
+        if len(said) > 1:
+            state = read_tracestate([line.value for line in said if line.name == b"tracestate"])
+            lines += b"tracestate: %b\r\n" % state if state else b""
         return TraceContext(parent.trace_id, span + "0", parent.parent, sampled), lines

@@ -26,7 +26,7 @@ def tracing_link(settings: Tracing) -> Link:
     place = Tracer(settings.ratio, may_decide if networks else None).place
 
     def begin(request: Request) -> None:
-        request.trace, lines = place(request.head.fields.received, request.peer)
+        request.trace, lines = place(request.head.fields.received, request.peer if networks else "")
         request.forwarded += lines
 
     return begin
