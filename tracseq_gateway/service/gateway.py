@@ -152,8 +152,6 @@ class Gateway:
         for name, service in self.services.items():
             records.measure(partial(self._measure_service, metrics, name))
             records.count(service.passive.counts, partial(metrics.service_events, name))
-        if records.tracing is not None:
-            records.count(records.tracing.counts, metrics.spans_ended)
         if rates is not None:
             records.count(rates.limiter.outcomes, metrics.limiter_decided)
             records.count(rates.link.errors, metrics.redis_failed)

@@ -51,6 +51,8 @@ class Records:
             self.watch(self._log.record)
         if self.tracing is not None:
             self.watch(self.tracing.record)
+            if self.metrics is not None:
+                self.count(self.tracing.counts, self.metrics.spans_ended)
 
     @property
     def recorder(self) -> Recorder | None:
