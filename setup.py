@@ -31,6 +31,7 @@ TEST = [
     "openapi-spec-validator >= 0.7",
     "build >= 1.2",
     "setuptools >= 77",  # the packaging test builds without isolation
+    "opentelemetry-proto >= 1.40",  # reads what the gateway sends to collectors
     "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes
 ]
 DOCS = ["sphinx >= 8", "myst-parser >= 4", "furo"]

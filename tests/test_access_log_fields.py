@@ -15,6 +15,7 @@ from tests.test_access_log import FIELD_BYTES, ended
 from tracseq_gateway.access_log.entries import journal_entries
 from tracseq_gateway.access_log.lines import json_lines, template_lines
 from tracseq_gateway.access_log.values import LONGEST_KNOWN, MOST_KNOWN, KnownTexts
+from tracseq_gateway.config.keys import Seconds
 from tracseq_gateway.config.log_line import FIELDS
 from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.errors import RESPONSE_TIMEOUT, GatewayError
@@ -80,7 +81,9 @@ class WayTests(SynchronousTestCase):
     def test_slow(self) -> None:
         """A request is slow from the configured time on; without one, none is."""
         for limit, seconds, slow in ((1.0, 0.999, False), (1.0, 1.0, True), (0.25, 0.3, True), (0.0, 1e6, False)):
-            self.assertIs(slow, document(passed_on(), AccessLog(slow_seconds=limit), seconds)["slow"], (limit, seconds))
+            self.assertIs(
+                slow, document(passed_on(), AccessLog(slow_seconds=Seconds(limit)), seconds)["slow"], (limit, seconds)
+            )
 
     def test_fields(self) -> None:
         """A line has the fields that the table names, in its order; the journal has them under its own names."""

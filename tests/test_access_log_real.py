@@ -24,9 +24,9 @@ LOGROTATE = "/usr/sbin/logrotate"
 class GatewayTestCase(SynchronousTestCase):
     gateway: RunningGateway
 
-    def begin(self, access_log: str, **how: tuple[str, ...]) -> None:
+    def begin(self, access_log: str) -> None:
         """Run a gateway with these keys in ``[access_log]``."""
-        self.gateway = RunningGateway(SERVICE + access_log, **how)
+        self.gateway = RunningGateway(SERVICE + access_log)
         self.addCleanup(self.gateway.stop)
 
     def visit(self, count: int = 10, path: str = "/samples/1") -> None:
@@ -118,9 +118,8 @@ class FaultTests(GatewayTestCase):
         self.addCleanup(subprocess.run, ["umount", "--lazy", folder], check=True)
         self.begin(f'target = "{folder}/access.log"')
         filler = Path(folder, "filler")
-        with filler.open("wb", buffering=0) as file, self.assertRaises(OSError):
-            while True:
-                file.write(b"x" * 4096)
+        with filler.open("wb", buffering=0) as file:
+            self.assertRaises(OSError, lambda: [file.write(b"x" * 4096) for _ in range(1024)])
         self.visit(20)
         self.gateway.until(lambda: self.dropped() >= 10)
         filler.unlink()
@@ -185,17 +184,18 @@ class RotationTests(GatewayTestCase):
     def paths(self, file: Path) -> list[str]:
         return [json.loads(line)["path"] for line in file.read_text().splitlines()]
 
-    def written(self, count: int) -> bool:
-        return sum(file.read_text().count("\n") for file in self.files()) >= count
+    def until_written(self, count: int) -> None:
+        """Wait until there are so many lines."""
+        self.gateway.until(lambda: sum(file.read_text().count("\n") for file in self.files()) >= count)
 
     def test_create(self) -> None:
         """A file that was moved away, with or without a new one in its place, costs no line."""
         for number, how in enumerate(("create 0640", "nocreate")):
             self.visit(5, f"/samples/before-{number}")
-            self.gateway.until(lambda count=10 * number + 5: self.written(count))
+            self.until_written(10 * number + 5)
             self.rotate(how)
             self.visit(5, f"/samples/after-{number}")
-            self.gateway.until(lambda count=10 * number + 10: self.written(count))
+            self.until_written(10 * number + 10)
         self.assertEqual(0, self.dropped())
         paths = [path for file in self.files() for path in self.paths(file)]
         for name in ("before-0", "after-0", "before-1", "after-1"):
@@ -204,9 +204,9 @@ class RotationTests(GatewayTestCase):
     def test_copytruncate(self) -> None:
         """A file that was copied and cut goes on at its start."""
         self.visit(5, "/samples/before")
-        self.gateway.until(lambda: self.written(5))
+        self.until_written(5)
         self.rotate("copytruncate")
         self.visit(5, "/samples/after")
-        self.gateway.until(lambda: self.written(10))
+        self.until_written(10)
         self.assertEqual(["/samples/before"] * 5, self.paths(self.folder / "access.log.1"))
         self.assertEqual(["/samples/after"] * 5, self.paths(self.file))

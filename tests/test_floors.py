@@ -31,6 +31,7 @@ GROUND: dict[str, set[str]] = {
     "access_log": {"errors", "http", "interfaces", "config", "journal"},
     "own_log": {"config", "journal"},
     "net": set(),
+    "tracing": {"http", "interfaces", "config", "net"},
     "redis": {"config", "net"},
     "sandbox": {"config", "http"},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import tempfile
 from io import StringIO
@@ -111,7 +112,8 @@ class OwnLogTests(SynchronousTestCase):
     """``OwnLog``."""
 
     def setUp(self) -> None:
-        self.stream, self.heard = StringIO(), []
+        self.stream = StringIO()
+        self.heard: list[LogEvent] = []
         self.publisher = LogPublisher(textFileLogObserver(self.stream), self.heard.append)  # type: ignore[arg-type]
         self.own_log = OwnLog(self.publisher)
         self.log = Logger(namespace="tracseq_gateway.part", observer=self.publisher)
@@ -206,7 +208,7 @@ class JournalTests(SynchronousTestCase):
 
     def test_factory(self) -> None:
         """Without a journal the start is refused, and it is said where one was looked for."""
-        self.patch(own_log.os, "environ", {own_log.JOURNAL_VARIABLE: str(self.path)})
+        self.patch(os, "environ", {own_log.JOURNAL_VARIABLE: str(self.path)})
         refused = self.assertRaises(SystemExit, own_log.journald)
         self.assertIn(f"there is no journal at {self.path}", str(refused))
         self.listen()

@@ -94,14 +94,15 @@ class LevelTests(SynchronousTestCase):
         auth = "[auth]\nenabled = true\nservice = ''\nservice_key = 'service-s3cr3t'\n"
         gateway = RunningGateway(SERVICE + keys + auth, SECRETS)
         self.addCleanup(gateway.stop)
-        for fields in (
+        requests: tuple[dict[str, Any], ...] = (
             {"Authorization": "Bearer s3cr3t"},
             {"Authorization": "Bearer a.b.s3cr3t"},
             {"Authorization": "Basic s3cr3t"},
             {"X_API_Key": "s3cr3t"},
             {"Cookie": "session=s3cr3t"},
             {"Referer": "http://lab/?access_token=s3cr3t"},
-        ):
+        )
+        for fields in requests:
             self.assertEqual(401, gateway.get("/samples?token=s3cr3t", **fields)[0])
         gateway.until(lambda: gateway.said().count('"status":401') == 6)
         gateway.command("reload")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
@@ -24,7 +25,8 @@ class LogLevelTests(SynchronousTestCase):
         self.levels = LogLevels(OwnLog(LogPublisher()), CONFIGURED, self.told.append)
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        return dict(self.successResultOf(self.levels.answer({"command": "log-level", **request}, None)))
+        answer: Mapping[str, Any] = self.successResultOf(self.levels.answer({"command": "log-level", **request}, None))
+        return dict(answer)
 
     def test_change(self) -> None:
         """A change holds for all, or for one part of the program, beside what is configured; the workers are told."""

@@ -181,6 +181,10 @@ class Request(Protocol):
     sent: int
     """Bytes of body that were sent, without their framing."""
 
+    @property
+    def peer(self) -> str:
+        """The address of who sent it to us: the client's own, or a proxy's."""
+
     def at_end(self, ended: Callable[[Request], None]) -> None:
         """Have ``ended`` called with this request once it is over, however it ends; in the order of the calls."""
 

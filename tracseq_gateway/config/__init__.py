@@ -28,6 +28,7 @@ from tracseq_gateway.config.policies import (
 )
 from tracseq_gateway.config.problem import Problem
 from tracseq_gateway.config.secrets import missing_secrets
+from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import (
     Admission,
     Balance,
@@ -83,6 +84,7 @@ __all__ = [
     "Size",
     "Timeouts",
     "TokenNeed",
+    "Tracing",
     "WhenRedisIsDown",
     "dumps",
     "load",

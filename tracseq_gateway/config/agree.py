@@ -11,6 +11,7 @@ from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
 from tracseq_gateway.config.problem import Wrong, dotted
 from tracseq_gateway.config.tokens import HASHED, SIGNED
+from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import Discovery, Instance
 from tracseq_gateway.config.url import parse_url
 
@@ -168,6 +169,15 @@ def _access_log(table: AccessLog) -> Iterator[Wrong]:
         yield Wrong(f'has no effect on the format "{table.format}"', 'format = "json" would be right', ("omit",))
 
 
+def _tracing(table: Tracing) -> Iterator[Wrong]:
+    if table.queue_spans < table.batch_spans:
+        yield Wrong(
+            f"{table.queue_spans} spans are less than an export of {table.batch_spans}",
+            "at least tracing.batch_spans would be right",
+            ("queue_spans",),
+        )
+
+
 _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Gateway: _gateway,
     Client: _client,
@@ -181,4 +191,5 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Authentication: _authentication,
     Cors: _cors,
     AccessLog: _access_log,
+    Tracing: _tracing,
 }

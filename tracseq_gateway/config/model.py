@@ -27,6 +27,7 @@ from tracseq_gateway.config.policies import (
     TokenNeed,
     WhenRedisIsDown,
 )
+from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import (
     Admission,
     Balance,
@@ -239,3 +240,4 @@ class Config:
     access_log: AccessLog = table(AccessLog, "One line a request.")
     log: Log = table(Log, "The gateway's own log.")
     metrics: Metrics = table(Metrics, "Prometheus metrics.")
+    tracing: Tracing = table(Tracing, "Traces, sent by OTLP over HTTP.")

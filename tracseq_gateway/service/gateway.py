@@ -3,7 +3,7 @@
 Services first, then for each route its proxy, its limits and its chain, then the table, the resource tree and the site:
 each stage is given the next one, so that calls go forward while imports go down.
 
-The order of a request's way, and why:
+The order of a request's way, and why; a request gets its place in a trace before all, so that refusals have one:
 
 1. Address lists: one look-up, for everybody.
 2. CORS: a preflight carries no credentials and asks for nothing of a service, so it is answered before it could be
@@ -109,7 +109,7 @@ class Gateway:
             service.passive.observed = self._observe
         self._lag = LagMeter(reactor)
         self._keys = Keys(config.redis.key_prefix)
-        self.records = Records(config, reactor, now)
+        self.records = Records(config, reactor, now, environ)
         self.records.instances = self._instance_counts
         self.doors = Doors(config)
         self._rules = self.doors.rules
@@ -147,7 +147,7 @@ class Gateway:
             config.gateway.via,
             own_lines=self.doors.own_lines,
             kept_back=frozenset({self.callers.secret_header} if self.callers is not None else ()),
-            replaced=frozenset(deadlines - {b""}),
+            replaced=frozenset(deadlines - {b""}) | self.doors.replaced,
             recorder=self._recorder,
             proxied=config.gateway.proxy_protocol,
         )

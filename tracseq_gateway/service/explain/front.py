@@ -34,7 +34,7 @@ def received(parts: Parts, question: Question, body: bytes | None) -> tuple[Step
         question.address, b"http", parts.config.gateway.port, site.trusted, site.via.encode("ascii")
     )
     forwarded = origin.lines(head)
-    channel = RehearsedChannel(parts)
+    channel = RehearsedChannel(parts, question.address)
     channel.secure = origin.secure
     request = RehearsedRequest(channel, head, origin.client, forwarded, site.deadlines.now())
     if body is not None and head.fields.length:

@@ -17,8 +17,10 @@ from tracseq_gateway.service.explain.parts import Parts
 class RehearsedChannel:
     """Writes the answer down; see ``server.request.Channel``."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, address: str) -> None:
+        """``address`` is where the connection would come from."""
         site = parts.site
+        self.address = address
         self.via = site.via
         self.root: IResource = parts.site.resource
         self.secure = False
