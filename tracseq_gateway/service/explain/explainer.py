@@ -106,7 +106,7 @@ async def explain(parts: Parts, question: Question) -> dict[str, Any]:
         # Who works on it lets go of it; timers are stopped.
         request.client_gone()
     if rehearsal is not None and rehearsal.passed_on is not None:
-        told.upstream = outcome.upstream(rehearsal.passed_on, told.redactor)
+        told.upstream = outcome.upstream(request.service, rehearsal.passed_on, told.redactor)
     elif request.channel.answer:
         told.answer = outcome.answer(request.channel.answer, request.error, told.redactor)
     return told.document()

@@ -44,7 +44,8 @@ def instances(parts: Parts, request: RehearsedRequest, way: Way, rehearsal: Rehe
         step = Step("instances", "refused", detail)
     else:
         usable = sum(map(service.may_take, service.instances))
-        step = Step("instances", "ok", f"{passed_on.url}, by {balance} of {usable}")
+        chance = f"by {balance}; {usable} of {len(service.instances)} get requests"
+        step = Step("instances", "ok", f"{passed_on.url}, {chance}")
     chosen = passed_on.url if passed_on is not None else ""
     step.lines = listed([_instance(service, instance, chosen) for instance in service.instances])
     if not parts.live:
