@@ -76,7 +76,9 @@ SERVICES = {
         auth="none",
         sticky_cookie="tsq",
     ),
-    "far": Service("far", prefix="/samples/far", instances=instances(9041, 9042), balance="p2c", auth="none"),
+    "far": Service(
+        "far", prefix="/samples/far", instances=instances(9041, 9042), balance="p2c", auth="none", priority="high"
+    ),
 }
 RATES = RateLimiting(
     enabled=True,

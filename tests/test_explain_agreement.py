@@ -87,9 +87,10 @@ INSTANCES = st.sampled_from([(name, one.url) for name, service in SERVICES.items
 EVENTS = st.one_of(
     st.none(),
     st.sampled_from([1.0, 30.0]),
-    st.builds(lambda one, state: InstanceHealth(*one, state), INSTANCES, st.sampled_from(["healthy", "unhealthy"])),
-    st.builds(lambda one: InstanceHealth(*one, "healthy", drained=True), INSTANCES),
-    st.builds(lambda one: Observation(*one, "ejected", 20.0, "it failed"), INSTANCES),
+    st.builds(lambda one: InstanceHealth(one[0], one[1], "healthy"), INSTANCES),
+    st.builds(lambda one: InstanceHealth(one[0], one[1], "unhealthy"), INSTANCES),
+    st.builds(lambda one: InstanceHealth(one[0], one[1], "healthy", drained=True), INSTANCES),
+    st.builds(lambda one: Observation(one[0], one[1], "ejected", 20.0, "it failed"), INSTANCES),
     st.builds(lambda one: Observation(one[0], "", "opened", 5.0, "all fail"), INSTANCES),
 )
 """What happens between two requests: nothing, time passes, a probe ends, an operator drains, or a worker finds out."""
@@ -105,7 +106,7 @@ class AgreementTests(SynchronousTestCase):
         for event, request, caller, times in steps:
             self.happen(lab, event)
             for _ in range(times):
-                self.agree(lab, Question(**request, **self.credential(lab, caller)))
+                self.agree(lab, Question(**{**request, **self.credential(lab, caller)}))
 
     def happen(self, lab: Laboratory, event: float | InstanceHealth | Observation | None) -> None:
         if isinstance(event, InstanceHealth):

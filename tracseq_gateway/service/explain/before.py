@@ -28,7 +28,7 @@ def load(parts: Parts, request: RehearsedRequest, way: Way) -> Step:
     gateway, lines = parts.config.gateway, []
     if gateway.max_concurrent_requests:
         room = room_for(gateway.max_concurrent_requests, way.priority)
-        lines.append(f"{parts.site.busy + 1} requests at once with this one, of {room} for {way.priority} priority")
+        lines.append(f"requests at once, with this one: {parts.site.busy + 1} of {room} for {way.priority} priority")
     if gateway.max_lag:
         patience = patience_for(gateway.max_lag, way.priority)
         lines.append(f"the reactor runs {parts.lag.lag:.3f} s late, up to {patience:g} s is borne")

@@ -115,7 +115,7 @@ def times(parts: Parts, request: RehearsedRequest, way: Way) -> Step:
         step.lines.append(f"never sent again once it was sent: {method.decode('ascii')} may act twice")
     else:
         answers = ", ".join(map(str, retries.statuses)) or "no answer"
-        step.lines.append(f"sent again at most {retries.attempts} times: after a failure, and after {answers}")
+        step.lines.append(f"sent again after a failure, and after {answers}: at most {retries.attempts} more")
     if not service.retries.has_budget():
         step.lines.append("but too many retries are under way (retries.budget)")
     step.facts = {
