@@ -16,6 +16,9 @@ from tracseq_gateway.config.model import Config
 from tracseq_gateway.metrics.page import Page, load
 from tracseq_gateway.service.records import Records
 
+SCRAPE_SECONDS = 10.0
+"""How long the supervisor is waited for that makes the page of metrics; as long as Prometheus waits for us."""
+
 
 class OwnPages:
     """The tree of pages, and what routing must know of it."""
@@ -47,4 +50,4 @@ class OwnPages:
         assert metrics is not None, "asked for only when metrics are on"
         if scrape is None:
             return deferToThreadPool(reactor, reactor.getThreadPool(), metrics.page, openmetrics)
-        return scrape(openmetrics).addCallback(load, openmetrics)
+        return scrape(openmetrics).addTimeout(SCRAPE_SECONDS, reactor).addCallback(load, openmetrics)
