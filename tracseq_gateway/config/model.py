@@ -12,6 +12,7 @@ from typing import Literal
 
 from attrs import Factory, field, frozen
 
+from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.keys import MOMENT, Network, Seconds, Size, key, table
 from tracseq_gateway.config.policies import (
     AccessLog,
@@ -238,3 +239,4 @@ class Config:
     security: Security = table(Security, "Further doors.")
     access_log: AccessLog = table(AccessLog, "One line a request.")
     metrics: Metrics = table(Metrics, "Prometheus metrics.")
+    dashboard: Dashboard = table(Dashboard, "The page that shows how everything is.")

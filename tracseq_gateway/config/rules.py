@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracseq_gateway.config import api_keys, files, texts, tokens
+from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.model import Gateway, Service
 from tracseq_gateway.config.origins import origin_pattern
 from tracseq_gateway.config.policies import (
@@ -89,4 +90,5 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Security, "content_policy"): texts.header_text,
     (AccessLog, "target"): files.log_target,
     (Metrics, "path"): texts.path,
+    (Dashboard, "login"): texts.path,
 }
