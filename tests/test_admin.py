@@ -180,6 +180,7 @@ class DocumentTests(PageTestCase):
                 "url": ONE,
                 "state": "healthy",
                 "ejected": False,
+                "drained": False,
                 "since": stamp(1.0),
                 "checked": checked,
                 "latency_ms": 1.23,

@@ -27,7 +27,7 @@ GROUND: dict[str, set[str]] = {
     "interfaces": {"errors", "http", "config"},
     "metrics": {"errors", "interfaces", "config"},
     "access_log": {"errors", "http", "interfaces", "config"},
-    "overview": {"interfaces", "config"},
+    "overview": {"interfaces", "config", "metrics"},
     "net": set(),
     "redis": {"config", "net"},
     "sandbox": {"config", "http"},

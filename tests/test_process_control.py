@@ -14,6 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.process_kit import FakeReactor
 from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
+from tracseq_gateway.overview.digest import Digest
+from tracseq_gateway.overview.feed import OverviewFeed
 from tracseq_gateway.process.attendant import Attendant
 from tracseq_gateway.process.control import (
     Conversation,
@@ -83,6 +85,8 @@ class FakeGateway:
 
     def __init__(self) -> None:
         self.observed: Callable[[Observation], None] = lambda observation: None
+        self.digested: Callable[[Digest], None] = lambda digest: None
+        self.feed = OverviewFeed()
         self.told: list[object] = []
         self.drained: Deferred[int] = Deferred()
 

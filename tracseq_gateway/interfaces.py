@@ -35,6 +35,8 @@ class InstanceHealth:
     """Seconds that the last successful probe took."""
     error: str | None = None
     """Why the last probe failed, in a few words; None after a success."""
+    drained: bool = False
+    """Whether an operator wants it to get no more requests."""
 
 
 @frozen

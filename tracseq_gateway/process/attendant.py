@@ -13,17 +13,23 @@ from twisted.python.failure import Failure
 
 from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
+from tracseq_gateway.overview.digest import Digest
+from tracseq_gateway.overview.feed import OverviewFeed
+from tracseq_gateway.overview.pieces import Assembly, in_pieces
 from tracseq_gateway.process.control import (
     Conversation,
     Cover,
+    Digested,
     Drain,
     InstancesChanged,
     InstancesListed,
     Leaving,
     Observed,
+    OverviewChanged,
     Ping,
     Serve,
     Uncover,
+    Watching,
     WorkersChanged,
     packObservation,
     unpackInstances,
@@ -42,6 +48,10 @@ class Serves(Protocol):
 
     observed: Callable[[Observation], None]
     """To be called with what its requests found out about a service, so that the other workers learn of it."""
+    digested: Callable[[Digest], None]
+    """To be called once a second with what was counted."""
+    feed: OverviewFeed
+    """Where the overview of the whole gateway is to be put while somebody watches."""
 
     def start(self) -> Deferred[None]:
         """Make ready; fires when it is."""
@@ -99,8 +109,11 @@ class Attendant(Conversation):
         self._stopped = False
         self._cut: int | None = None
         self._askers: list[Deferred[dict[str, int]]] = []
+        self._overview = Assembly()
         self._log = Logger()
         gateway.observed = self._tellObservation
+        gateway.digested = self._tellDigest
+        gateway.feed.watched = self._tellWatching
 
     @Serve.responder
     def serve(self) -> Deferred[dict[str, Any]]:
@@ -161,6 +174,23 @@ class Attendant(Conversation):
     def _tellObservation(self, observation: Observation) -> None:
         if self._connected:
             self.callRemote(Observed, observation=packObservation(observation))
+
+    def _tellDigest(self, digest: Digest) -> None:
+        if self._connected:
+            for piece, last in in_pieces(digest.pack()):
+                self.callRemote(Digested, piece=piece, last=last)
+
+    def _tellWatching(self, watching: bool) -> None:
+        if self._connected:
+            self.callRemote(Watching, watching=watching)
+
+    @OverviewChanged.responder
+    def overviewChanged(self, piece: bytes, last: bool) -> dict[str, Any]:
+        """Pass it on when it is whole."""
+        overview = self._overview.take(piece, last)
+        if overview is not None:
+            self._gateway.feed.publish(overview)
+        return {}
 
     @Drain.responder
     def drain(self, seconds: float, gentle: bool) -> Deferred[dict[str, int]]:

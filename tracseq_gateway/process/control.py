@@ -4,6 +4,9 @@ In order: the supervisor sends what it knows (``InstancesListed``, ``InstancesCh
 ``Serve``; the worker's answer to that says that it accepts connections. News follow as they come. ``Drain`` is the end:
 its answer is the last thing that a worker says. A worker that was told by somebody else to leave says ``Leaving``.
 
+Once a second a worker sends a ``Digest`` of what it counted. One that shows the overview of the whole gateway to
+somebody says so (``Watching``), and is sent it once a second (``OverviewChanged``).
+
 While a worker serves it is asked every moment whether it still answers (``Ping``); ``STACK_SIGNAL`` makes one that
 does not write down what it is doing.
 
@@ -87,6 +90,27 @@ class Observed(amp.Command):
     """What a worker has found out about a service; from that worker, and then to the others."""
 
     arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"observation", amp.String())]
+    requiresAnswer = False
+
+
+class Digested(amp.Command):
+    """From a worker: a piece of the digest of its last second, which is complete with the ``last``."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"piece", amp.String()), (b"last", amp.Boolean())]
+    requiresAnswer = False
+
+
+class Watching(amp.Command):
+    """From a worker: whether it wants the overview from now on."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"watching", amp.Boolean())]
+    requiresAnswer = False
+
+
+class OverviewChanged(amp.Command):
+    """A piece of the overview, as JSON, which is complete with the ``last``."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"piece", amp.String()), (b"last", amp.Boolean())]
     requiresAnswer = False
 
 

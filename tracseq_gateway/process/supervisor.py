@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Final
 
@@ -23,9 +23,11 @@ from tracseq_gateway.discovery.watchers import Watchers, sources
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
 from tracseq_gateway.process.configured import ConfigurationRefused, Source
 from tracseq_gateway.process.control_socket import Answer, ControlSocket
+from tracseq_gateway.process.drains import Drains
 from tracseq_gateway.process.estate import Estate
 from tracseq_gateway.process.file_watch import FileWatch, files_of
 from tracseq_gateway.process.one_at_a_time import OneAtATime
+from tracseq_gateway.process.outlook import Known, Outlook
 from tracseq_gateway.process.predecessor import Predecessor
 from tracseq_gateway.process.provisions import Provisions
 from tracseq_gateway.process.reactor import IReactor
@@ -95,8 +97,11 @@ class Supervisor(Service):
         self._variables = dict(variables or {})
         self._handover = self._provisions.handover(config, self._variables)
         self._workforce = Workforce(self._handover.launch(reactor, command), listeners, self._provisions.bury)
-        tools = Tools(reactor, agent, lambda instance: self._workforce.publish([instance]), Random())  # noqa: S311
+        tools = Tools(reactor, agent, lambda instance: self._publish([instance]), Random())  # noqa: S311
         self._monitor = HealthMonitor(config.services.values(), tools)
+        self._drains = Drains(reactor, self._monitor.snapshot, self._publish)
+        known = Known(lambda: self._config, self._drains.instances, lambda: not self.running)
+        self._outlook = Outlook(reactor, self._workforce, known)
         watch_tools = WatchTools(reactor, self._listInstances, Random())  # noqa: S311
         self._watchers = Watchers(sources(reactor, agent), watch_tools)
         self._reloads = OneAtATime(self._reload)
@@ -108,7 +113,12 @@ class Supervisor(Service):
         self._control: ControlSocket | None = None
         if directory is not None:
             self._estate = Estate(listeners, directory, self._free, self._leave)
-            commands = {"reload": self._answerReload, **self._estate.commands}
+            commands = {
+                "reload": self._answerReload,
+                **self._outlook.commands,
+                **self._drains.commands(self._outlook),
+                **self._estate.commands,
+            }
             self._control = ControlSocket(reactor, directory.control_socket, commands)
         self._log = Logger()
 
@@ -169,7 +179,8 @@ class Supervisor(Service):
             host=gateway.host,
             port=self._port,
         )
-        self._workforce.publish(self._monitor.snapshot())
+        self._workforce.publish(self._drains.instances())
+        self._outlook.start()
         self._watchers.watch(self._config.services.values())
         if self._sandbox is not None:
             self._sandbox.start()
@@ -205,6 +216,11 @@ class Supervisor(Service):
         """A service has other instances: the workers must know them before they hear how they are."""
         self._workforce.list_instances(service, instances)
         self._monitor.list_instances(service, [instance.url for instance in instances])
+        self._drains.revise()
+
+    def _publish(self, instances: Iterable[InstanceHealth]) -> None:
+        """Tell the workers how instances are."""
+        self._workforce.publish(self._drains.marked(instances))
 
     def _introduce(self) -> None:
         if self._announce is not None:
@@ -249,7 +265,8 @@ class Supervisor(Service):
             evolve(service, instances=tuple(lists.get(name, service.instances)))
             for name, service in config.services.items()
         )
-        self._workforce.restate(self._monitor.snapshot())
+        self._drains.revise()
+        self._workforce.restate(self._drains.instances())
         self._watchers.watch(config.services.values())
         self._follow()
 
@@ -284,7 +301,9 @@ class Supervisor(Service):
         self._monitor.stop()
         if self._announcement is not None and self._announcement.active():
             self._announcement.cancel()
+        self._drains.stop()
         self._takeLeave(await self._workforce.drain(*self._patience, gentle=gentle))
+        self._outlook.stop()
         await gatherResults([self._provisions.end(), self._sandbox.stop() if self._sandbox else succeed(None)])
         self._handover.close()
         if self._control is not None:

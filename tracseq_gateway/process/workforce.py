@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
+from tracseq_gateway.overview.digest import Digest
 from tracseq_gateway.process.control import (
     InstancesChanged,
     InstancesListed,
@@ -50,6 +51,8 @@ class Workforce:
         buried: Callable[[int], None] = lambda pid: None,
     ) -> None:
         """``buried`` is told the process id of each worker that is gone."""
+        self.digested: Callable[[WorkerProcess, Digest], None] = lambda worker, digest: None
+        """Told what each worker counted; set by who makes the overview."""
         self._buried = buried
         self._slots = [Slot(launch, index, listener, self) for index, listener in enumerate(listeners)]
         self._lists: dict[str, Sequence[Instance]] = {}
@@ -75,6 +78,11 @@ class Workforce:
             restarts=sum(slot.restarts for slot in self._slots),
         )
 
+    @property
+    def workers(self) -> list[WorkerProcess]:
+        """All living processes, those that finish what they had among them."""
+        return [worker for slot in self._slots for worker in slot.workers]
+
     def start(self) -> Deferred[None]:
         """Fill all slots; fires when for the first time all of them serve."""
         for slot in self._slots:
@@ -89,14 +97,14 @@ class Workforce:
             del self._instances[place]
         for instance in instances:
             self._instances.setdefault((service, instance.url), InstanceHealth(service, instance.url))
-        for worker in self._living():
+        for worker in self.workers:
             worker.tell(InstancesListed, service=service, instances=packList(instances))
 
     def publish(self, instances: Iterable[InstanceHealth]) -> None:
         """Tell all workers, also those to come, about these instances."""
         news = {(instance.service, instance.url): instance for instance in instances}
         self._instances |= news
-        for worker in self._living():
+        for worker in self.workers:
             self._tellInstances(worker, news.values())
 
     def restate(self, instances: Iterable[InstanceHealth]) -> None:
@@ -140,12 +148,12 @@ class Workforce:
 
     def hasten(self, seconds: float, grace: float, *, gentle: bool = False) -> None:
         """Give all living workers a new deadline."""
-        for worker in self._living():
+        for worker in self.workers:
             worker.drain(seconds, grace, gentle=gentle)
 
     def condemn(self) -> None:
         """Kill all workers now."""
-        for worker in self._living():
+        for worker in self.workers:
             worker.condemn()
 
     def brief(self, worker: WorkerProcess) -> None:
@@ -164,9 +172,13 @@ class Workforce:
         """See ``Employer``: tell the others."""
         if self._relay.heard(observation):
             news = packObservation(observation)
-            for other in self._living():
+            for other in self.workers:
                 if other is not worker:
                     other.tell(Observed, observation=news)
+
+    def heard(self, worker: WorkerProcess, digest: Digest) -> None:
+        """See ``Employer``."""
+        self.digested(worker, digest)
 
     def changed(self) -> None:
         """See ``Employer``: tell all workers how many they are."""
@@ -174,7 +186,7 @@ class Workforce:
         if health != self._told:
             self._told = health
             news = packWorkers(health)
-            for worker in self._living():
+            for worker in self.workers:
                 worker.tell(WorkersChanged, workers=news)
         if self._gone is None:
             self._cover()
@@ -212,11 +224,8 @@ class Workforce:
         return result
 
     def _dismiss(self) -> None:
-        if self._gone is not None and not self._living():
+        if self._gone is not None and not self.workers:
             self._gone.callback(self._farewell)
-
-    def _living(self) -> list[WorkerProcess]:
-        return [worker for slot in self._slots for worker in slot.workers]
 
     def _knows(self, service: str, url: str) -> bool:
         """Whether there is such an instance, or, without ``url``, such a service."""

@@ -78,7 +78,7 @@ class PassiveHealth:
         return least > 0 and all(
             instance.record.unreachable >= least or instance.record.ejected
             for instance in self._instances
-            if instance.state != "unhealthy"
+            if instance.state != "unhealthy" and not instance.drained
         )
 
     def probed(self, instance: Instance, *, passed: bool) -> None:

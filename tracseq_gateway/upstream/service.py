@@ -1,7 +1,8 @@
 """One service as a worker sees it: its instances, which of them may take requests, and who is next.
 
-Three things keep an instance from requests: active probes (from the supervisor) that failed, an ejection for requests
-that failed, and, in part, the slow start after either. A circuit that is open keeps requests from all of them.
+Four things keep an instance from requests: an operator who drains it, active probes (from the supervisor) that failed,
+an ejection for requests that failed, and, in part, the slow start after these. A circuit that is open keeps requests
+from all of them.
 """
 
 from __future__ import annotations
@@ -196,25 +197,28 @@ class UpstreamService:
             instance.retire()
 
     def update(self, health: InstanceHealth) -> None:
-        """Take over what a probe said."""
+        """Take over what a probe said, and whether it is drained."""
         for instance in self.instances:
             if instance.url == health.url:
                 self._probed(instance, health)
         self._refresh()
 
     def _probed(self, instance: Instance, health: InstanceHealth) -> None:
-        if instance.state == "unhealthy" and health.state == "healthy":
+        comes_back = instance.drained or instance.state == "unhealthy"
+        if comes_back and health.state != "unhealthy" and not health.drained:
             self._restored(instance)
         instance.state = health.state
+        instance.drained = health.drained
         if health.checked > instance.checked:
             instance.checked = health.checked
             self.passive.probed(instance, passed=health.error is None)
 
     def _refresh(self) -> None:
-        """Find out anew who may take requests. Ejections are ignored when they would leave nobody."""
-        healthy = [instance for instance in self.instances if instance.state != "unhealthy"]
+        """Find out anew who may take requests. Ejections are ignored when they would leave nobody, drains never."""
+        wanted = [instance for instance in self.instances if not instance.drained]
+        healthy = [instance for instance in wanted if instance.state != "unhealthy"]
         if not healthy and self.settings.when_all_unhealthy == "use_all":
-            healthy = list(self.instances)
+            healthy = wanted
         self._eligible = [instance for instance in healthy if not instance.record.ejected] or healthy
 
     def close(self) -> None:
