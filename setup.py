@@ -31,6 +31,8 @@ TEST = [
     "openapi-spec-validator >= 0.7",
     "build >= 1.2",
     "setuptools >= 77",  # the packaging test builds without isolation
+    "selenium >= 4.51",  # with Debian's Chromium: the dashboard as people see it
+    "axe-core-python >= 0.1",
     "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes
 ]
 DOCS = ["sphinx >= 8", "myst-parser >= 4", "furo"]

@@ -265,7 +265,7 @@ def main(reactor: Any, scene: str, port: int) -> None:
     root.putChild(b"dashboard", DashboardPage(settings, Streams(feed, reactor, time.time), care))
     site = GatewaySite(root, reactor, Deadlines(reactor), Client(), (), "gw")
     listening = reactor.listenTCP(port, site, interface="127.0.0.1")
-    LoopingCall(lambda: feed.publish(json.dumps(SCENES[scene](time.time())).encode())).start(1.0)
+    LoopingCall(lambda: feed.publish(json.dumps(SCENES[scene](time.time())).encode())).start(0.2)
     print(f"http://127.0.0.1:{listening.getHost().port}/dashboard", flush=True)
     reactor.run()
 

@@ -62,8 +62,11 @@ export function showWorkers(overview) {
 
 const FEW = 8;
 
-/** The newest, or all that there are when the reader wants them. */
+/** The newest, or all that there are when the reader wants them; held still while something in the list has the focus. */
 export function showRequests(id, requests) {
+  const held = byId(id).matches(":focus-within");
+  setText(byId(`held-${id}`), held ? "held while the focus is here" : "");
+  if (held) return;
   const more = byId(`more-${id}`);
   const all = more.getAttribute("aria-expanded") === "true";
   byId(`no-${id}`).hidden = requests.length > 0;
