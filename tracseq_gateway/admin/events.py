@@ -24,7 +24,7 @@ from tracseq_gateway.interfaces import Request
 
 MOST_WATCHERS = 32
 """Streams that are open in one worker; who comes then is told to come again."""
-HEARTBEAT_SECONDS = 10.0
+HEARTBEAT_SECONDS = 5.0
 """How often a comment goes to everybody, so that each side notices when the other is gone, and how often it is asked
 whether a watcher still may watch."""
 RETRY_MILLISECONDS = 2000
