@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import sys
 import time
 from typing import Any
@@ -12,6 +13,7 @@ from twisted.internet.task import LoopingCall
 
 from tracseq_gateway.config.model import Client
 from tracseq_gateway.net.deadlines import Deadlines
+from tracseq_gateway.net.transport import EagerPort
 from tracseq_gateway.overview.feed import OverviewFeed
 from tracseq_gateway.server.site import GatewaySite
 
@@ -148,6 +150,18 @@ def calm(at: float) -> dict[str, Any]:
     return document(at, [service(name, at, [instance(name, number, at) for number in (1, 2, 3)]) for name in NAMES])
 
 
+def many(at: float) -> dict[str, Any]:
+    """As large as it is promised to work: 50 services with three instances each."""
+    names = [f"{name}-{number}" for number in range(8) for name in NAMES][:50]
+    services = [
+        service(
+            name, at, [{**instance("samples", number, at), "url": f"http://{name}-{number}"} for number in (1, 2, 3)]
+        )
+        for name in names
+    ]
+    return document(at, services)
+
+
 def lively(at: float) -> dict[str, Any]:
     """A bad quarter of an hour: a service down, one limping, a circuit open, limits hit, Redis away."""
     minute = at - at % 60
@@ -183,7 +197,13 @@ def lively(at: float) -> dict[str, Any]:
         [minute - 640, "healthy"],
         [minute - 75, "degraded"],
     ]
-    services["rag"] |= {**slow, "circuit": "half_open", "instances": [instance("rag", 1, at, ejected=True)]}
+    services["rag"]["timeline"] = [[at - 86400 * 3.2, "healthy"], [minute - 40, "degraded"]]
+    services["rag"] |= {
+        **slow,
+        "state": "degraded",
+        "circuit": "half_open",
+        "instances": [instance("rag", 1, at, ejected=True)],
+    }
     services["sequencing"] |= {"refused_per_second": 3.2}
     made = document(at, list(services.values()), status="degraded", restarts=3)
     made["totals"] |= {"errors_per_second": 42.7, "refused_per_second": 3.2}
@@ -248,7 +268,7 @@ def _slow(at: float, number: int) -> dict[str, Any]:
     )
 
 
-SCENES = {"calm": calm, "lively": lively}
+SCENES = {"calm": calm, "lively": lively, "many": many}
 
 
 def main(reactor: Any, scene: str, port: int) -> None:
@@ -264,9 +284,11 @@ def main(reactor: Any, scene: str, port: int) -> None:
     root = Missing.above()
     root.putChild(b"dashboard", DashboardPage(settings, Streams(feed, reactor, time.time), care))
     site = GatewaySite(root, reactor, Deadlines(reactor), Client(), (), "gw")
-    listening = reactor.listenTCP(port, site, interface="127.0.0.1")
+    listening = socket.create_server(("127.0.0.1", port))
+    url = "http://{}:{}/dashboard".format(*listening.getsockname())
+    EagerPort.adopt(reactor, listening, site)
     LoopingCall(lambda: feed.publish(json.dumps(SCENES[scene](time.time())).encode())).start(0.2)
-    print(f"http://127.0.0.1:{listening.getHost().port}/dashboard", flush=True)
+    print(url, flush=True)
     reactor.run()
 
 

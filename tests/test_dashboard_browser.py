@@ -10,7 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.browser_kit import Program, shared_browser
 
-SIZES = {"phone": (360, 740), "desk": (1280, 800), "wall": (1920, 1080), "large wall": (3840, 2160)}
+SIZES = {
+    "phone": (360, 740),
+    "tablet": (820, 1180),
+    "desk": (1280, 800),
+    "wall": (1920, 1080),
+    "large wall": (3840, 2160),
+}
 
 
 @functools.cache
@@ -37,7 +43,13 @@ class BrowserTestCase(SynchronousTestCase):
 class AppearanceTests(BrowserTestCase):
     def test_sizes(self) -> None:
         """On a phone, a desk and a wall, dark and light, nothing is too wide, and axe finds nothing inaccessible."""
-        for size, scheme in (("phone", "light"), ("desk", "light"), ("wall", "dark"), ("large wall", "dark")):
+        for size, scheme in (
+            ("phone", "light"),
+            ("tablet", "dark"),
+            ("desk", "light"),
+            ("wall", "dark"),
+            ("large wall", "dark"),
+        ):
             self.look("lively", size, scheme)
             self.assertEqual(0, self.browser.overflow(), size)
             if size in ("phone", "wall"):
@@ -140,8 +152,10 @@ class ConnectionTests(BrowserTestCase):
         self.browser.until_shown("#stale", "Stale since")
         self.assertRegex(self.browser.text("#stale"), r"cannot be reached|ended the stream")
         self.assertIn("Stale since", self.browser.text("#connection"))
+        self.assertIn("Not known since", self.browser.text("#headline"))
         self.assertIn("connection is lost", self.browser.run("return announcements.textContent"))
         again = Program("tests.dashboard_kit", "calm", str(urlsplit(program.url).port))
         self.addCleanup(again.stop)
         self.browser.until_shown("#connection", "Live", 15.0)
         self.assertEqual("", self.browser.text("#stale"))
+        self.assertEqual("All is well with 7 services", self.browser.text("#headline"))

@@ -264,7 +264,7 @@ class AccessTests(SynchronousTestCase):
         short = self.watch(lab, lab.token(role="lab_administrator", session="s-2", exp=int(lab.now()) + 15))
         lab.pass_time(HEARTBEAT_SECONDS + 1)
         self.assertFalse(Stream.of(client.received).ended or Stream.of(short.received).ended)
-        lab.pass_time(15 - 1 + Jwt().leeway)
+        lab.pass_time(15 + Jwt().leeway)
         self.assertEqual((False, True), (Stream.of(client.received).ended, Stream.of(short.received).ended))
         lab.callers.revocations.revoke_session("s-9")
         lab.pass_time(HEARTBEAT_SECONDS)

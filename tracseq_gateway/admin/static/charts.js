@@ -3,9 +3,10 @@
 import { drawn, element, setAttribute, setText } from "./dom.js";
 import { clock } from "./format.js";
 
-const LEFT = 54;
-const BOTTOM = 18;
-const TOP = 8;
+// Room for the labels, in rem like their letters.
+const LEFT = 3.4;
+const BOTTOM = 1.15;
+const TOP = 0.5;
 
 /** The least round number that is not below `value`. */
 function roundUp(value) {
@@ -49,35 +50,38 @@ export class Chart {
     const { width, height } = this.svg.getBoundingClientRect();
     const points = this.#points;
     if (!width || points.length < 2) return;
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const [left, floor, ceiling] = [LEFT * rem, height - BOTTOM * rem, TOP * rem];
     const end = points.at(-1).time;
     const begin = Math.min(points[0].time, end - 900);
     const values = points.flatMap((point) => this.series.map(({ key }) => point[key] ?? 0));
     const top = roundUp(Math.max(this.least, ...values));
-    this.x = (time) => LEFT + ((time - begin) / (end - begin)) * (width - LEFT - 2);
-    this.y = (value) => TOP + (1 - value / top) * (height - TOP - BOTTOM);
-    const parts = [...this.#scale(top, width), ...this.#times(begin, end, width, height)];
+    this.x = (time) => left + ((time - begin) / (end - begin)) * (width - left - 2);
+    this.y = (value) => ceiling + (1 - value / top) * (floor - ceiling);
+    const parts = [...this.#scale(top, left, width, rem), ...this.#times(begin, end, left, width, height - 0.2 * rem)];
     for (const one of this.series) parts.push(...this.#line(one));
-    this.cursor = drawn("line", { class: "cursor", y1: TOP, y2: height - BOTTOM, visibility: "hidden" });
+    this.cursor = drawn("line", { class: "cursor", y1: ceiling, y2: floor, visibility: "hidden" });
     this.svg.replaceChildren(...parts, this.cursor);
     setAttribute(this.svg, "aria-label", this.#spoken());
     this.#point(this.pointed ?? null);
   }
 
-  #scale(top, width) {
+  #scale(top, left, width, rem) {
     return [0, 0.5, 1].flatMap((share) => {
       const y = this.y(top * share);
-      const label = drawn("text", { x: LEFT - 6, y: y + 4, "text-anchor": "end" });
+      const label = drawn("text", { x: left - 0.4 * rem, y: y + 0.25 * rem, "text-anchor": "end" });
       label.textContent = this.format(top * share, true);
-      return [drawn("line", { class: share ? "grid" : "axis", x1: LEFT, x2: width, y1: y, y2: y }), label];
+      return [drawn("line", { class: share ? "grid" : "axis", x1: left, x2: width, y1: y, y2: y }), label];
     });
   }
 
-  #times(begin, end, width, height) {
+  #times(begin, end, left, width, y) {
     const labels = [];
     for (let minutes = 0; end - minutes * 60 >= begin - 1; minutes += 5) {
-      const anchor = minutes === 0 ? "end" : "middle";
-      const x = minutes === 0 ? width - 2 : Math.max(LEFT + 12, this.x(end - minutes * 60));
-      const label = drawn("text", { x, y: height - 4, "text-anchor": anchor });
+      const first = end - (minutes + 5) * 60 < begin - 1;
+      const anchor = minutes === 0 ? "end" : first ? "start" : "middle";
+      const x = minutes === 0 ? width - 2 : Math.max(left, this.x(end - minutes * 60));
+      const label = drawn("text", { x, y, "text-anchor": anchor });
       label.textContent = minutes === 0 ? "now" : `−${minutes} min`;
       labels.push(label);
     }

@@ -165,12 +165,20 @@ function showConnection() {
     const wait = retryAt ? ` Next attempt in ${Math.max(0, Math.ceil((retryAt - Date.now()) / 1000))} s.` : "";
     setText(byId("stale-text"), since + reason + wait);
     setText(connection, overview === null ? "Not connected" : `Stale since ${clock(overview.time)}`);
+    if (stale) showUnknown(overview);
   } else if (overview !== null) {
     setText(connection, `Live, ${clock(overview.time)}`);
   }
   connection.dataset.state = stale || retryAt ? "lost" : overview === null ? "connecting" : "live";
   if (was === "live" && connection.dataset.state === "lost") announce("The connection is lost. What is shown is stale.");
   if (was === "lost" && connection.dataset.state === "live") announce("Connected again.");
+}
+
+/** What was true a while ago is not what is true: the headline says so at once, whatever it said before. */
+function showUnknown(overview) {
+  setText(byId("headline"), `Not known since ${clock(overview.time)}`);
+  setAttribute(byId("headline"), "data-level", "bad");
+  document.title = "Stale – TracSeq Gateway";
 }
 
 const stream = new Stream("dashboard/events", {

@@ -45,7 +45,7 @@ function makeService(service) {
 
 function makeInstances(service, id) {
   const names = INSTANCE_COLUMNS.map((name, index) =>
-    element("th", { role: "columnheader", scope: "col", class: index >= 3 && index < 7 ? "number" : null }, name),
+    element("th", { role: "columnheader", scope: "col", class: index >= 2 && index < 7 ? "number" : null }, name),
   );
   const head = element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...names));
   const caption = element("caption", { class: "unseen" }, `Instances of ${service.name}`);
