@@ -118,6 +118,8 @@ class PackagingTests(SynchronousTestCase):
             names = archive.namelist()
         self.assertIn("tracseq_gateway/py.typed", names)
         self.assertIn("tracseq_gateway/limits/gcra.lua", names)
+        for file in (ROOT / "tracseq_gateway" / "admin" / "static").iterdir():
+            self.assertIn(f"tracseq_gateway/admin/static/{file.name}", names)
         self.assertEqual(
             ["twisted/plugins/tracseq_gateway_plugin.py"], [name for name in names if name.startswith("twisted/")]
         )

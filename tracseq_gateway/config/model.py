@@ -12,6 +12,7 @@ from typing import Literal
 
 from attrs import Factory, field, frozen
 
+from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.keys import MOMENT, Network, Seconds, Size, key, table
 from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.policies import (
@@ -241,3 +242,4 @@ class Config:
     log: Log = table(Log, "The gateway's own log.")
     metrics: Metrics = table(Metrics, "Prometheus metrics.")
     tracing: Tracing = table(Tracing, "Traces, sent by OTLP over HTTP.")
+    dashboard: Dashboard = table(Dashboard, "The page that shows how everything is.")
