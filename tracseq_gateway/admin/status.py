@@ -20,6 +20,19 @@ def stamp(seconds: float) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def combined_state(states: Collection[str]) -> str:
+    """How a service is whose instances are in these states.
+
+    ``healthy``, ``degraded`` (some instance is not), ``unhealthy`` (none is) or ``unknown`` (not probed yet).
+    """
+    found = set(states)
+    if found <= {"unknown"}:
+        return "unknown"
+    if "unhealthy" not in found:
+        return "healthy"
+    return "degraded" if found & {"healthy", "unknown"} else "unhealthy"
+
+
 class Status:
     """Collects what the supervisor pushes, and describes it."""
 
@@ -66,13 +79,8 @@ class Status:
         return [health for health in self._health.values() if health.service == name]
 
     def service_state(self, name: str) -> str:
-        """``healthy``, ``degraded`` (some instance is not), ``unhealthy`` (none is) or ``unknown`` (not probed yet)."""
-        states = {health.state for health in self.of_service(name)}
-        if states <= {"unknown"}:
-            return "unknown"
-        if "unhealthy" not in states:
-            return "healthy"
-        return "degraded" if states & {"healthy", "unknown"} else "unhealthy"
+        """How a service is, by its instances: see :func:`combined_state`."""
+        return combined_state({health.state for health in self.of_service(name)})
 
     def overall(self) -> str:
         """``healthy``, ``unhealthy`` when no service can be used, else ``degraded``."""

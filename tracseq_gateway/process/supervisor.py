@@ -25,6 +25,7 @@ from tracseq_gateway.process.configured import ConfigurationRefused, Source
 from tracseq_gateway.process.control_socket import Answer, ControlSocket
 from tracseq_gateway.process.estate import Estate
 from tracseq_gateway.process.file_watch import FileWatch, files_of
+from tracseq_gateway.process.notify import Manager
 from tracseq_gateway.process.one_at_a_time import OneAtATime
 from tracseq_gateway.process.predecessor import Predecessor
 from tracseq_gateway.process.provisions import Provisions
@@ -34,6 +35,7 @@ from tracseq_gateway.process.redis_program import EmbeddedRedisError
 from tracseq_gateway.process.reload_report import Reloaded, ReloadReport
 from tracseq_gateway.process.run_directory import RunDirectory
 from tracseq_gateway.process.sandbox_process import SandboxProcess
+from tracseq_gateway.process.status_line import status_line
 from tracseq_gateway.process.succession import SuccessionFailed
 from tracseq_gateway.process.worker_process import GRACE_SECONDS
 from tracseq_gateway.process.workforce import Farewell, Workforce
@@ -47,6 +49,9 @@ HURRY_GRACE_SECONDS: Final = 0.5
 """What a worker then gets before it is killed; with the time that sandbox and Redis get to leave, all are gone within
 three seconds."""
 
+END_SECONDS: Final = 5.0
+"""What the end of a gateway takes at most once its workers are gone: Redis, the sandbox, sockets."""
+
 ANNOUNCE_SECONDS: Final = 6.0
 """How long the announcement waits for the workers and the first round of probes, which by default ends after five."""
 
@@ -59,7 +64,7 @@ class Supervisor(Service):
     that takes too long, or when another gateway has taken over from this one, ``leave`` is called, by default the
     reactor's ``stop``. ``source`` is where :meth:`reload` gets another configuration from. ``announce`` is called once
     with what the probes say: when all workers serve and every instance was probed, or when that takes too long.
-    ``variables`` are set in the environment of the workers.
+    ``variables`` are set in the environment of the workers. ``manager`` is told how the gateway is.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Supervisor(Service):
         command: Sequence[str] = COMMAND,
         variables: Mapping[str, str] | None = None,
         leave: Callable[[], None] | None = None,
+        manager: Manager | None = None,
     ) -> None:
         self.setName("supervisor")
         self._reactor = reactor
@@ -104,6 +110,7 @@ class Supervisor(Service):
         self._watch = FileWatch(reactor, self.reload)
         self._predecessor = predecessor
         self._leave = leave or reactor.stop
+        self._manager = manager or Manager(reactor)
         self._estate: Estate | None = None
         self._control: ControlSocket | None = None
         if directory is not None:
@@ -175,7 +182,9 @@ class Supervisor(Service):
             self._sandbox.start()
         self._begun = True
         self._follow()
+        self._manager.begin(self._statusLine, lambda: not self.running or self.workers.running > 0)
         serving = self._workforce.start()
+        serving.addCallback(lambda _: self._manager.ready(follows=self._predecessor is not None))
         if self._predecessor is None:
             self._listenToCommands()
         else:
@@ -210,7 +219,19 @@ class Supervisor(Service):
         if self._announce is not None:
             self._announce(self._monitor.snapshot())
 
+    def _statusLine(self) -> str:
+        if not self.running:
+            return "stopping: open requests are finished"
+        return status_line(self.workers, tuple(self._config.services), self._monitor.snapshot())
+
     async def _reload(self) -> Reloaded:
+        self._manager.reloading()
+        try:
+            return await self._reloadNow()
+        finally:
+            self._manager.reloaded()
+
+    async def _reloadNow(self) -> Reloaded:
         claimed = self._dependent or (self._estate is not None and self._estate.claimed)
         if self._source is None or not self._begun or not self.running or claimed:
             return self._report.refused(["a gateway that starts, stops or is being taken over does not reload"])
@@ -277,6 +298,10 @@ class Supervisor(Service):
     async def _end(self) -> None:
         followed = self._estate is not None and self._estate.left
         gentle = (followed or self._dependent) and not self._hurried
+        if self._estate is not None and followed:
+            self._manager.followed(self._estate.heir_pid)
+        else:
+            self._manager.stopping(sum(self._patience) + END_SECONDS)
         if self._predecessor is not None:
             self._predecessor.abandon()
         self._watch.follow([])
@@ -291,6 +316,7 @@ class Supervisor(Service):
             await self._control.close()
         if self._directory is not None:
             self._directory.release()
+        self._manager.end()
 
     def _takeLeave(self, farewell: Farewell) -> None:
         if farewell.crashed:

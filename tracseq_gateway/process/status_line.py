@@ -1,0 +1,26 @@
+"""One line that says how the gateway is: what ``systemctl status`` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from tracseq_gateway.admin.status import combined_state
+from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+
+MOST_NAMED: Final = 8
+"""Services that are not healthy and are named; of more, only how many they are."""
+
+
+def status_line(workers: WorkerHealth, services: Sequence[str], health: Iterable[InstanceHealth]) -> str:
+    """For example ``2 of 2 workers serve; 7 services: 6 healthy, samples degraded``."""
+    states: dict[str, set[str]] = {name: set() for name in services}
+    for instance in health:
+        states.setdefault(instance.service, set()).add(instance.state)
+    combined = {name: combined_state(found) for name, found in states.items()}
+    others = [f"{name} {state}" for name, state in combined.items() if state != "healthy"]
+    said = [f"{len(combined) - len(others)} healthy", *others[:MOST_NAMED]]
+    if len(others) > MOST_NAMED:
+        said.append(f"{len(others) - MOST_NAMED} more not healthy")
+    serving = f"{workers.running} of {workers.configured} workers serve"
+    return f"{serving}; {len(combined)} services: {', '.join(said)}" if combined else f"{serving}; no services"
