@@ -19,7 +19,7 @@ SERVICE = (
     '[services.samples]\nprefix = "/samples"\ninstances = ["@UPSTREAM@"]\n'
     'health = { path = "/health", interval = 1, timeout = 1, unhealthy_after = 1, healthy_after = 1 }\n'
 )
-WELL = "2 of 2 workers serve; 1 services: 1 healthy"
+WELL = "2 of 2 workers serve; 1 service: 1 healthy"
 
 
 class NotifyTests(SynchronousTestCase):
@@ -42,7 +42,7 @@ class NotifyTests(SynchronousTestCase):
         """It is ready when all workers serve, gives signs of life, says how it is, and that it stops."""
         gateway = self.start()
         ready = next(message for message in self.manager.heard if "READY" in message)
-        self.assertTrue(ready["STATUS"].startswith("2 of 2 workers serve; 1 services: "), ready)
+        self.assertTrue(ready["STATUS"].startswith("2 of 2 workers serve; 1 service: "), ready)
         self.assertEqual(200, gateway.get("/samples/any")[0])
         gateway.until(lambda: self.manager.all("STATUS")[-1] == WELL)
         self.hears(gateway, "WATCHDOG", 6)

@@ -22,5 +22,11 @@ def status_line(workers: WorkerHealth, services: Sequence[str], health: Iterable
     said = [f"{len(combined) - len(others)} healthy", *others[:MOST_NAMED]]
     if len(others) > MOST_NAMED:
         said.append(f"{len(others) - MOST_NAMED} more not healthy")
-    serving = f"{workers.running} of {workers.configured} workers serve"
-    return f"{serving}; {len(combined)} services: {', '.join(said)}" if combined else f"{serving}; no services"
+    serving = f"{workers.running} of {_count(workers.configured, 'worker')} serve"
+    return (
+        f"{serving}; {_count(len(combined), 'service')}: {', '.join(said)}" if combined else f"{serving}; no services"
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
