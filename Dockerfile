@@ -13,11 +13,13 @@ WORKDIR /source
 COPY LICENSE README.md pyproject.toml setup.py ./
 COPY tracseq_gateway tracseq_gateway
 COPY twisted twisted
-# The environment has no pip of its own: what builds it stays here. Listing the plugins once, as root, writes Twisted's
-# plugin cache, which the gateway's own user could not.
+# The environment has no pip of its own, for what builds it stays here, and none of the tests that packages bring along
+# (a third of its 70 MB). Listing the plugins once, as root, writes Twisted's plugin cache, which the gateway's own user
+# could not.
 RUN python -m pip wheel --quiet --no-cache-dir --no-deps --wheel-dir /wheels . \
     && python -m venv --without-pip /opt/tracseq-gateway \
     && python -m pip --python /opt/tracseq-gateway/bin/python install --quiet --no-cache-dir /wheels/*.whl \
+    && find /opt/tracseq-gateway -type d \( -name test -o -name tests \) -prune -exec rm -rf {} + \
     && /opt/tracseq-gateway/bin/twistd --help >/dev/null
 
 FROM build AS build-sandbox

