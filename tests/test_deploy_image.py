@@ -41,7 +41,7 @@ class DockerfileTests(SynchronousTestCase):
 
     def test_linted(self) -> None:
         """hadolint finds nothing, also nothing that it would only advise."""
-        words = [HADOLINT, "--no-color", "--failure-threshold", "style", ROOT / "Dockerfile"]
+        words = [str(HADOLINT), "--no-color", "--failure-threshold", "style", str(ROOT / "Dockerfile")]
         done = subprocess.run(words, capture_output=True, text=True)
         self.assertEqual((0, ""), (done.returncode, done.stdout + done.stderr))
 

@@ -224,7 +224,7 @@ class StatusLineTests(SynchronousTestCase):
 
     def test_many(self) -> None:
         """However many there are, the line stays short."""
-        line = self.line(**{f"s{number}": "u" for number in range(50)})
+        line = self.line(2, **{f"s{number}": "u" for number in range(50)})
         self.assertTrue(line.endswith("s7 unhealthy, 42 more not healthy"), line)
         self.assertLess(len(line), 300)
 
