@@ -30,7 +30,7 @@ class MetricsTests(SynchronousTestCase):
     def value(self, name: str, **labels: str) -> float:
         metrics = self.gateway.worker.records.metrics
         assert metrics is not None
-        metrics.flush()
+        self.gateway.worker.records.hand_over()
         for family in text_string_to_metric_families(metrics.page().body.decode()):
             for sample in family.samples:
                 if sample.name == name and sample.labels == labels:

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tracseq_gateway.errors import NOT_FOUND, RESPONSE_TIMEOUT, GatewayError, Kind
 from tracseq_gateway.interfaces import Request
+from tracseq_gateway.metrics.counting import RequestCounts
 from tracseq_gateway.metrics.metrics import Metrics
 from tracseq_gateway.metrics.page import Page, render
 from tracseq_gateway.metrics.recorder import RequestRecorder
@@ -29,11 +30,15 @@ Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 WORKER = """
 import sys
 from types import SimpleNamespace as New
+from tracseq_gateway.metrics.counting import RequestCounts
 from tracseq_gateway.metrics.metrics import Metrics
-metrics = Metrics(["samples"], "1.2.3")
+counts, metrics = RequestCounts(["samples"]), Metrics(["samples"], "1.2.3")
+def request(service):
+    none = dict.fromkeys(("error", "trace")) | dict.fromkeys(("sent", "received", "answered"), 0)
+    return New(head=New(method=b"GET"), service=service, status=200, **none)
 for _ in range(int(sys.argv[1])):
-    metrics.request_ended(New(head=New(method=b"GET"), service="samples", status=200, error=None), 0.003)
-metrics.flush()
+    counts.request_ended(request("samples"), 0.0, 0.003)
+metrics.add(counts.taken({}))
 metrics.in_flight(int(sys.argv[2]))
 metrics.redis_up(sys.argv[3] == "up")
 metrics.service_health("samples", sys.argv[4])
@@ -45,7 +50,16 @@ sys.stdin.read()
 def ended(method: bytes = b"GET", service: str = "samples", status: int = 200, kind: Kind | None = None) -> Request:
     error = None if kind is None else GatewayError(kind)
     request = SimpleNamespace(
-        head=SimpleNamespace(method=method, path=b"/samples"), service=service, status=status, error=error, began=10.0
+        head=SimpleNamespace(method=method, path=b"/samples"),
+        service=service,
+        status=status,
+        error=error,
+        began=10.0,
+        passed_on=10.0,
+        answered=0.0,
+        received=0,
+        sent=0,
+        trace=None,
     )
     return cast(Request, request)
 
@@ -64,16 +78,20 @@ class MetricsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.metrics = Metrics(["samples", "rag"], "1.2.3")
+        self.counts = RequestCounts(["samples", "rag"])
+
+    def ended(self, request: Request, seconds: float) -> None:
+        self.counts.request_ended(request, 1e9, seconds)
 
     def value(self, name: str, **labels: str) -> float | None:
-        self.metrics.flush()
+        self.metrics.add(self.counts.taken({}))
         return values_of(self.metrics.page()).get((name, frozenset(labels.items())))
 
     def test_requests(self) -> None:
         """A request is counted by method, service and status, and its duration by service."""
-        self.metrics.request_ended(ended(), 0.003)
-        self.metrics.request_ended(ended(), 0.2)
-        self.metrics.request_ended(ended(status=503, kind=RESPONSE_TIMEOUT), 31.0)
+        self.ended(ended(), 0.003)
+        self.ended(ended(), 0.2)
+        self.ended(ended(status=503, kind=RESPONSE_TIMEOUT), 31.0)
         self.assertEqual(2, self.value("gateway_requests_total", method="GET", service="samples", status="200"))
         self.assertEqual(1, self.value("gateway_requests_total", method="GET", service="samples", status="503"))
         self.assertEqual(1, self.value("gateway_request_duration_seconds_bucket", service="samples", le="0.005"))
@@ -83,8 +101,8 @@ class MetricsTests(SynchronousTestCase):
 
     def test_noService(self) -> None:
         """The gateway's own pages and what was never routed have service labels of their own."""
-        self.metrics.request_ended(ended(service=""), 0.001)
-        self.metrics.request_ended(ended(service="", status=404, kind=NOT_FOUND), 0.001)
+        self.ended(ended(service=""), 0.001)
+        self.ended(ended(service="", status=404, kind=NOT_FOUND), 0.001)
         self.assertEqual(1, self.value("gateway_requests_total", method="GET", service="gateway", status="200"))
         self.assertEqual(1, self.value("gateway_requests_total", method="GET", service="none", status="404"))
         self.assertEqual(1, self.value("gateway_errors_total", service="none", error_type="no-route"))
@@ -92,11 +110,10 @@ class MetricsTests(SynchronousTestCase):
     def test_folding(self) -> None:
         """Methods that a client makes up, and impossible statuses, are one series each, and are not remembered."""
         for number in range(50):
-            self.metrics.request_ended(ended(method=b"M%d" % number, status=501), 0.001)
-            self.metrics.request_ended(ended(status=600 + number), 0.001)
+            self.ended(ended(method=b"M%d" % number, status=501), 0.001)
+            self.ended(ended(status=600 + number), 0.001)
         self.assertEqual(50, self.value("gateway_requests_total", method="other", service="samples", status="501"))
         self.assertEqual(50, self.value("gateway_requests_total", method="GET", service="samples", status="other"))
-        self.assertEqual({}, self.metrics._requests)
 
     def test_duties(self) -> None:
         """Decisions of the limiter, calls of Redis and verdicts on tokens are counted by outcome, from 0 on."""
@@ -118,10 +135,12 @@ class MetricsTests(SynchronousTestCase):
         """A service has one status at a time, and its answers' times."""
         self.metrics.service_health("rag", "healthy")
         self.metrics.service_health("rag", "unhealthy")
-        self.metrics.service_answered("rag", 0.4)
+        answered = ended(service="rag")
+        answered.answered = answered.passed_on + 0.4
+        self.ended(answered, 0.5)
         self.assertEqual(0, self.value("service_health_status", service="rag", status="healthy"))
         self.assertEqual(1, self.value("service_health_status", service="rag", status="unhealthy"))
-        self.assertEqual(0.4, self.value("service_response_time_seconds_sum", service="rag"))
+        self.assertAlmostEqual(0.4, self.value("service_response_time_seconds_sum", service="rag") or 0.0)
 
     def test_redisUnused(self) -> None:
         """A gateway that never spoke of Redis does not say that it is down."""
@@ -131,7 +150,7 @@ class MetricsTests(SynchronousTestCase):
 
     def test_formats(self) -> None:
         """Who accepts OpenMetrics gets it, valid; everybody else the text format, whatever its Accept says."""
-        self.metrics.request_ended(ended(), 0.003)
+        self.ended(ended(), 0.003)
         page = self.metrics.page("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.2")
         self.assertTrue(page.content_type.startswith("application/openmetrics-text; version=1.0.0"))
         names = {family.name for family in read_openmetrics(page.body.decode())}
@@ -141,8 +160,9 @@ class MetricsTests(SynchronousTestCase):
 
     def test_apart(self) -> None:
         """Two gateways in one process that share no directory do not count for each other."""
-        other = Metrics(["samples"], "1.2.3")
-        other.request_ended(ended(), 0.003)
+        other, counts = Metrics(["samples"], "1.2.3"), RequestCounts(["samples"])
+        counts.request_ended(ended(), 1e9, 0.003)
+        other.add(counts.taken({}))
         self.assertIsNone(self.value("gateway_requests_total", method="GET", service="samples", status="200"))
 
     def test_tooLate(self) -> None:
@@ -240,21 +260,13 @@ class SharedTests(SynchronousTestCase):
 class RecorderTests(SynchronousTestCase):
     """``RequestRecorder``."""
 
-    def test_both(self) -> None:
-        """A request is counted and written down, with the time it took and the time of day."""
-        metrics = Metrics(["samples"], "1.2.3")
-        written: list[Any] = []
-        recorder = RequestRecorder(metrics, lambda *line: written.append(line), lambda: 10.25, lambda: 1e9)
+    def test_all(self) -> None:
+        """Every witness of a request's end is told when it ended, and how long it took."""
+        told: list[Any] = []
+        witnesses = [lambda *end: told.append((1, *end)), lambda *end: told.append((2, *end))]
         request = ended()
-        recorder.request_ended(request)
-        self.assertEqual([(request, 1e9, 0.25)], written)
-        key = ("gateway_request_duration_seconds_sum", frozenset({("service", "samples")}))
-        metrics.flush()
-        self.assertEqual(0.25, values_of(metrics.page())[key])
-
-    def test_neither(self) -> None:
-        """Metrics and log may be off."""
-        RequestRecorder(None, None, lambda: 11.0).request_ended(ended())
+        RequestRecorder(witnesses, lambda: 10.25, lambda: 1e9).request_ended(request)
+        self.assertEqual([(1, request, 1e9, 0.25), (2, request, 1e9, 0.25)], told)
 
     def test_failure(self) -> None:
         """A fault in recording is logged and does not reach the request."""
@@ -262,6 +274,6 @@ class RecorderTests(SynchronousTestCase):
         def fail(*line: object) -> None:
             raise ZeroDivisionError
 
-        recorder = RequestRecorder(None, fail, lambda: 11.0)
+        recorder = RequestRecorder([fail], lambda: 11.0)
         recorder.request_ended(ended())
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))

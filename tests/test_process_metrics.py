@@ -20,10 +20,14 @@ ROOT = Path(__file__).parent.parent
 WORKER = """
 import os, sys
 from types import SimpleNamespace as New
+from tracseq_gateway.metrics.counting import RequestCounts
 from tracseq_gateway.metrics.metrics import Metrics
-metrics = Metrics(["samples"], "1.2.3")
-metrics.request_ended(New(head=New(method=b"GET"), service=sys.argv[1], status=200, error=None), 0.003)
-metrics.flush()
+counts, metrics = RequestCounts(["samples"]), Metrics(["samples"], "1.2.3")
+def request(service):
+    none = dict.fromkeys(("error", "trace")) | dict.fromkeys(("sent", "received", "answered"), 0)
+    return New(head=New(method=b"GET"), service=service, status=200, **none)
+counts.request_ended(request(sys.argv[1]), 0.0, 0.003)
+metrics.add(counts.taken({}))
 metrics.in_flight(5)
 print(os.getpid(), flush=True)
 os.kill(os.getpid(), 9)

@@ -208,7 +208,7 @@ class FaultTests(EndTestCase):
         def fail(*arguments: object) -> None:
             raise ZeroDivisionError
 
-        recorder = RequestRecorder(None, fail, self.server.reactor.seconds)
+        recorder = RequestRecorder([fail], self.server.reactor.seconds)
         self.patch(self.server.site, "_recorder", recorder)
         self.root.handle = answer_whole
         visitor = self.server.visit(request() * 2)

@@ -14,6 +14,7 @@ from tracseq_gateway.config.policies import RateLimit, Role
 from tracseq_gateway.errors import GatewayError
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import RequestHead
+from tracseq_gateway.http.trace_context import TraceContext
 
 State = Literal["unknown", "healthy", "unhealthy"]
 
@@ -155,8 +156,24 @@ class Request(Protocol):
     """Why the gateway itself answered or broke off; None for a service's answer."""
     repeat: Repeat | None
     """Set together with a refusal that may be given again."""
+    trace: TraceContext | None
+    """Its place in a trace; None when traces are not kept."""
+    limit: str
+    """What the rate limiter decided: ``admitted``, ``refused``, ``remembered`` (refused without being asked again), or
+    without Redis ``local``, ``open`` or ``closed``; empty when it was not asked."""
+    instance: str
+    """The URL of the instance that was asked last; empty when none was."""
+    attempts: int
+    """How often an instance was asked."""
     began: float
     """When its head was complete, in seconds of the reactor's clock."""
+    admitted: float
+    """When it had passed all doors, and an instance was asked for; like the next two in seconds of the reactor's clock,
+    and 0 if it did not come to that or if nobody wants to know."""
+    passed_on: float
+    """When its head was sent to an instance, in the last attempt."""
+    answered: float
+    """When the head of the service's answer came."""
     received: int
     """Bytes of body that have come, without their framing."""
     sent: int

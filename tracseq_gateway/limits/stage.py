@@ -63,6 +63,7 @@ class LimitStage:
         refused = self.limiter.refused(keys)
         if refused:
             self.limiter.outcomes["remembered"] += 1
+            request.limit = "remembered"
             if units is _ONE:
                 self._refuse_again(request, keys[0], policies, refused[0][1])
                 return
@@ -181,7 +182,8 @@ class Admission:
         request, stage = self._request, self._stage
         limiter = stage.limiter
         if not self._alone:
-            limiter.outcomes["refused" if wait > 0 else "admitted"] += 1
+            request.limit = outcome = "refused" if wait > 0 else "admitted"
+            limiter.outcomes[outcome] += 1
         if wait > 0:
             limiter.remember(self, ahead)
             stage.refuse(request, self._violated(ahead), wait)
@@ -207,6 +209,7 @@ class Admission:
         stage, request = self._stage, self._request
         mode = stage.limits.when_down
         stage.limiter.outcomes[mode] += 1
+        request.limit = mode
         if mode == "local":
             self._alone = True
             stage.limiter.local.ask(self)

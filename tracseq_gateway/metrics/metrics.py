@@ -3,25 +3,25 @@
 House rules:
 
 1. Labels are bounded: they come from the configuration and from fixed sets, and what a client makes up folds.
-2. What happens to every request is counted in plain numbers, and handed over by :meth:`Metrics.flush` every second; a
-   worker that is killed loses what it counted in its last one.
+2. What happens to every request is counted in plain numbers (see ``counting``), and handed over every second; a worker
+   that is killed loses what it counted in its last one.
 3. prometheus-client is imported when metrics are on and by no module's import: it decides at its first import whether
    values are shared between processes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from tracseq_gateway.interfaces import Request, WorkerHealth
-from tracseq_gateway.metrics.families import REQUEST_BUCKETS, Families
+from tracseq_gateway.interfaces import WorkerHealth
+from tracseq_gateway.metrics.counting import OWN, UNROUTED, Counted, folded
+from tracseq_gateway.metrics.families import Families
 from tracseq_gateway.metrics.page import Page, encode, render
 from tracseq_gateway.metrics.shared import VARIABLE, shared_directory
-from tracseq_gateway.metrics.tally import Spread, Tally
 
 if TYPE_CHECKING:
-    from prometheus_client import Counter
+    from prometheus_client import Counter, Histogram
 
 LimiterOutcome = Literal["admitted", "refused", "remembered", "local", "open", "closed"]
 RedisOutcome = Literal["ok", "error", "timeout"]
@@ -29,10 +29,6 @@ TokenOutcome = Literal["cached", "verified", "asked", "key", "refused", "stale",
 ServiceStatus = Literal["healthy", "degraded", "unhealthy", "unknown"]
 ServiceEvent = Literal["retried", "retry_refused", "ejected", "opened"]
 
-OWN: Final = "gateway"
-"""The service label of what the gateway answers itself: its own pages."""
-UNROUTED: Final = "none"
-"""The service label of a request that was refused before it was known where it should go."""
 OTHER: Final = "other"
 """Stands for methods and statuses that are none of the usual."""
 
@@ -61,13 +57,9 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         families = self._families = Families(self._registry)
         self._request_counts = _RequestCounts(families.requests)
-        self._requests: Tally[tuple[bytes, str, int]] = Tally()
-        self._errors: Tally[tuple[str, str]] = Tally()
         names = [*services, OWN, UNROUTED]
-        self._durations = {name: Spread(families.durations.labels(name), REQUEST_BUCKETS) for name in names}
-        self._responses = {
-            name: Spread(families.service_responses.labels(name), REQUEST_BUCKETS) for name in names[:-2]
-        }
+        self._durations = {name: families.durations.labels(name) for name in names}
+        self._responses = {name: families.service_responses.labels(name) for name in names[:-2]}
         self._limiter = _counts(families.limiter, get_args(LimiterOutcome))
         self._redis_calls = _counts(families.redis_calls, get_args(RedisOutcome))
         self._tokens = _counts(families.tokens, get_args(TokenOutcome))
@@ -76,31 +68,20 @@ class Metrics:
                 families.service_events.labels(name, event)
         families.build.labels(version).set(1)
 
-    def request_ended(self, request: Request, seconds: float) -> None:
-        """A request is over, ``seconds`` after its head was complete."""
-        error = request.error
-        service = request.service or (OWN if error is None else UNROUTED)
-        self._requests[request.head.method, service, request.status] += 1
-        self._durations[service].observe(seconds)
-        if error is not None:
-            self._errors[service, error.kind.slug] += 1
-
-    def flush(self) -> None:
-        """Hand over what was counted; to be called every second, and before a page is made."""
-        for key, count in self._requests.taken():
+    def add(self, counted: Counted) -> None:
+        """Take over what was counted."""
+        for key, count in counted.requests.items():
             self._request_counts[key](count)
-        for (service, slug), count in self._errors.taken():
+        for (service, slug), count in counted.errors.items():
             self._families.errors.labels(service, slug).inc(count)
-        for spread in (*self._durations.values(), *self._responses.values()):
-            spread.flush()
+        for service, counts in counted.services.items():
+            _observe(self._durations[service], folded(counts.durations), counts.seconds)
+            if service in self._responses:
+                _observe(self._responses[service], folded(counts.first_bytes), counts.seconds_to_first_byte)
 
     def in_flight(self, requests: int) -> None:
         """So many requests are open in this worker; to be told every second or so, not for each request."""
         self._families.in_flight.set(requests)
-
-    def service_answered(self, service: str, seconds: float) -> None:
-        """The head of a service's answer came ``seconds`` after the request was passed on."""
-        self._responses[service].observe(seconds)
 
     def service_health(self, service: str, status: str) -> None:
         """A service has this status from now on; it is one of :data:`ServiceStatus`."""
@@ -182,3 +163,15 @@ class _RequestCounts(dict[tuple[bytes, str, int], Count]):
 def _counts(family: Counter, outcomes: Iterable[str]) -> dict[str, Count]:
     """What counts each outcome; all of them are on the page from the start, with 0."""
     return {outcome: family.labels(outcome).inc for outcome in outcomes}
+
+
+def _observe(histogram: Histogram, counts: Sequence[int], total: float) -> None:
+    """Add observations that are counted by bucket already.
+
+    prometheus-client has no way to observe many values at once; these two attributes of its histograms are what its
+    own ``observe`` works on, and a test holds them to that.
+    """
+    histogram._sum.inc(total)
+    for bucket, count in zip(histogram._buckets, counts, strict=True):
+        if count:
+            bucket.inc(count)

@@ -24,6 +24,7 @@ from tracseq_gateway.errors import (
 )
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import NO_FIELDS, RequestHead
+from tracseq_gateway.http.trace_context import TraceContext
 from tracseq_gateway.interfaces import Answerer, Identity, Repeat, Request
 from tracseq_gateway.server.resource_request import ResourceRequest
 
@@ -101,7 +102,10 @@ class GatewayRequest(ResourceRequest):
         "_collecting",
         "_ended",
         "_taken",
+        "admitted",
         "answer_lines",
+        "answered",
+        "attempts",
         "began",
         "begun",
         "channel",
@@ -111,13 +115,17 @@ class GatewayRequest(ResourceRequest):
         "forwarded",
         "head",
         "identity",
+        "instance",
+        "limit",
         "max_body",
+        "passed_on",
         "received",
         "repeat",
         "request_id",
         "sent",
         "service",
         "status",
+        "trace",
     )
 
     def __init__(self, channel: Channel, head: RequestHead, client: str, forwarded: bytes, began: float = 0.0) -> None:
@@ -130,6 +138,10 @@ class GatewayRequest(ResourceRequest):
         self.request_id = head.fields.request_id or new_request_id()
         self.service = ""
         self.identity: Identity | None = None
+        self.trace: TraceContext | None = None
+        self.limit = self.instance = ""
+        self.attempts = 0
+        self.admitted = self.passed_on = self.answered = 0.0
         self.answer_lines = b""
         self.max_body = 0
         self.begun = False

@@ -29,11 +29,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.internet.protocol import ClientFactory
-from twisted.internet.threads import deferToThreadPool
-from twisted.web.resource import Resource
 
-from tracseq_gateway.admin.metrics_page import MetricsPage
-from tracseq_gateway.admin.pages import pages
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.config.upstream import Instance
@@ -43,8 +39,8 @@ from tracseq_gateway.http.request_head import METHODS
 from tracseq_gateway.interfaces import InstanceHealth, Observation, Request, Stage, WorkerHealth
 from tracseq_gateway.limits.concurrency import client_concurrency, service_concurrency
 from tracseq_gateway.limits.rules import Keys
+from tracseq_gateway.metrics.counting import InstanceCount
 from tracseq_gateway.metrics.metrics import Metrics
-from tracseq_gateway.metrics.page import Page
 from tracseq_gateway.middleware.chain import Chain, Link
 from tracseq_gateway.middleware.limits import concurrency_limit, lag_limit, last_hop, loop_guard
 from tracseq_gateway.net.connect import connect_tcp
@@ -56,6 +52,7 @@ from tracseq_gateway.routing.table import Route, RouteTable
 from tracseq_gateway.server.site import GatewaySite
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.doors import Doors, body_links
+from tracseq_gateway.service.own_pages import OwnPages
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
 from tracseq_gateway.upstream.pool import Connect
@@ -103,6 +100,7 @@ class Gateway:
         self._lag = LagMeter(reactor)
         self._keys = Keys(config.redis.key_prefix)
         self.records = Records(config, reactor, now)
+        self.records.instances = self._instance_counts
         self.doors = Doors(config)
         self._rules = self.doors.rules
         self.callers = Callers(config, reactor, self.services, environ, now) if config.auth.enabled else None
@@ -116,11 +114,13 @@ class Gateway:
         """Build what stands before the services: routes, own pages, and the doors that every request passes."""
         config, front = self._config, self.doors.front
         settings = config.services.values()
+        own = OwnPages(config, self._reactor, self.status, self.records, now)
+        self._recorder = self.records.recorder
         root = GatewayResource(
             RouteTable([self._route(service) for service in settings]),
-            pages(self.status, now, self._further_pages()),
+            own.root,
             (lambda following: Chain(front, following)) if front else None,
-            [config.metrics.path] if config.metrics.enabled else (),
+            own.paths,
         )
         deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}
         return GatewaySite(
@@ -133,7 +133,7 @@ class Gateway:
             own_lines=self.doors.own_lines,
             kept_back=frozenset({self.callers.secret_header} if self.callers is not None else ()),
             replaced=frozenset(deadlines - {b""}),
-            recorder=self.records.recorder,
+            recorder=self._recorder,
             proxied=config.gateway.proxy_protocol,
         )
 
@@ -169,17 +169,13 @@ class Gateway:
         metrics.service_health(name, self.status.service_state(name))
         metrics.service_kept_out(name, circuit_open=not passive.breaker.closed, ejected=len(passive.ejected))
 
-    def _further_pages(self) -> Mapping[str, Resource]:
-        """Pages that there are only when the configuration wants them."""
-        metrics = self.records.metrics
-        if metrics is None:
-            return {}
-        reactor = self._reactor
-
-        def run(make: Callable[[], Page]) -> Deferred[Page]:
-            return deferToThreadPool(reactor, reactor.getThreadPool(), make)
-
-        return {self._config.metrics.path: MetricsPage(metrics.page, run, reactor.seconds, metrics.flush)}
+    def _instance_counts(self) -> Mapping[tuple[str, str], InstanceCount]:
+        """What each instance did since this was last asked."""
+        return {
+            (name, instance.url): InstanceCount(*instance.taken(), instance.in_flight)
+            for name, service in self.services.items()
+            for instance in service.instances
+        }
 
     def _route(self, settings: Service) -> Route[Stage]:
         """Build what stands behind one service's prefix."""
@@ -193,7 +189,7 @@ class Gateway:
             self.deadlines,
             via.encode("ascii"),
             self._rules,
-            self.records.answered(settings.name),
+            self._recorder is not None,
             _times_of(settings, len(prefix)),
         )
         if self.rates is not None:

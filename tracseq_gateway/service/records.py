@@ -1,10 +1,9 @@
-"""What one worker writes down: metrics, and the access log."""
+"""What one worker writes down: counts, metrics, and the access log."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -14,11 +13,15 @@ from tracseq_gateway import __version__
 from tracseq_gateway.access_log.log import open_access_log
 from tracseq_gateway.config.model import Config
 from tracseq_gateway.interfaces import Recorder
+from tracseq_gateway.metrics.counting import Counted, InstanceCount, RequestCounts
 from tracseq_gateway.metrics.metrics import Metrics
-from tracseq_gateway.metrics.recorder import RequestRecorder
+from tracseq_gateway.metrics.recorder import RequestRecorder, Witness
 
 READ_SECONDS = 1.0
 """How often what rooms count for themselves is read; a request does not pay for it."""
+
+Instances = Callable[[], Mapping[tuple[str, str], InstanceCount]]
+"""Gives what each instance, by service and URL, did since the last call."""
 
 
 class Records:
@@ -30,22 +33,42 @@ class Records:
         self._log = open_access_log(
             config.access_log, reactor, self.metrics.log_lines_dropped if self.metrics is not None else None
         )
+        self.instances: Instances = dict
+        """Asked whenever what was counted is handed over; set by who has the instances."""
+        self._counts = RequestCounts(config.services)
+        self._takers: list[Callable[[Counted], object]] = []
         self._readings: list[Callable[[], None]] = []
         self._reading = LoopingCall(self._read)
         self._reading.clock = reactor
-        self.recorder: Recorder | None = None
-        if self.metrics is not None or self._log is not None:
-            log = self._log.record if self._log is not None else None
-            self.recorder = RequestRecorder(self.metrics, log, reactor.seconds, now)
+        self._now = now
+        self._clock: Callable[[], float] = reactor.seconds
+        self._witnesses: list[Witness] = []
+        if self.metrics is not None:
+            self.hand_to(self.metrics.add)
+        if self._log is not None:
+            self.watch(self._log.record)
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """Who is told of each request's end; None when nobody wants to know. To be asked when all is wired."""
+        witnesses = [self._counts.request_ended, *self._witnesses] if self._takers else self._witnesses
+        return RequestRecorder(witnesses, self._clock, self._now) if witnesses else None
+
+    def watch(self, witness: Witness) -> None:
+        """Have ``witness`` told of each request that is over."""
+        self._witnesses.append(witness)
+
+    def hand_to(self, taker: Callable[[Counted], object]) -> None:
+        """Have ``taker`` called with what was counted: every second, and in between when a page wants to be exact.
+
+        Without any taker nothing is counted.
+        """
+        self._takers.append(taker)
 
     def redis_called(self, outcome: str, seconds: float) -> None:
         """A call of Redis has ended."""
         if self.metrics is not None:
             self.metrics.redis_called(outcome, seconds)
-
-    def answered(self, service: str) -> Callable[[float], None] | None:
-        """What is told how long a service took to answer; None when nobody wants to know."""
-        return partial(self.metrics.service_answered, service) if self.metrics is not None else None
 
     def count(self, counter: Mapping[str, int], tell: Callable[[str, int], None]) -> None:
         """Have ``tell`` called with what is new in ``counter``, and how much that is."""
@@ -65,7 +88,7 @@ class Records:
 
     def start(self) -> None:
         """Begin to read."""
-        if self.metrics is not None:
+        if self._takers or self._readings:
             self._reading.start(READ_SECONDS, now=True)
 
     def stop(self) -> Deferred[None]:
@@ -75,8 +98,13 @@ class Records:
             self._read()
         return self._log.stop() if self._log is not None else succeed(None)
 
+    def hand_over(self) -> None:
+        """Give what was counted to those who take it."""
+        counted = self._counts.taken(self.instances())
+        for take in self._takers:
+            take(counted)
+
     def _read(self) -> None:
         for read in self._readings:
             read()
-        if self.metrics is not None:
-            self.metrics.flush()
+        self.hand_over()

@@ -60,7 +60,6 @@ class Exchange:
         "_proxy",
         "_request",
         "_retrying",
-        "_sent",
         "_stale",
         "_times",
         "_total",
@@ -86,7 +85,6 @@ class Exchange:
         self._entry: Entry | None = None
         """Where it must be told how it ends, if anybody waits for that."""
         self._pause: IDelayedCall | None = None
-        self._sent = 0.0
         length = request.head.fields.length
         self._body = RequestBody(length, proxy.service.retries.max_body) if length else None
         self._total: Timer | None = None
@@ -134,12 +132,23 @@ class Exchange:
     # Attempts.
 
     def _attempt(self, instance: Instance, *, fresh: bool = False) -> None:
+        request, proxy = self._request, self._proxy
         self._instance = instance
         self._attempts += 1
+        request.attempts += 1
+        request.instance = instance.url
         instance.in_flight += 1
+        instance.asked += 1
+        now = 0.0
+        if proxy.clocked:
+            now = proxy.deadlines.now()
+            if request.attempts == 1:
+                request.admitted = now
+            else:
+                request.passed_on = request.answered = 0.0
         connection = instance.pool.take(self, fresh=fresh)
         if connection is not None:
-            self.connected(connection)
+            self._pass_on(connection, now)
 
     def _leave_instance(self) -> Instance | None:
         """The attempt at the present instance is over; return which that was."""
@@ -150,7 +159,11 @@ class Exchange:
         return instance
 
     def connected(self, connection: UpstreamConnection) -> None:
-        """A connection is ours: send the head and what has come of the body."""
+        """A connection is ours, which was waited for."""
+        self._pass_on(connection, self._proxy.deadlines.now() if self._proxy.clocked else 0.0)
+
+    def _pass_on(self, connection: UpstreamConnection, now: float) -> None:
+        """Send the head and what has come of the body."""
         self._connection = connection
         request, proxy, times = self._request, self._proxy, self._times
         body = self._body
@@ -169,8 +182,7 @@ class Exchange:
             request.forwarded + line,
             request.request_id,
         )
-        if proxy.clocked:
-            self._sent = proxy.deadlines.now()
+        request.passed_on = now
         if body is None:
             connection.send(self, sent, True)
         else:
@@ -332,7 +344,9 @@ class Exchange:
         proxy, instance = self._proxy, self._instance
         service = proxy.service
         if proxy.clocked:
-            self._clock()
+            self._request.answered = now = proxy.deadlines.now()
+            if service.timed and instance is not None:
+                service.answered_after(instance, now - self._request.passed_on)
         if instance is not None:
             if head.status < 500:
                 service.passive.succeeded(instance)
@@ -345,15 +359,6 @@ class Exchange:
         if done:
             self._end()
         self._request.begin(head.outgoing or outgoing_head(head, proxy.via, proxy.rules), data, done)
-
-    def _clock(self) -> None:
-        """Tell how long the answer took."""
-        proxy = self._proxy
-        seconds = proxy.deadlines.now() - self._sent
-        if proxy.answered is not None:
-            proxy.answered(seconds)
-        if proxy.service.timed and self._instance is not None:
-            proxy.service.answered_after(self._instance, seconds)
 
     def _failed(self, instance: Instance, head: AnswerHead, done: bool) -> bool:
         """Hold an answer against its instance; return whether the request was sent to another one instead."""

@@ -26,6 +26,10 @@ class Instance:
     checked: float = 0.0
     """When the last probe ended that was heard of, in seconds since the epoch."""
     in_flight: int = 0
+    asked: int = 0
+    """Attempts since :meth:`taken` was last called."""
+    failed: int = 0
+    """Those of them that were held against it."""
     current_weight: int = 0
     latency: float = 0.0
     measured: float = 0.0
@@ -40,6 +44,12 @@ class Instance:
 
     def __attrs_post_init__(self) -> None:
         self.token = blake2b(self.url.encode(), digest_size=8, person=b"tracseq sticky").hexdigest().encode()
+
+    def taken(self) -> tuple[int, int]:
+        """Attempts, and how many of them failed, since the last call."""
+        counts = self.asked, self.failed
+        self.asked = self.failed = 0
+        return counts
 
     def retire(self) -> None:
         """Finish what is under way, and keep no connection; see :meth:`tracseq_gateway.upstream.pool.Pool.retire`."""

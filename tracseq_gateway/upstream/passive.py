@@ -64,6 +64,7 @@ class PassiveHealth:
     def failed(self, instance: Instance, *, unreachable: bool) -> None:
         """An attempt at an instance failed; ``unreachable``: it cannot be said to serve."""
         self._troubled = True
+        instance.failed += 1
         reason = self._ejector.failed(instance.record, unreachable=unreachable)
         if reason and self._may_eject(instance):
             seconds = self._keep_out(instance)

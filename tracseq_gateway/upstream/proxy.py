@@ -57,15 +57,13 @@ class Proxy:
         deadlines: Deadlines,
         via: bytes,
         rules: AnswerRules | None = None,
-        answered: Callable[[float], None] | None = None,
+        clocked: bool = False,
         times_of: Callable[[bytes], Times | None] | None = None,
     ) -> None:
-        """``answered`` is told how many seconds the head of each answer took, from when the request was passed on;
-        ``times_of`` gives the times of paths that have their own."""
+        """``clocked``: somebody wants to know when a request was passed on and answered; ``times_of`` gives the times
+        of paths that have their own."""
         settings = service.settings
-        self.answered = answered
-        self.clocked = answered is not None or service.timed
-        """Whether anybody wants to know how long answers take."""
+        self.clocked = clocked or service.timed
         self.service = service
         self.rules = rules
         self.upstream_path = upstream_path
