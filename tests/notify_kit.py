@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import tempfile
+import threading
 from pathlib import Path
 
 
@@ -43,7 +44,30 @@ class FakeManager:
         return [message[name] for message in self.listen() if name in message]
 
     def close(self) -> None:
-        """Be gone."""
+        """Be gone. To be called once."""
         self._socket.close()
         if self._directory is not None:
             self._directory.cleanup()
+
+
+class LiveManager(FakeManager):
+    """Listens all the time, as a manager does: what nobody takes stops who sends it after a few messages."""
+
+    def __init__(self, *, abstract: bool = False) -> None:
+        super().__init__(abstract=abstract)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closing.wait(0.01):
+            super().listen()
+
+    def listen(self) -> list[dict[str, str]]:
+        """All that has come until a moment ago."""
+        return list(self.heard)
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join()
+        super().close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.notify_kit import FakeManager
+from tests.notify_kit import FakeManager, LiveManager
 from tests.running_kit import RunningGateway
 from tests.supervisor_kit import SupervisorCase
 from tracseq_gateway.config import Config
@@ -26,7 +26,7 @@ class NotifyTests(SynchronousTestCase):
     """``twistd tracseq-gateway`` with ``NOTIFY_SOCKET``."""
 
     def start(self, *, abstract: bool = False) -> RunningGateway:
-        self.manager = FakeManager(abstract=abstract)
+        self.manager = LiveManager(abstract=abstract)
         self.addCleanup(self.manager.close)
         # Of the process that reads it, whichever that is: without WATCHDOG_PID.
         environ = {"NOTIFY_SOCKET": self.manager.address, "WATCHDOG_USEC": "400000"}
@@ -52,6 +52,7 @@ class NotifyTests(SynchronousTestCase):
             self.assertNotIn(b"WATCHDOG_USEC", variables)
         gateway.process.send_signal(signal.SIGTERM)
         self.assertEqual(0, gateway.process.wait(10))
+        self.hears(gateway, "STOPPING", 1)
         *_, stopping = [message for message in self.manager.listen() if "STOPPING" in message]
         self.assertEqual("11000000", stopping["EXTEND_TIMEOUT_USEC"])  # to drain, to be killed, to clear up
         self.assertEqual("stopping: open requests are finished", self.manager.all("STATUS")[-1])
@@ -62,8 +63,9 @@ class NotifyTests(SynchronousTestCase):
         gateway = self.start(abstract=True)
         self.assertEqual(0, gateway.command("reload")[0])
         # The command waits for the end, and what it waits for has been told before.
+        self.hears(gateway, "READY", 2)
         self.assertEqual((1, 2), (len(self.manager.all("RELOADING")), len(self.manager.all("READY"))))
-        self.assertEqual(WELL, self.manager.all("STATUS")[-1])
+        gateway.until(lambda: self.manager.all("STATUS")[-1] == WELL)
         gateway.configure("[gateway]\nworkerz = 3\n")
         gateway.process.send_signal(signal.SIGHUP)
         self.hears(gateway, "READY", 3)
@@ -84,6 +86,7 @@ class NotifyTests(SynchronousTestCase):
         self.addCleanup(second.wait, 10)
         self.addCleanup(second.send_signal, signal.SIGINT)
         gateway.until(lambda: gateway.process.poll() is not None, 20)
+        self.hears(gateway, "MAINPID", 2)
         self.assertEqual({str(second.pid)}, set(self.manager.all("MAINPID")))
         self.assertEqual([], self.manager.all("STOPPING"))
         self.assertEqual(200, gateway.get("/samples/any")[0])

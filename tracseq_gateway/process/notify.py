@@ -90,6 +90,7 @@ class Manager:
         for loop in self._loops:
             if loop.running:
                 loop.stop()
+        self._flush()
         if self._socket is not None:
             self._socket.close()
             self._socket = None

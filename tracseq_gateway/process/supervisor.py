@@ -25,6 +25,7 @@ from tracseq_gateway.process.configured import ConfigurationRefused, Source
 from tracseq_gateway.process.control_socket import Answer, ControlSocket
 from tracseq_gateway.process.estate import Estate
 from tracseq_gateway.process.file_watch import FileWatch, files_of
+from tracseq_gateway.process.notice import Notice
 from tracseq_gateway.process.notify import Manager
 from tracseq_gateway.process.one_at_a_time import OneAtATime
 from tracseq_gateway.process.predecessor import Predecessor
@@ -101,6 +102,7 @@ class Supervisor(Service):
         self._variables = dict(variables or {})
         self._handover = self._provisions.handover(config, self._variables)
         self._workforce = Workforce(self._handover.launch(reactor, command), listeners, self._provisions.bury)
+        self._notice = Notice(reactor, self._workforce.give_notice)
         tools = Tools(reactor, agent, lambda instance: self._workforce.publish([instance]), Random())  # noqa: S311
         self._monitor = HealthMonitor(config.services.values(), tools)
         watch_tools = WatchTools(reactor, self._listInstances, Random())  # noqa: S311
@@ -137,7 +139,7 @@ class Supervisor(Service):
     def hurry(self) -> None:
         """Let the stop, now or when it comes, last two seconds at most."""
         self._hurried = True
-        if not self.running:
+        if not self._notice.cut_short() and not self.running:
             self._workforce.hasten(*self._patience)
 
     @property
@@ -148,6 +150,7 @@ class Supervisor(Service):
 
     def kill(self) -> None:
         """Kill all processes."""
+        self._notice.cut_short()  # else other workers would follow
         self._workforce.condemn()
         self._provisions.kill()
         if self._sandbox is not None:
@@ -301,7 +304,7 @@ class Supervisor(Service):
         if self._estate is not None and followed:
             self._manager.followed(self._estate.heir_pid)
         else:
-            self._manager.stopping(sum(self._patience) + END_SECONDS)
+            self._manager.stopping(self._config.gateway.stop_delay + sum(self._patience) + END_SECONDS)
         if self._predecessor is not None:
             self._predecessor.abandon()
         self._watch.follow([])
@@ -309,6 +312,8 @@ class Supervisor(Service):
         self._monitor.stop()
         if self._announcement is not None and self._announcement.active():
             self._announcement.cancel()
+        if self._config.gateway.stop_delay and self.workers.running and not (gentle or self._hurried):
+            await self._notice.give(self._config.gateway.stop_delay)
         self._takeLeave(await self._workforce.drain(*self._patience, gentle=gentle))
         await gatherResults([self._provisions.end(), self._sandbox.stop() if self._sandbox else succeed(None)])
         self._handover.close()
