@@ -132,6 +132,9 @@ class PackagingTests(SynchronousTestCase):
             "Makefile",
             "SECURITY.md",
             "tests/test_packaging.py",
+            "Dockerfile",
+            "deploy/.env.example",
+            "deploy/kubernetes/deployment.yaml",
             "deploy/tracseq-gateway.service",
             "tac/gateway.tac",
         ):
