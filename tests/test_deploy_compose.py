@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -227,6 +228,8 @@ class SecretTests(StackCase):
             self.assertIn(name, str(self.assertRaises(MissingVariable, compose, *files, environ=environ)))
         stack = compose(*files, environ=PRODUCTION)
         self.assertEqual("production", self.config(stack).gateway.environment)
+        waits = {how["condition"] for how in stack["services"]["gateway"]["depends_on"].values()}
+        self.assertEqual({"service_started"}, waits)  # who is ill must not keep it from starting
         said = json.dumps({name: service for name, service in stack["services"].items() if name != "sandbox"})
         for known in ("development-only", "tracseq-development", SANDBOX):
             self.assertNotIn(known, said)
@@ -279,3 +282,29 @@ class StandInTests(StackCase):
         path = self.config(self.stack).services["samples"].health.path
         for host in self.hosts.values():
             self.assertIn(f"127.0.0.1:$PORT{path};", self.services[host]["healthcheck"]["test"][1])
+
+
+NAMESPACES = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+class RunTests(StackCase):
+    """The stack, run without an engine."""
+
+    def test_run(self) -> None:
+        """By its own commands, variables, names and ports the stack comes up healthy, and a demo user can log in."""
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir()
+        words = [*NAMESPACES, sys.executable, "-m", "tests.compose_stack", str(directory)]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=100)
+        said = f"{done.stderr}\n{(directory / 'log').read_text() if (directory / 'log').exists() else ''}"
+        self.assertEqual(0, done.returncode, said)
+        seen = json.loads(done.stdout)
+        self.assertTrue(seen["healthy"], said)
+        self.assertEqual(("shared", "shared"), (seen["health"]["rate_limits"], seen["health"]["sessions"]), said)
+        self.assertEqual(("development", 2), (seen["name"], seen["samples"]))
+        self.assertEqual(sorted((*self.hosts.values(), "gateway-redis")), seen["waited_for"])
+
+    if shutil.which("redis-server") is None:
+        test_run.skip = "redis-server is not installed: deploy/debian-packages.txt"  # type: ignore[attr-defined]
+    elif subprocess.run([*NAMESPACES, "true"], capture_output=True).returncode != 0:
+        test_run.skip = "only root may make namespaces"  # type: ignore[attr-defined]

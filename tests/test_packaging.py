@@ -22,8 +22,8 @@ from twisted.trial.unittest import SynchronousTestCase
 import tracseq_gateway
 
 ROOT = Path(__file__).parent.parent
-GENERATED = (".git", ".venv", ".hypothesis", ".*_cache", ".tracseq-sandbox")
-GENERATED += ("__pycache__", "_build", "_trial_temp*", "build", "dist", "results", "*.egg-info", "dropin.cache")
+HIDDEN = (".git", ".venv", ".hypothesis", ".*_cache", ".tracseq-sandbox")
+GENERATED = (*HIDDEN, "__pycache__", "_build", "_trial_temp*", "build", "dist", "results", "*.egg-info", "dropin.cache")
 
 
 def run(*command: str | Path, cwd: Path) -> str:
