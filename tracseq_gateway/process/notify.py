@@ -67,6 +67,7 @@ class Manager:
     def reloading(self) -> None:
         """A reload begins."""
         if self._phase == "serving":
+            # systemd compares it with its own CLOCK_MONOTONIC, by which the supervisor's reactor goes: see ``clock``.
             self._send("RELOADING=1", f"MONOTONIC_USEC={int(self._reactor.seconds() * 1e6)}")
 
     def reloaded(self) -> None:
