@@ -104,8 +104,8 @@ class RunningGateway:
     ) -> None:
         """``configuration`` is a file's text in which ``@UPSTREAM@`` stands for the service's URL.
 
-        ``options`` are further ones of ``tracseq-gateway``, ``twistd`` those of twistd, and ``under`` the words of a command
-        that runs it.
+        ``options`` are further ones of ``tracseq-gateway``, ``twistd`` those of twistd, and ``under`` the words of a
+        command that runs it.
         """
         self.directory = Path(tempfile.mkdtemp(prefix="gateway-"))
         self.service = EchoService()

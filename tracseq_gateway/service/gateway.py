@@ -306,6 +306,8 @@ class Gateway:
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take over how many workers there are."""
         self.status.update_workers(workers)
+        if workers.stopping:
+            self.status.draining = True
         if self.records.metrics is not None:
             self.records.metrics.workers(workers)
         if self.rates is not None:
