@@ -99,11 +99,13 @@ class RunningGateway:
         workers: int = 2,
         *,
         options: Sequence[str] = (),
+        twistd: Sequence[str] = (),
         under: Sequence[str] = (),
     ) -> None:
         """``configuration`` is a file's text in which ``@UPSTREAM@`` stands for the service's URL.
 
-        ``options`` are further ones of twistd, and ``under`` the words of a command that runs it.
+        ``options`` are further ones of ``tracseq-gateway``, ``twistd`` those of twistd, and ``under`` the words of a
+        command that runs it.
         """
         self.directory = Path(tempfile.mkdtemp(prefix="gateway-"))
         self.service = EchoService()
@@ -111,8 +113,8 @@ class RunningGateway:
         self.file = self.directory / "gateway.toml"
         self.configure(configuration)
         self.log = self.directory / "log"
-        self.words = [*under, *TWISTD, "-n", "--pidfile=", *options, "tracseq-gateway", "--config", str(self.file)]
-        self.words += ["--port", str(self.port), "--host", "127.0.0.1", "--workers", str(workers)]
+        self.words = [*under, *TWISTD, "-n", "--pidfile=", *twistd, "tracseq-gateway", "--config", str(self.file)]
+        self.words += ["--port", str(self.port), "--host", "127.0.0.1", "--workers", str(workers), *options]
         inherited = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(self.directory)}
         self.environ = {**inherited, **(environ or {})}
         with self.log.open("wb") as log:

@@ -152,7 +152,7 @@ class FaultTests(GatewayTestCase):
             def said(self) -> str:
                 return log.read_text() if log.exists() else ""
 
-        self.gateway = Closed(SERVICE + 'target = "stdout"', options=("--logfile", str(log)), under=under)
+        self.gateway = Closed(SERVICE + 'target = "stdout"', twistd=("--logfile", str(log)), under=under)
         self.addCleanup(self.gateway.stop)
         self.visit()
         self.gateway.until(lambda: self.dropped() >= 10)

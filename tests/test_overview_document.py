@@ -156,6 +156,13 @@ class DocumentTests(SynchronousTestCase):
         ))  # fmt: skip
         self.assertEqual("local", document["limits"]["mode"])
 
+    def test_newWorkers(self) -> None:
+        """Until the workers that a reload has started say something, rates are limited as the last ones said."""
+        self.overview.take(7, Digest(1.0, limits="shared"), 0.0)
+        self.overview.document(facts())
+        document = self.overview.document(facts(workers=[WorkerFacts(0, 8, "serving", EPOCH)]))
+        self.assertEqual("shared", document["limits"]["mode"])
+
     def test_stopping(self) -> None:
         """A gateway that stops is draining, however its services are."""
         self.assertEqual("draining", self.overview.document(facts(stopping=True))["status"])

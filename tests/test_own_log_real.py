@@ -24,7 +24,7 @@ class JournaledGateway(RunningGateway):
     def __init__(self, journal: RealJournal) -> None:
         self.journal = journal
         logger = ("--logger", "tracseq_gateway.own_log.journald")
-        super().__init__(SERVICE, {JOURNAL_VARIABLE: journal.socket}, options=logger)
+        super().__init__(SERVICE, {JOURNAL_VARIABLE: journal.socket}, twistd=logger)
 
     def said(self) -> str:
         return self.log.read_text() + "\n".join(str(one["MESSAGE"]) for one in self.entries())
@@ -52,7 +52,7 @@ class LoggerTests(SynchronousTestCase):
 
     def test_json(self) -> None:
         """With the observer for JSON every line of the log is an object, whoever said it."""
-        gateway = RunningGateway(SERVICE, options=("--logger", "tracseq_gateway.own_log.json"))
+        gateway = RunningGateway(SERVICE, twistd=("--logger", "tracseq_gateway.own_log.json"))
         self.addCleanup(gateway.stop)
         said = [json.loads(line) for line in gateway.log.read_text().splitlines()]
         self.assertTrue([one for one in said if one["namespace"] == "tracseq_gateway.process.supervisor"])

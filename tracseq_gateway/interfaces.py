@@ -61,6 +61,8 @@ class WorkerHealth:
     configured: int
     running: int
     restarts: int = 0
+    stopping: bool = False
+    """Whether the gateway will stop soon, though it serves as before: nobody new should be sent to it."""
 
 
 ROLES: tuple[Role, ...] = get_args(Role)

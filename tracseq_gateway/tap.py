@@ -28,6 +28,7 @@ from tracseq_gateway.process.activation import activated, first_environment, sha
 from tracseq_gateway.process.banner import banner
 from tracseq_gateway.process.clock import MonotonicClock
 from tracseq_gateway.process.configured import ConfigurationRefused, Configured, Source
+from tracseq_gateway.process.notify import manager_of
 from tracseq_gateway.process.predecessor import Predecessor, TakeoverError
 from tracseq_gateway.process.reactor import IReactor
 from tracseq_gateway.process.redis_process import RedisProcess, needs_embedded
@@ -225,6 +226,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
     predecessor, listeners, directory = _openAll(config, options, workers)
     redis = None if program is None else RedisProcess(reactor, directory, config.redis, program)
     agent = probing_agent(reactor)
+    manager = manager_of(reactor, os.environ, os.getpid())
     if not options["sandbox"]:
         source = _source(reactor, options, directory, lambda config: config)
         supervisor = Supervisor(
@@ -237,6 +239,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
             redis=redis,
             source=source,
             own_log=OwnLog(globalLogPublisher),
+            manager=manager,
         )
         return _service(reactor, supervisor)
     data = str(_sandboxFolder(options))
@@ -262,6 +265,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
         announce=announce,
         variables=configured.variables,
         own_log=OwnLog(globalLogPublisher),
+        manager=manager,
     )
     return _service(reactor, supervisor)
 

@@ -102,12 +102,18 @@ def panel_json(panel: Panel, number: int, place: dict[str, int]) -> dict[str, An
         "targets": targets,
         "fieldConfig": {"defaults": _field_defaults(panel), "overrides": []},
         "options": _options(panel),
+        "transformations": _transformations(panel),
     }
 
 
 def _field_defaults(panel: Panel) -> dict[str, Any]:
     steps = [{"color": "green", "value": None}, *({"color": color, "value": least} for least, color in panel.limits)]
-    defaults: dict[str, Any] = {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}, "min": 0}
+    defaults: dict[str, Any] = {
+        "unit": panel.unit,
+        "min": 0,
+        "color": {"mode": "palette-classic" if panel.kind == "timeseries" else "thresholds"},
+        "thresholds": {"mode": "absolute", "steps": steps},
+    }
     if panel.words:
         options = {value: {"text": word, "color": color} for value, (word, color) in panel.words.items()}
         defaults["mappings"] = [{"type": "value", "options": options}]
@@ -134,6 +140,12 @@ def _options(panel: Panel) -> dict[str, Any]:
     if panel.kind == "timeseries":
         return {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi", "sort": "desc"}}
     return {}
+
+
+def _transformations(panel: Panel) -> list[dict[str, Any]]:
+    """A table shows labels: neither when they were read, nor that their value is 1."""
+    hidden = {"excludeByName": {"Time": True, "Value": True}}
+    return [{"id": "organize", "options": hidden}] if panel.kind == "table" else []
 
 
 def _source() -> dict[str, Any]:

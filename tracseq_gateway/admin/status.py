@@ -140,6 +140,7 @@ class Status:
                 "health": "/health",
                 "health_of_services": "/health/services",
                 "services": "/services",
+                **({"dashboard": "/dashboard"} if self._config.dashboard.enabled else {}),
                 **({"metrics": self._config.metrics.path} if self._config.metrics.enabled else {}),
             },
         }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracseq_gateway.config import api_keys, files, log_line, texts, tokens, tracing
+from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.model import Gateway, Service
 from tracseq_gateway.config.origins import origin_pattern
@@ -100,4 +101,5 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Tracing, "service_name"): tracing.shown_text,
     (Tracing, "resource"): tracing.resource_attributes,
     (Tracing, "headers_env"): texts.variable,
+    (Dashboard, "login"): texts.path,
 }

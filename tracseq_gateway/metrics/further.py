@@ -37,10 +37,10 @@ def instance_families(instances: Mapping[Place, InstanceFigures]) -> list[Metric
         "gateway_instance_requests_in_flight", "Requests that an instance is at work on.", labels=labels
     )
     requests = CounterMetricFamily(
-        "gateway_instance_requests", "How often an instance was asked, each attempt counted.", labels=labels
+        "gateway_instance_requests_total", "How often an instance was asked, each attempt counted.", labels=labels
     )
     failures = CounterMetricFamily(
-        "gateway_instance_failures", "Attempts that were held against an instance.", labels=labels
+        "gateway_instance_failures_total", "Attempts that were held against an instance.", labels=labels
     )
     for place, figures in instances.items():
         if figures.healthy is not None:
@@ -64,7 +64,7 @@ def process_families(restarts: int, processes: Mapping[str, int]) -> list[Metric
     families: dict[str, Metric] = {}
     for family in _PROCESS_FAMILIES:
         make = CounterMetricFamily if family.endswith("_total") else GaugeMetricFamily
-        families[family] = make(family.removesuffix("_total"), _PROCESS_FAMILIES[family], labels=["worker"])
+        families[family] = make(family, _PROCESS_FAMILIES[family], labels=["worker"])
     for worker, pid in processes.items():
         # What the kernel does not tell, say because the process has just gone, is left out.
         for found in ProcessCollector(registry=None, pid=partial(int, pid)).collect():
@@ -72,7 +72,7 @@ def process_families(restarts: int, processes: Mapping[str, int]) -> list[Metric
                 if sample.name in families:
                     families[sample.name].add_sample(sample.name, {"worker": worker}, sample.value)
     restarted = CounterMetricFamily(
-        "gateway_worker_restarts", "Workers that were replaced because they died, hung or left.", value=restarts
+        "gateway_worker_restarts_total", "Workers that were replaced because they died, hung or left.", value=restarts
     )
     return [restarted, *families.values()]
 

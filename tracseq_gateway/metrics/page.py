@@ -63,7 +63,9 @@ def written(metrics: Iterable[Metric], figures: Sheet, openmetrics: bool = False
 
     metrics = [metric for metric in (*metrics, *instance_families(figures.instances)) if metric.samples]
     if openmetrics:
-        body = openmetrics_exposition.generate_latest(_Collected(with_exemplars(metrics, figures.exemplars)))
+        collected = _Collected(with_exemplars(metrics, figures.exemplars))
+        # No name of ours needs to be escaped; to see that letter by letter would be half of the work.
+        body = openmetrics_exposition.generate_latest(collected, escaping=openmetrics_exposition.ALLOWUTF8)
     else:
         body = exposition.generate_latest(_Collected(metrics))
     return Page(_content_type(openmetrics), body)

@@ -50,6 +50,7 @@ class Overview:
         self._timelines: dict[str, deque[tuple[float, ServiceState]]] = {}
         self._points: deque[Document] = deque(maxlen=POINTS)
         self._next_point: float | None = None
+        self._limits = "off"
 
     def take(self, worker: int, digest: Digest, moment: float) -> None:
         """A digest came from the worker with this process id."""
@@ -110,7 +111,7 @@ class Overview:
             }
             for service in facts.services
         ]
-        limits = max((digest.limits for digest in self.window.latest.values()), key=_WORSE.index, default="off")
+        self._limits = limits = self._limiter_mode()
         states = [service["state"] for service in services]
         return {
             "time": facts.time,
@@ -146,6 +147,11 @@ class Overview:
             for instance in digest.instances:
                 flying[instance.service, instance.url] += instance.in_flight
         return flying
+
+    def _limiter_mode(self) -> str:
+        """How rates are limited where it is worst; as it was last, while new workers have said nothing yet."""
+        modes = [digest.limits for digest in self.window.latest.values()]
+        return max(modes, key=_WORSE.index, default=self._limits)
 
     def _judgements(self) -> tuple[Mapping[str, Circuit], Mapping[str, set[str]]]:
         """Which circuits are not closed and which URLs are ejected, by service, in any worker."""

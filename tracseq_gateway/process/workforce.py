@@ -64,6 +64,7 @@ class Workforce:
         self._covering = Covering()
         self._levels: bytes | None = None
         self._told: WorkerHealth | None = None
+        self._stopping = False
         self._complete: Deferred[None] = Deferred()
         self._succession: Succession | None = None
         self._listed: Collection[str] = ()
@@ -80,6 +81,7 @@ class Workforce:
             configured=len(self._slots),
             running=sum(slot.serving for slot in self._slots),
             restarts=sum(slot.restarts for slot in self._slots),
+            stopping=self._stopping,
         )
 
     @property
@@ -145,6 +147,11 @@ class Workforce:
         self._listed = listed
         succession.begin()
         return succession.done.addBoth(self._settled)
+
+    def give_notice(self) -> None:
+        """Have all workers say that the gateway will stop, while they serve as before."""
+        self._stopping = True
+        self.changed()
 
     def drain(self, seconds: float, grace: float = GRACE_SECONDS, *, gentle: bool = False) -> Deferred[Farewell]:
         """Close the sockets and let all workers finish within ``seconds``; what is left ``grace`` later is killed.

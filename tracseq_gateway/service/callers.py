@@ -10,6 +10,7 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from tracseq_gateway.config.model import Config, Service
+from tracseq_gateway.config.policies import Role
 from tracseq_gateway.identity.access import Access
 from tracseq_gateway.identity.api_keys import ApiKeys
 from tracseq_gateway.identity.authenticator import Ask, Authenticator, Refresh
@@ -107,6 +108,13 @@ class Callers:
         if settings.name == self._settings.service:
             links.append(self._session_watch(prefix))
         return links
+
+    def page_link(self, name: str, role: Role) -> Access:
+        """The link before a page of the gateway's own that only some may see: ``role`` is the lowest that may.
+
+        ``name`` stands for a service's in what an API key may be used for. May be asked about one request again.
+        """
+        return Access(name, 0, "required", {"*": role}, (), {}, self.authenticator, lambda identity: b"")
 
     def _session_watch(self, prefix: int) -> Link:
         settings = self._settings

@@ -129,7 +129,9 @@ class Gateway:
         """Build what stands before the services: routes, own pages, and the doors that every request passes."""
         config, front = self._config, self.doors.front
         settings = config.services.values()
-        own = OwnPages(config, self._reactor, self.status, self.records, now)
+        own = self._own_pages = OwnPages(
+            config, self._reactor, self.status, self.records, now, self.doors, self.callers, self.feed
+        )
         self._recorder = self.records.recorder
         self._root = GatewayResource(
             RouteTable([self._route(service) for service in settings]),
@@ -304,6 +306,8 @@ class Gateway:
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take over how many workers there are."""
         self.status.update_workers(workers)
+        if workers.stopping:
+            self.status.draining = True
         if self.records.metrics is not None:
             self.records.metrics.workers(workers)
         if self.rates is not None:
@@ -340,6 +344,7 @@ class Gateway:
         """
         self.status.draining = not gentle
         self.site.draining = True
+        self._own_pages.close()
         ports, self._ports = self._ports, []
         closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
         return closed.addCallback(lambda _: self.site.drain(seconds, gentle)).addCallback(self._close)
