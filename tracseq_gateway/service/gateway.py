@@ -122,7 +122,6 @@ class Gateway:
         self.records.hand_to(Digester(reactor, notable, self._present, self._tell_digest).take)
         self._show_parts()
         self._ways: dict[bytes, Way] = {}
-        self._root: GatewayResource
         self.site = self._build_site(now)
 
     def _build_site(self, now: Callable[[], float]) -> GatewaySite:
@@ -133,7 +132,7 @@ class Gateway:
             config, self._reactor, self.status, self.records, now, self.doors, self.callers, self.feed
         )
         self._recorder = self.records.recorder
-        self._root = GatewayResource(
+        self._root = root = GatewayResource(
             RouteTable([self._route(service) for service in settings]),
             own.root,
             (lambda following: Chain(front, following)) if front else None,
@@ -141,7 +140,7 @@ class Gateway:
         )
         deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}
         return GatewaySite(
-            self._root,
+            root,
             self._reactor,
             self.deadlines,
             config.client,
