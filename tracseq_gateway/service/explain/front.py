@@ -45,10 +45,11 @@ def received(parts: Parts, question: Question, body: bytes | None) -> tuple[Step
     return _read(question, request), request
 
 
-def unread(parts: Parts, refusal: RequestRefused) -> bytes:
+def unread(parts: Parts, question: Question, refusal: RequestRefused) -> bytes:
     """The answer to bytes that are no request."""
-    site = parts.site
-    return AnswerWriter(site.via, site.date, site.own_lines).refusal(refusal.error, new_request_id())
+    site, bodiless = parts.site, question.method == "HEAD"
+    writer = AnswerWriter(site.via, site.date, site.own_lines)
+    return writer.refusal(refusal.error, new_request_id(), bodiless=bodiless)
 
 
 def _read(question: Question, request: RehearsedRequest) -> Step:
