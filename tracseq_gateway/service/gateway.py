@@ -119,7 +119,8 @@ class Gateway:
         )
         notable = Notable(SLOW_SECONDS, self._keys.client)
         self.records.watch(notable.request_ended)
-        self.records.hand_to(Digester(reactor, notable, self._present, self._tell_digest).take)
+        self._digester = Digester(reactor, notable, self._present, self._tell_digest)
+        self.records.hand_to(self._digester.take)
         self._show_parts()
         self._ways: dict[bytes, Way] = {}
         self.site = self._build_site(now)
@@ -359,6 +360,7 @@ class Gateway:
         self.deadlines.stop()
         self._lag.stop()
         ended: list[Deferred[Any]] = [self.records.stop()]
+        self._digester.flush()
         if self.rates is not None:
             ended.append(self.rates.stop())
         if self.callers is not None:
