@@ -12,7 +12,7 @@ from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_kit import FakeReactor
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Log
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.attendant import Attendant
 from tracseq_gateway.process.control import (
@@ -21,12 +21,14 @@ from tracseq_gateway.process.control import (
     InstancesChanged,
     InstancesListed,
     Leaving,
+    LevelsChanged,
     Observed,
     Ping,
     Serve,
     Uncover,
     WorkersChanged,
     packInstances,
+    packLevels,
     packList,
     packObservation,
     packWorkers,
@@ -142,7 +144,10 @@ class AttendantTests(SynchronousTestCase):
         self.abandoned = 0
         self.listener = socket.socket()
         self.addCleanup(self.listener.close)
-        self.attendant = Attendant(self.reactor.typed, self.gateway, self.listener, 30.0, self.abandon)
+        self.levels: list[Log] = []
+        self.attendant = Attendant(
+            self.reactor.typed, self.gateway, self.listener, 30.0, self.abandon, self.levels.append
+        )
         self.supervisor = SupervisorEnd()
         self.pump: IOPump = connect(
             self.attendant,
@@ -176,6 +181,11 @@ class AttendantTests(SynchronousTestCase):
         assert answer is not None
         self.successResultOf(answer)
         self.assertEqual([("rag", listed), instance, workers, self.listener], self.gateway.told)
+
+    def test_levels(self) -> None:
+        """A worker logs by the levels that it is told."""
+        self.say(LevelsChanged, levels=packLevels(Log("warn", {"redis": "error"})))
+        self.assertEqual([Log("warn", {"redis": "error"})], self.levels)
 
     def test_ping(self) -> None:
         """A ping is answered, also in a drain."""
