@@ -42,8 +42,10 @@ class Spelling:
     no: str = "false"
 
 
-def values_of(spelling: Spelling, settings: AccessLog, routes: Mapping[str, str]) -> Values:
-    """Return what gives the values of a request, in the order of :data:`NAMES`.
+def values_of(
+    spelling: Spelling, settings: AccessLog, routes: Mapping[str, str], headers: Sequence[str] = ()
+) -> Values:
+    """Return what gives the values of a request, in the order of :func:`names_of` ``headers``, fields of its head.
 
     ``routes`` are the prefixes of the services. What is the same for many requests is spelled once.
     """
@@ -104,13 +106,11 @@ def values_of(spelling: Spelling, settings: AccessLog, routes: Mapping[str, str]
     def spelled(*texts: str | None) -> Spelled:
         return tuple(nothing if text is None else spelling.text(text) for text in texts)
 
-    return values
+    return _with_headers(values, headers, spelling, redact) if headers else values
 
 
-def with_headers(values: Values, names: Sequence[str], spelling: Spelling, redact: Redactor) -> Values:
+def _with_headers(values: Values, names: Sequence[str], spelling: Spelling, redact: Redactor) -> Values:
     """The same, followed by the values of these fields of the request's head; of a Referer, the query is redacted."""
-    if not names:
-        return values
     fields = [(name.lower().encode("ascii"), redact.url if name.lower() == "referer" else None) for name in names]
 
     def spelled(request: Request, name: bytes, change: Callable[[bytes], bytes] | None) -> str | None:
