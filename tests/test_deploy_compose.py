@@ -190,6 +190,12 @@ class FitTests(StackCase):
         self.assertEqual({f"gateway:{config.gateway.port}"}, targets["tracseq-gateway"])
         self.assertEqual({f"{host}:{SERVICES[name]}" for name, host in self.hosts.items()}, targets["tracseq-services"])
 
+    def test_prometheus(self) -> None:
+        """Prometheus reads the file that is mounted for it, and keeps its data in its volume."""
+        options = dict(word.split("=", 1) for word in self.services["prometheus"]["command"])
+        mounts = {one.split(":")[1] for one in self.services["prometheus"]["volumes"]}
+        self.assertLessEqual({options["--config.file"], options["--storage.tsdb.path"]}, mounts)
+
     def prometheus(self) -> Any:
         return yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
 
