@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -298,8 +299,10 @@ class RunTests(StackCase):
 
     def test_run(self) -> None:
         """By its own commands, variables, names and ports the stack comes up healthy, and a demo user can log in."""
-        directory = Path(self.mktemp()).absolute()
-        directory.mkdir()
+        # For the gateway's sockets, too: the path of a test's own directory is too long for them.
+        temporary = tempfile.TemporaryDirectory(prefix="stack-")
+        self.addCleanup(temporary.cleanup)
+        directory = Path(temporary.name)
         words = [*NAMESPACES, sys.executable, "-m", "tests.compose_stack", str(directory)]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=100)
         said = f"{done.stderr}\n{(directory / 'log').read_text() if (directory / 'log').exists() else ''}"
