@@ -163,12 +163,18 @@ class FitTests(StackCase):
         self.assertIn("HEALTHCHECK", dict(stage("gateway")))
 
     def test_ports(self) -> None:
-        """Only the gateway is reached from outside, Prometheus and Grafana from this machine: on the usual ports."""
+        """All is reached from this machine alone, on the usual ports, and the gateway from outside if that is said."""
         published = {name: service["ports"] for name, service in self.services.items() if "ports" in service}
         self.assertEqual(
-            {"gateway": ["8000:8000"], "prometheus": ["127.0.0.1:9090:9090"], "grafana": ["127.0.0.1:3001:3001"]},
+            {
+                "gateway": ["127.0.0.1:8000:8000"],
+                "prometheus": ["127.0.0.1:9090:9090"],
+                "grafana": ["127.0.0.1:3001:3001"],
+            },
             published,
         )
+        outside = compose("compose.yaml", environ={"TRACSEQ_ADDRESS": "0.0.0.0"})["services"]["gateway"]["ports"]
+        self.assertEqual(["0.0.0.0:8000:8000"], outside)
         self.assertEqual(8000, self.config(self.stack).gateway.port)
         self.assertEqual("3001", self.services["grafana"]["environment"]["GF_SERVER_HTTP_PORT"])
 
@@ -226,6 +232,8 @@ class SecretTests(StackCase):
         auth = self.services[self.hosts["auth"]]["environment"]
         name = "AUTHENTICATION__JWT_SECRET_KEY"
         self.assertEqual((environ[name], environ[name]), (auth[name], auth["JWT_SECRET_KEY"]))
+        having = {host for host, one in self.services.items() if environ[name] in one.get("environment", {}).values()}
+        self.assertEqual({"gateway", self.hosts["auth"]}, having)
 
     def test_production(self) -> None:
         """With compose.production.yaml every secret and every image must be named, or nothing starts."""
@@ -248,7 +256,7 @@ class SecretTests(StackCase):
         files = [(DEPLOY / name).read_text() for name in ("compose.yaml", "compose.production.yaml")]
         read = {name for text in files for name in re.findall(r"\$\{(\w+)", text)}
         self.assertEqual(read - {"ENVIRONMENT"}, set(listed))
-        self.assertEqual({""}, set(listed.values()))
+        self.assertEqual({"TRACSEQ_ADDRESS": "0.0.0.0"}, {name: value for name, value in listed.items() if value})
 
 
 class StandInTests(StackCase):
