@@ -16,8 +16,6 @@ from tracseq_gateway.overview.window import ServiceSum
 
 LEAST_SECONDS: Final = 0.9
 """Counts may come more often than once a second; digests are not sent more often than this."""
-SLOW_SECONDS: Final = 1.0
-"""From how long on a request is slow."""
 
 
 class Digester:

@@ -53,7 +53,7 @@ from tracseq_gateway.routing.resource import GatewayResource
 from tracseq_gateway.routing.table import Route, RouteTable
 from tracseq_gateway.server.site import GatewaySite
 from tracseq_gateway.service.callers import Callers
-from tracseq_gateway.service.digests import SLOW_SECONDS, Digester
+from tracseq_gateway.service.digests import Digester
 from tracseq_gateway.service.doors import Doors, body_links
 from tracseq_gateway.service.explain import Parts, report
 from tracseq_gateway.service.gauging import Gauging
@@ -117,7 +117,7 @@ class Gateway:
         self.rates = (
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
         )
-        notable = Notable(SLOW_SECONDS, self._keys.client)
+        notable = Notable(config.access_log.slow_seconds or float("inf"), self._keys.client)
         self.records.watch(notable.request_ended)
         self._digester = Digester(reactor, notable, self._present, self._tell_digest)
         self.records.hand_to(self._digester.take)
