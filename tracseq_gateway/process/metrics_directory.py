@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,13 +21,46 @@ PREFIX = "tracseq-gateway-metrics-"
 """Of temporary directories; what follows is the process id of whose it is."""
 
 
+OWNER = "owner"
+"""A file that is locked as long as the directory's gateway lives."""
+JUST_MADE = 60.0
+"""Seconds within which a directory has its owner."""
+
+
 def _sweep() -> None:
     """Remove what gateways have left behind that were killed."""
     for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         pid = directory.name.removeprefix(PREFIX).partition("-")[0]
         with suppress(OSError):
-            if pid.isdigit() and directory.stat().st_uid == os.geteuid() and not os.path.exists(f"/proc/{pid}"):
+            if pid.isdigit() and directory.stat().st_uid == os.geteuid() and not _is_owned(directory, pid):
                 shutil.rmtree(directory)
+
+
+def _is_owned(directory: Path, pid: str) -> bool:
+    """Whether the gateway lives. Its process id alone does not tell: a container that shares our temporary files counts
+    its processes for itself. Raises OSError."""
+    if os.path.exists(f"/proc/{pid}"):
+        return True
+    try:
+        descriptor = os.open(directory / OWNER, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return time.time() - directory.stat().st_mtime < JUST_MADE
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _own(directory: str) -> int:
+    """Lock a directory's owner file, which is not there before it is locked; return the descriptor that holds it."""
+    path = os.path.join(directory, OWNER)
+    descriptor = os.open(f"{path}.new", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.rename(f"{path}.new", path)
+    return descriptor
 
 
 class MetricsDirectory:
@@ -40,11 +75,13 @@ class MetricsDirectory:
 
         What a killed run has left in ``parent`` is wiped. Raises OSError, for one if ``parent`` is not there.
         """
+        self._owner: int | None = None
         self._unfolded: list[int] = []
         """The dead whose totals are still in files of their own."""
         if parent is None:
             _sweep()
             self.path = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")
+            self._owner = _own(self.path)
         else:
             self.path = os.path.join(parent, "metrics")
             with suppress(FileNotFoundError):
@@ -80,6 +117,9 @@ class MetricsDirectory:
         """Remove it with all that is in it; nothing happens if somebody has done so."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self.path)
+        if self._owner is not None:
+            os.close(self._owner)
+            self._owner = None
 
     def _fold(self, kind: str, pid: int) -> None:
         from prometheus_client.mmap_dict import MmapedDict
