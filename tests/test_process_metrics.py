@@ -98,6 +98,14 @@ class MetricsDirectoryTests(SynchronousTestCase):
         MetricsDirectory().remove()
         self.assertEqual({os.path.basename(other.path), os.path.basename(young)}, set(os.listdir(self.parent)))
 
+    def test_cleanedAway(self) -> None:
+        """When somebody has removed the directory, it is there again for the worker that follows one that died."""
+        directory = MetricsDirectory(self.parent)
+        os.rmdir(directory.path)
+        directory.bury(2**22 + 1)
+        self.killed(directory)
+        self.assertEqual(0o700, stat.S_IMODE(os.stat(directory.path).st_mode))
+
     def test_noParent(self) -> None:
         """A parent that is not there is an error at once."""
         self.assertRaises(FileNotFoundError, MetricsDirectory, os.path.join(self.parent, "missing"))

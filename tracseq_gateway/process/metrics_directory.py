@@ -10,6 +10,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from twisted.logger import Logger
+
 from tracseq_gateway.metrics import sheet
 from tracseq_gateway.metrics.shared import VARIABLE, folding
 
@@ -75,6 +77,7 @@ class MetricsDirectory:
 
         What a killed run has left in ``parent`` is wiped. Raises OSError, for one if ``parent`` is not there.
         """
+        self._log = Logger()
         self._owner: int | None = None
         self._unfolded: list[int] = []
         """The dead whose totals are still in files of their own."""
@@ -99,10 +102,24 @@ class MetricsDirectory:
         While a page is being read, the totals stay where they are until :meth:`fold` is called; they count all the
         same. Never waits. Raises OSError when the file system fails.
         """
+        self._restore()
         self._unfolded.append(pid)
         for file in Path(self.path).glob(f"gauge_*_{pid}.db"):
             file.unlink()
         self.fold()
+
+    def _restore(self) -> None:
+        """Make the directory again if somebody has cleaned it away: without it no worker could start any more."""
+        try:
+            os.mkdir(self.path, 0o700)
+        except FileExistsError:
+            if os.stat(self.path).st_uid != os.geteuid():
+                raise PermissionError(f"{self.path} was taken by another user") from None
+        else:
+            self._log.error("{path} was removed by somebody: what was counted is lost", path=self.path)
+            if self._owner is not None:
+                os.close(self._owner)
+                self._owner = _own(self.path)
 
     def fold(self) -> None:
         """Do for the dead what is still to be done, unless a page is being read. Raises OSError as above."""
