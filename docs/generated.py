@@ -33,6 +33,15 @@ def configuration() -> str:
     return render()
 
 
+def log_fields() -> str:
+    """Every field of a line of the access log, as a Markdown table, from the one that lines are made by."""
+    from tracseq_gateway.access_log.entries import PREFIX
+    from tracseq_gateway.config.log_line import FIELDS
+
+    rows = [f"| `{name}` | `{PREFIX}{name.upper()}` | {text} |" for name, text in FIELDS.items()]
+    return "\n".join(["| field | in the journal | |", "|---|---|---|", *rows])
+
+
 def floors() -> str:
     """The floors of the house as an SVG picture, from the tables that the test checks."""
     bands = [_band(name, places, row) for row, (name, places) in enumerate(reversed(FLOORS.items()))]
@@ -171,6 +180,7 @@ def _fault_figure(figure: dict[str, Any]) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "<!-- generated: faults -->": faults,
     "<!-- generated: configuration -->": configuration,
+    "<!-- generated: log fields -->": log_fields,
     "<!-- generated: floors -->": floors,
     "<!-- generated: metrics -->": metrics,
     "<!-- generated: alerts -->": alerts,
@@ -182,7 +192,8 @@ PARTS: dict[str, Callable[[], str]] = {
 def strangers(text: str) -> set[str]:
     """Find the files and identifiers that a page mentions and that do not exist."""
     files = {name for name in FILE.findall(text) if not any((top / name).exists() for top in (ROOT, ROOT / PACKAGE))}
-    words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in (ROOT / PACKAGE).rglob("*.py"))))
+    told = [*(ROOT / PACKAGE).rglob("*.py"), *(path for path in (ROOT / "deploy").rglob("*") if path.is_file())]
+    words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in told)))
     return files | {word for mention in NAME.findall(text) for word in mention if word} - words
 
 

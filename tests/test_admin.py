@@ -119,7 +119,7 @@ class PageTestCase(SynchronousTestCase):
 
 class DocumentTests(PageTestCase):
     def test_root(self) -> None:
-        """``/`` says what this is, and where to go on; each of its links leads to a page."""
+        """``/`` says what this is, and where to go on; each of its links but that for people leads to a document."""
         document = self.document("/")
         self.assertEqual(
             {key: document[key] for key in ("name", "version", "status", "environment", "services")},
@@ -131,6 +131,7 @@ class DocumentTests(PageTestCase):
                 "services": {"samples": "/samples", "storage": "/storage"},
             },
         )
+        self.assertEqual("/dashboard", document["links"].pop("dashboard"))
         for link in document["links"].values():
             self.document(link)
 
@@ -179,6 +180,7 @@ class DocumentTests(PageTestCase):
                 "url": ONE,
                 "state": "healthy",
                 "ejected": False,
+                "drained": False,
                 "since": stamp(1.0),
                 "checked": checked,
                 "latency_ms": 1.23,

@@ -15,19 +15,25 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.process_kit import FakeReactor
 from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
+from tracseq_gateway.overview.digest import Digest
+from tracseq_gateway.overview.feed import OverviewFeed
+from tracseq_gateway.overview.pieces import in_pieces
 from tracseq_gateway.process.attendant import Attendant
 from tracseq_gateway.process.control import (
     Conversation,
+    Digested,
     Drain,
     InstancesChanged,
     InstancesListed,
     Leaving,
     Observed,
+    OverviewChanged,
     PageNotMade,
     Ping,
     Scrape,
     Serve,
     Uncover,
+    Watching,
     WorkersChanged,
     packInstances,
     packList,
@@ -86,6 +92,8 @@ class FakeGateway:
 
     def __init__(self) -> None:
         self.observed: Callable[[Observation], None] = lambda observation: None
+        self.digested: Callable[[Digest], None] = lambda digest: None
+        self.feed = OverviewFeed()
         self.told: list[object] = []
         self.drained: Deferred[int] = Deferred()
 
@@ -111,6 +119,10 @@ class FakeGateway:
     def scrape_by(self, scrape: Callable[[bool], Deferred[str]]) -> None:
         self.scrape = scrape
 
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        self.told.append(question)
+        return succeed(b'{"outcome": "passed"}')
+
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         self.told.append((seconds, "gently") if gentle else seconds)
         return self.drained
@@ -127,6 +139,18 @@ class SupervisorEnd(Conversation):
     def __init__(self) -> None:
         super().__init__()
         self.observations: list[Observation] = []
+        self.digests: list[tuple[bytes, bool]] = []
+        self.watching: list[bool] = []
+
+    @Digested.responder
+    def heardDigest(self, piece: bytes, last: bool) -> dict[str, object]:
+        self.digests.append((piece, last))
+        return {}
+
+    @Watching.responder
+    def heardWatching(self, watching: bool) -> dict[str, object]:
+        self.watching.append(watching)
+        return {}
 
     @Observed.responder
     def heardObservation(self, observation: bytes) -> dict[str, object]:
@@ -188,6 +212,29 @@ class AttendantTests(SynchronousTestCase):
         assert answer is not None
         self.successResultOf(answer)
         self.assertEqual([("rag", listed), instance, workers, self.listener], self.gateway.told)
+
+    def test_digest(self) -> None:
+        """A digest reaches the supervisor, however long it is; without a supervisor it goes nowhere."""
+        digest = Digest(1.0, errors=[("rag", "x" * 100, 1)] * 1000)
+        self.gateway.digested(digest)
+        self.pump.flush()
+        self.assertEqual(digest.pack(), b"".join(piece for piece, _ in self.supervisor.digests))
+        self.assertEqual([False, True], [last for _, last in self.supervisor.digests])
+        self.lose()
+        self.gateway.digested(digest)
+
+    def test_overview(self) -> None:
+        """The supervisor hears that somebody watches; what it then sends reaches him whole."""
+        seen: list[bytes] = []
+        leave = self.gateway.feed.subscribe(seen.append)
+        self.pump.flush()
+        overview = b'{"status": "%b"}' % (b"x" * 100_000)
+        for piece, last in in_pieces(overview):
+            self.say(OverviewChanged, piece=piece, last=last)
+        self.assertEqual([overview], seen)
+        leave()
+        self.pump.flush()
+        self.assertEqual([True, False], self.supervisor.watching)
 
     def test_ping(self) -> None:
         """A ping is answered, also in a drain."""

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.process_kit import FakeProcess, FakeReactor
 from tests.supervisor_kit import SupervisorCase
 from tracseq_gateway.interfaces import Observation
+from tracseq_gateway.overview.digest import Digest
 from tracseq_gateway.process.control import STACK_SIGNAL
 from tracseq_gateway.process.watchdog import Watchdog
 from tracseq_gateway.process.worker_process import Ending, Launch, WorkerProcess
@@ -152,6 +153,9 @@ class Owner:
         pass
 
     def workerObserved(self, worker: WorkerProcess, observation: Observation) -> None:
+        pass
+
+    def workerDigested(self, worker: WorkerProcess, digest: Digest) -> None:
         pass
 
     def workerGone(self, worker: WorkerProcess, ending: Ending) -> None:

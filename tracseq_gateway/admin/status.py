@@ -9,6 +9,7 @@ from typing import Any
 from tracseq_gateway import __version__
 from tracseq_gateway.config.model import Config
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.overview.states import service_state
 
 Document = dict[str, Any]
 
@@ -67,12 +68,7 @@ class Status:
 
     def service_state(self, name: str) -> str:
         """``healthy``, ``degraded`` (some instance is not), ``unhealthy`` (none is) or ``unknown`` (not probed yet)."""
-        states = {health.state for health in self.of_service(name)}
-        if states <= {"unknown"}:
-            return "unknown"
-        if "unhealthy" not in states:
-            return "healthy"
-        return "degraded" if states & {"healthy", "unknown"} else "unhealthy"
+        return service_state(self.of_service(name))
 
     def overall(self) -> str:
         """``healthy``, ``unhealthy`` when no service can be used, else ``degraded``."""
@@ -144,6 +140,7 @@ class Status:
                 "health": "/health",
                 "health_of_services": "/health/services",
                 "services": "/services",
+                **({"dashboard": "/dashboard"} if self._config.dashboard.enabled else {}),
                 **({"metrics": self._config.metrics.path} if self._config.metrics.enabled else {}),
             },
         }
@@ -154,6 +151,7 @@ def _instance(health: InstanceHealth, ejected: bool) -> Document:
         "url": health.url,
         "state": health.state,
         "ejected": ejected,
+        "drained": health.drained,
         "since": stamp(health.since),
         "checked": stamp(health.checked),
         "latency_ms": None if health.latency is None else round(health.latency * 1000, 2),

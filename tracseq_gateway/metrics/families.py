@@ -220,6 +220,13 @@ class Families:
         self.dropped_lines = Counter(
             "gateway_access_log_dropped_total", "Lines of the access log that could not be written.", registry=registry
         )
+        self.spans = Counter(
+            "gateway_spans_total",
+            "Spans of sampled requests: exported, dropped because too many waited, or failed because the collector did "
+            "not take them.",
+            ["outcome"],
+            registry=registry,
+        )
         self.build = Gauge(
             "gateway_build_info",
             "1; the versions that run: of the gateway, of Python and of Twisted.",

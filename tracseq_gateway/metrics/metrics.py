@@ -212,6 +212,10 @@ class Metrics:
         """So many revocations are remembered now."""
         self._families.revocations.set(remembered)
 
+    def spans_ended(self, outcome: str, spans: int) -> None:
+        """So many spans were ``exported``, ``dropped`` or ``failed``."""
+        self._families.spans.labels(outcome).inc(spans)
+
     def log_lines_dropped(self, lines: int) -> None:
         """Lines of the access log could not be written."""
         self._families.dropped_lines.inc(lines)

@@ -11,23 +11,32 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Log
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
+from tracseq_gateway.overview.digest import Digest
+from tracseq_gateway.overview.feed import OverviewFeed
+from tracseq_gateway.overview.pieces import Assembly, in_pieces
 from tracseq_gateway.process.control import (
     Conversation,
     Cover,
+    Digested,
     Drain,
+    Explain,
     InstancesChanged,
     InstancesListed,
     Leaving,
+    LevelsChanged,
     Observed,
+    OverviewChanged,
     Ping,
     Scrape,
     Serve,
     Uncover,
+    Watching,
     WorkersChanged,
     packObservation,
     unpackInstances,
+    unpackLevels,
     unpackList,
     unpackObservation,
     unpackWorkers,
@@ -43,6 +52,10 @@ class Serves(Protocol):
 
     observed: Callable[[Observation], None]
     """To be called with what its requests found out about a service, so that the other workers learn of it."""
+    digested: Callable[[Digest], None]
+    """To be called once a second with what was counted."""
+    feed: OverviewFeed
+    """Where the overview of the whole gateway is to be put while somebody watches."""
 
     def start(self) -> Deferred[None]:
         """Make ready; fires when it is."""
@@ -65,6 +78,9 @@ class Serves(Protocol):
     def scrape_by(self, scrape: Callable[[bool], Deferred[str]]) -> None:
         """Have pages of metrics made by ``scrape``: in OpenMetrics or as text, it gives the path of a file."""
 
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        """Say what would become of a request, as JSON; never fails for what is asked."""
+
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         """Stop accepting, finish within ``seconds``; fires with the number of requests that were cut.
 
@@ -78,7 +94,8 @@ class Serves(Protocol):
 class Attendant(Conversation):
     """A worker's end of the control connection. It ends the reactor when the worker has nothing more to do.
 
-    ``abandoned`` is called when the supervisor is gone: nobody reads our log from then on.
+    ``abandoned`` is called when the supervisor is gone: nobody reads our log from then on. ``log_by`` is told by which
+    levels to log.
     """
 
     def __init__(
@@ -88,6 +105,7 @@ class Attendant(Conversation):
         listener: socket.socket,
         drain_seconds: float,
         abandoned: Callable[[], None],
+        log_by: Callable[[Log], None] = lambda levels: None,
     ) -> None:
         super().__init__()
         self._reactor = reactor
@@ -97,15 +115,19 @@ class Attendant(Conversation):
         """How to end what is done for other workers, by their index."""
         self._drain_seconds = drain_seconds
         self._abandoned = abandoned
+        self._log_by = log_by
         self._connected = True
         self._draining = False
         self._gently = False
         self._stopped = False
         self._cut: int | None = None
         self._askers: list[Deferred[dict[str, int]]] = []
+        self._overview = Assembly()
         self._log = Logger()
         gateway.observed = self._tellObservation
         gateway.scrape_by(self._scrape)
+        gateway.digested = self._tellDigest
+        gateway.feed.watched = self._tellWatching
 
     @Serve.responder
     def serve(self) -> Deferred[dict[str, Any]]:
@@ -131,13 +153,26 @@ class Attendant(Conversation):
     @InstancesChanged.responder
     def instancesChanged(self, instances: bytes) -> dict[str, Any]:
         """Pass the news on."""
-        self._gateway.update_instances(unpackInstances(instances))
+        news = unpackInstances(instances)
+        self._log.debug("heard of {count} instances", count=len(news))
+        self._gateway.update_instances(news)
         return {}
 
     @WorkersChanged.responder
     def workersChanged(self, workers: bytes) -> dict[str, Any]:
         """Pass the news on."""
         self._gateway.update_workers(unpackWorkers(workers))
+        return {}
+
+    @Explain.responder
+    def explain(self, question: bytes) -> Deferred[dict[str, Any]]:
+        """Pass the question on, and the report back."""
+        return self._gateway.explain(question).addCallback(lambda report: {"report": report})
+
+    @LevelsChanged.responder
+    def levelsChanged(self, levels: bytes) -> dict[str, Any]:
+        """Log by these from now on."""
+        self._log_by(unpackLevels(levels))
         return {}
 
     @Cover.responder
@@ -170,6 +205,23 @@ class Attendant(Conversation):
     def _scrape(self, openmetrics: bool) -> Deferred[str]:
         answer: Deferred[dict[str, str]] = self.callRemote(Scrape, openmetrics=openmetrics)
         return answer.addCallback(lambda found: found["path"])
+
+    def _tellDigest(self, digest: Digest) -> None:
+        if self._connected:
+            for piece, last in in_pieces(digest.pack()):
+                self.callRemote(Digested, piece=piece, last=last)
+
+    def _tellWatching(self, watching: bool) -> None:
+        if self._connected:
+            self.callRemote(Watching, watching=watching)
+
+    @OverviewChanged.responder
+    def overviewChanged(self, piece: bytes, last: bool) -> dict[str, Any]:
+        """Pass it on when it is whole."""
+        overview = self._overview.take(piece, last)
+        if overview is not None:
+            self._gateway.feed.publish(overview)
+        return {}
 
     @Drain.responder
     def drain(self, seconds: float, gentle: bool) -> Deferred[dict[str, int]]:

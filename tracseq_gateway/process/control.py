@@ -5,6 +5,8 @@ In order: the supervisor sends what it knows (``InstancesListed``, ``InstancesCh
 its answer is the last thing that a worker says. A worker that was told by somebody else to leave says ``Leaving``.
 
 A worker that is asked for the metrics has the page made (``Scrape``).
+Once a second a worker sends a ``Digest`` of what it counted. One that shows the overview of the whole gateway to
+somebody says so (``Watching``), and is sent it once a second (``OverviewChanged``).
 
 While a worker serves it is asked every moment whether it still answers (``Ping``); ``STACK_SIGNAL`` makes one that
 does not write down what it is doing.
@@ -26,7 +28,7 @@ from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Log
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 
 CONTROL_FD: Final = 3
@@ -85,6 +87,13 @@ class WorkersChanged(amp.Command):
     requiresAnswer = False
 
 
+class LevelsChanged(amp.Command):
+    """By which levels to log from now on, instead of those in the configuration."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"levels", amp.String())]
+    requiresAnswer = False
+
+
 class Observed(amp.Command):
     """What a worker has found out about a service; from that worker, and then to the others."""
 
@@ -104,6 +113,27 @@ class Scrape(amp.Command):
     errors: ClassVar[dict[type[Exception], bytes]] = {PageNotMade: b"PAGE_NOT_MADE"}
 
 
+class Digested(amp.Command):
+    """From a worker: a piece of the digest of its last second, which is complete with the ``last``."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"piece", amp.String()), (b"last", amp.Boolean())]
+    requiresAnswer = False
+
+
+class Watching(amp.Command):
+    """From a worker: whether it wants the overview from now on."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"watching", amp.Boolean())]
+    requiresAnswer = False
+
+
+class OverviewChanged(amp.Command):
+    """A piece of the overview, as JSON, which is complete with the ``last``."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"piece", amp.String()), (b"last", amp.Boolean())]
+    requiresAnswer = False
+
+
 class Cover(amp.Command):
     """Accept from the listening socket of worker ``index`` as well, which cannot do that itself at the moment."""
 
@@ -118,6 +148,16 @@ class Uncover(amp.Command):
 
     arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"index", amp.Integer())]
     requiresAnswer = False
+
+
+class Explain(amp.Command):
+    """What would become of a request? ``question`` and ``report`` are JSON; a report that names an ``error`` is none.
+
+    The question may hold a token: it is neither logged nor part of a report.
+    """
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"question", amp.String())]
+    response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"report", amp.String())]
 
 
 class Leaving(amp.Command):
@@ -191,6 +231,17 @@ def packWorkers(workers: WorkerHealth) -> bytes:
 def unpackWorkers(data: bytes) -> WorkerHealth:
     """The workers' health from JSON."""
     return WorkerHealth(**json.loads(data))
+
+
+def packLevels(log: Log) -> bytes:
+    """The levels as JSON."""
+    return json.dumps([log.level, log.levels]).encode()
+
+
+def unpackLevels(data: bytes) -> Log:
+    """The levels from JSON."""
+    level, levels = json.loads(data)
+    return Log(level, levels)
 
 
 def packObservation(observation: Observation) -> bytes:

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from tracseq_gateway.interfaces import Observation
+from tracseq_gateway.overview.digest import Digest
 from tracseq_gateway.process.backoff import Backoff
 from tracseq_gateway.process.worker_process import Ending, Launch, WorkerProcess
 
@@ -24,6 +25,9 @@ class Employer(Protocol):
 
     def observed(self, worker: WorkerProcess, observation: Observation) -> None:
         """``worker`` has found out something about a service."""
+
+    def heard(self, worker: WorkerProcess, digest: Digest) -> None:
+        """``worker`` tells what it counted."""
 
     def ended(self, worker: WorkerProcess, ending: Ending) -> None:
         """``worker`` is gone."""
@@ -160,6 +164,10 @@ class Slot:
     def workerObserved(self, worker: WorkerProcess, observation: Observation) -> None:
         """See ``Owner``."""
         self._employer.observed(worker, observation)
+
+    def workerDigested(self, worker: WorkerProcess, digest: Digest) -> None:
+        """See ``Owner``."""
+        self._employer.heard(worker, digest)
 
     def workerGone(self, worker: WorkerProcess, ending: Ending) -> None:
         """See ``Owner``: when nobody wanted it to go, another is started at once or after a pause."""

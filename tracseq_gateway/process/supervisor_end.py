@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionClosed
@@ -13,26 +13,50 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tracseq_gateway.interfaces import Observation
+from tracseq_gateway.overview.digest import Digest
+from tracseq_gateway.overview.pieces import Assembly
 from tracseq_gateway.process import life
-from tracseq_gateway.process.control import Conversation, Cover, Leaving, Observed, Ping, Scrape, unpackObservation
+from tracseq_gateway.process.control import (
+    Conversation,
+    Cover,
+    Digested,
+    Explain,
+    Leaving,
+    Observed,
+    Ping,
+    Scrape,
+    Watching,
+    unpackObservation,
+)
+
+
+class Reader(Protocol):
+    """Who is told what the worker says; the worker's process, as we see it."""
+
+    def hear(self, event: life.Event) -> None:
+        """What it means for the worker's life."""
+
+    def hearObservation(self, observation: Observation) -> None:
+        """The worker found out something about a service."""
+
+    def hearDigest(self, digest: Digest) -> None:
+        """What the worker counted."""
+
+    def hearWatching(self, watching: bool) -> None:
+        """Whether the worker wants the overview."""
 
 
 class SupervisorEnd(Conversation):
-    """``hear`` is told what it means for the worker's life, ``observed`` what the worker found out about a service;
-    ``scrape`` makes a page of metrics, in OpenMetrics or as text, and gives its file's path."""
+    """What the worker says is passed to ``reader``; ``scrape`` makes a page of metrics for it, in OpenMetrics or as
+    text, and gives its file's path."""
 
-    def __init__(
-        self,
-        log: Logger,
-        hear: Callable[[life.Event], None],
-        observed: Callable[[Observation], None],
-        scrape: Callable[[bool], Deferred[str]],
-    ) -> None:
+    def __init__(self, log: Logger, reader: Reader, scrape: Callable[[bool], Deferred[str]]) -> None:
         super().__init__()
         self._scrape = scrape
         self._log = log
-        self._hear = hear
-        self._observed = observed
+        self._reader = reader
+        self._digest = Assembly()
+        self._unreadable = False
 
     def ping(self) -> Deferred[object]:
         """Fires when the worker has answered."""
@@ -46,6 +70,11 @@ class SupervisorEnd(Conversation):
         answer = self.callRemote(Cover, index=index, descriptor=copy.fileno())
         answer.addErrback(self._notCovered).addBoth(lambda _: copy.close())
 
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        """Fires with the worker's report; fails when the connection is lost before."""
+        answer: Deferred[dict[str, bytes]] = self.callRemote(Explain, question=question)
+        return answer.addCallback(lambda said: said["report"])
+
     def _notCovered(self, failure: Failure) -> None:
         if failure.check(ConnectionClosed) is None:  # else it accepts nothing any more
             self._log.error("does not accept for another: {error}", error=failure.getErrorMessage())
@@ -53,13 +82,32 @@ class SupervisorEnd(Conversation):
     @Leaving.responder
     def leaving(self) -> dict[str, Any]:
         """The worker leaves of itself."""
-        self._hear("farewell")
+        self._reader.hear("farewell")
         return {}
 
     @Observed.responder
     def observed(self, observation: bytes) -> dict[str, Any]:
         """The worker has found out something."""
-        self._observed(unpackObservation(observation))
+        self._reader.hearObservation(unpackObservation(observation))
+        return {}
+
+    @Digested.responder
+    def digested(self, piece: bytes, last: bool) -> dict[str, Any]:
+        """A second of the worker's has passed."""
+        digest = self._digest.take(piece, last)
+        if digest is not None:
+            try:
+                self._reader.hearDigest(Digest.unpack(digest))
+            except (ValueError, TypeError, KeyError) as error:  # a worker of another version, after a reload
+                if not self._unreadable:
+                    self._log.warn("its digests cannot be read, and are not shown: {error!r}", error=error)
+                self._unreadable = True
+        return {}
+
+    @Watching.responder
+    def watching(self, watching: bool) -> dict[str, Any]:
+        """The worker shows the overview to somebody, or to nobody any more."""
+        self._reader.hearWatching(watching)
         return {}
 
     @Scrape.responder
@@ -70,4 +118,4 @@ class SupervisorEnd(Conversation):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See ``IProtocol``."""
         super().connectionLost(reason)
-        self._hear("detached")
+        self._reader.hear("detached")

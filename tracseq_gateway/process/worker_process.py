@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -18,6 +19,8 @@ from twisted.protocols.amp import Command
 from twisted.python.failure import Failure
 
 from tracseq_gateway.interfaces import Observation
+from tracseq_gateway.overview.digest import Digest
+from tracseq_gateway.overview.pieces import in_pieces
 from tracseq_gateway.process import life
 from tracseq_gateway.process.control import (
     CONFIG_FD,
@@ -25,6 +28,7 @@ from tracseq_gateway.process.control import (
     LISTEN_FD,
     STACK_SIGNAL,
     Drain,
+    OverviewChanged,
     PageNotMade,
     Serve,
     Uncover,
@@ -92,6 +96,9 @@ class Owner(Protocol):
     def workerObserved(self, worker: WorkerProcess, observation: Observation) -> None:
         """It has found out something about a service."""
 
+    def workerDigested(self, worker: WorkerProcess, digest: Digest) -> None:
+        """It tells what it counted."""
+
     def workerGone(self, worker: WorkerProcess, ending: Ending) -> None:
         """The process is gone."""
 
@@ -104,11 +111,15 @@ class WorkerProcess(ProcessProtocol):
         self.pid: int | None = None
         """The process id, also after the end; None before the start."""
         self.state: life.State = "starting"
+        self.since: float = launch.reactor.seconds()
+        """When it entered this state, in seconds of the reactor's clock."""
+        self.watching = False
+        """Whether it wants the overview."""
         self._launch = launch
         self._owner = owner
         self._log = Logger(namespace=f"worker {index}")
         self._lines = LineLogger(self._log)
-        self._control = SupervisorEnd(self._log, self._hear, self._hearObservation, launch.scrape)
+        self._control = SupervisorEnd(self._log, self, launch.scrape)
         self._process: IProcessTransport | None = None
         self._deadline: IDelayedCall | None = None
         self._watchdog = Watchdog(
@@ -148,7 +159,9 @@ class WorkerProcess(ProcessProtocol):
             ours.setblocking(False)
             theirs.setblocking(False)
             command = [*self._launch.command, "--worker", str(self.index)]
-            files: dict[int, int | str] = {0: nothing, 1: 1, 2: "r"}
+            files: dict[int, int | str] = {0: nothing, 2: "r"}
+            if sys.__stdout__ is not None:  # else number 1 was closed from the start, and is something else by now
+                files[1] = 1
             files |= {CONTROL_FD: theirs.fileno(), LISTEN_FD: listener.fileno(), CONFIG_FD: self._launch.config}
             environment = {**os.environ, **self._launch.variables}
             self._process = reactor.spawnProcess(self, command[0], command, env=environment, childFDs=files)
@@ -160,11 +173,21 @@ class WorkerProcess(ProcessProtocol):
             os.close(nothing)
         self._expectWithin(START_SECONDS)
         self._owner.workerStarted(self)
-        self._control.callRemote(Serve).addCallbacks(lambda _: self._hear("ready"), self._refused)
+        self._control.callRemote(Serve).addCallbacks(lambda _: self.hear("ready"), self._refused)
 
     def tell(self, command: type[Command], **arguments: object) -> None:
         """Send a command that needs no answer; nothing happens when the worker is gone."""
         self._control.callRemote(command, **arguments)
+
+    def show(self, overview: bytes) -> None:
+        """Send it the overview, if it wants that."""
+        if self.watching:
+            for piece, last in in_pieces(overview):
+                self.tell(OverviewChanged, piece=piece, last=last)
+
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        """Ask what would become of a request; to be called while it serves. Fails when it is gone before it answers."""
+        return self._control.explain(question)
 
     def cover(self, index: int, listener: socket.socket) -> None:
         """Let it accept from the socket of worker ``index``, too. To be called while it serves."""
@@ -181,11 +204,11 @@ class WorkerProcess(ProcessProtocol):
         """
         self._patience = (seconds, grace)
         self._gentle = gentle
-        self._hear("drain")
+        self.hear("drain")
 
     def condemn(self) -> None:
         """Kill it now."""
-        self._hear("condemned")
+        self.hear("condemned")
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """It has written log lines."""
@@ -199,16 +222,29 @@ class WorkerProcess(ProcessProtocol):
         """The kernel reports the end; not :meth:`processEnded`, which also waits for the pipe."""
         self._clean = reason.check(ProcessDone) is not None
         self._reason = describeEnd(reason)
-        self._hear("exited")
+        self.hear("exited")
 
-    def _hear(self, event: life.Event) -> None:
-        self.state, action = life.step(self.state, event)
+    def hear(self, event: life.Event) -> None:
+        """See ``Reader``."""
+        before = self.state
+        self.state, action = life.step(before, event)
+        if self.state != before:
+            self.since = self._launch.reactor.seconds()
         if self.state != "serving":
             self._watchdog.stop()
         self._actions[action]()
 
-    def _hearObservation(self, observation: Observation) -> None:
+    def hearObservation(self, observation: Observation) -> None:
+        """See ``Reader``."""
         self._owner.workerObserved(self, observation)
+
+    def hearDigest(self, digest: Digest) -> None:
+        """See ``Reader``."""
+        self._owner.workerDigested(self, digest)
+
+    def hearWatching(self, watching: bool) -> None:
+        """See ``Reader``."""
+        self.watching = watching
 
     def _announce(self) -> None:
         self._serving_since = self._launch.reactor.seconds()
@@ -219,7 +255,7 @@ class WorkerProcess(ProcessProtocol):
     def _refused(self, failure: Failure) -> None:
         if failure.check(ConnectionClosed) is None:  # else the connection's end is told by itself
             self._log.error("does not serve: {error}", error=failure.getErrorMessage())
-            self._hear("condemned")
+            self.hear("condemned")
 
     def _ask(self) -> None:
         self._expectEnd()
@@ -247,7 +283,7 @@ class WorkerProcess(ProcessProtocol):
             "has not answered for {seconds:.1f} s: it writes down what it is doing if it can, and is killed",
             seconds=seconds,
         )
-        self._hear("silent")
+        self.hear("silent")
 
     def _question(self) -> None:
         self._expectWithin(self._watchdog.stack_seconds)
@@ -276,7 +312,7 @@ class WorkerProcess(ProcessProtocol):
         self._deadline = None
         if self.state != "stuck":  # else it was said when the silence was noticed
             self._log.error("killed: still {state} at its deadline", state=self.state)
-        self._hear("condemned")
+        self.hear("condemned")
 
     def _forgetDeadline(self) -> None:
         if self._deadline is not None:

@@ -9,14 +9,17 @@ from typing import TypeVar
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Log
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
+from tracseq_gateway.overview.digest import Digest
 from tracseq_gateway.process.control import (
     InstancesChanged,
     InstancesListed,
+    LevelsChanged,
     Observed,
     WorkersChanged,
     packInstances,
+    packLevels,
     packList,
     packObservation,
     packWorkers,
@@ -51,13 +54,17 @@ class Workforce:
         buried: Callable[[int], None] = lambda pid: None,
     ) -> None:
         """``buried`` is told the process id of each worker that is gone."""
+        self.digested: Callable[[WorkerProcess, Digest], None] = lambda worker, digest: None
+        """Told what each worker counted; set by who makes the overview."""
         self._buried = buried
         self._slots = [Slot(launch, index, listener, self) for index, listener in enumerate(listeners)]
         self._lists: dict[str, Sequence[Instance]] = {}
         self._instances: dict[tuple[str, str], InstanceHealth] = {}
         self._relay = Relay(launch.reactor.seconds, self._knows)
         self._covering = Covering()
+        self._levels: bytes | None = None
         self._told: WorkerHealth | None = None
+        self._stopping = False
         self._complete: Deferred[None] = Deferred()
         self._succession: Succession | None = None
         self._listed: Collection[str] = ()
@@ -74,6 +81,7 @@ class Workforce:
             configured=len(self._slots),
             running=sum(slot.serving for slot in self._slots),
             restarts=sum(slot.restarts for slot in self._slots),
+            stopping=self._stopping,
         )
 
     @property
@@ -81,6 +89,11 @@ class Workforce:
         """The worker processes that serve, for the metrics."""
         pids = {str(index): slot.pid for index, slot in enumerate(self._slots) if slot.pid is not None}
         return Processes(self.health.restarts, pids)
+
+    @property
+    def workers(self) -> list[WorkerProcess]:
+        """All living processes, those that finish what they had among them."""
+        return [worker for slot in self._slots for worker in slot.workers]
 
     def start(self) -> Deferred[None]:
         """Fill all slots; fires when for the first time all of them serve."""
@@ -96,15 +109,21 @@ class Workforce:
             del self._instances[place]
         for instance in instances:
             self._instances.setdefault((service, instance.url), InstanceHealth(service, instance.url))
-        for worker in self._living():
+        for worker in self.workers:
             worker.tell(InstancesListed, service=service, instances=packList(instances))
 
     def publish(self, instances: Iterable[InstanceHealth]) -> None:
         """Tell all workers, also those to come, about these instances."""
         news = {(instance.service, instance.url): instance for instance in instances}
         self._instances |= news
-        for worker in self._living():
+        for worker in self.workers:
             self._tellInstances(worker, news.values())
+
+    def relevel(self, log: Log) -> None:
+        """Tell all workers, also those to come, by which levels to log."""
+        self._levels = packLevels(log)
+        for worker in self.workers:
+            worker.tell(LevelsChanged, levels=self._levels)
 
     def restate(self, instances: Iterable[InstanceHealth]) -> None:
         """Tell all workers about these instances, and forget those that are not among them."""
@@ -129,6 +148,11 @@ class Workforce:
         succession.begin()
         return succession.done.addBoth(self._settled)
 
+    def give_notice(self) -> None:
+        """Have all workers say that the gateway will stop, while they serve as before."""
+        self._stopping = True
+        self.changed()
+
     def drain(self, seconds: float, grace: float = GRACE_SECONDS, *, gentle: bool = False) -> Deferred[Farewell]:
         """Close the sockets and let all workers finish within ``seconds``; what is left ``grace`` later is killed.
 
@@ -147,12 +171,17 @@ class Workforce:
 
     def hasten(self, seconds: float, grace: float, *, gentle: bool = False) -> None:
         """Give all living workers a new deadline."""
-        for worker in self._living():
+        for worker in self.workers:
             worker.drain(seconds, grace, gentle=gentle)
+
+    def serving(self, index: int | None = None) -> WorkerProcess | None:
+        """A worker that serves and answers: that of the slot ``index``, or the first; None when there is none."""
+        slots = self._slots if index is None else self._slots[index : index + 1] if index >= 0 else []
+        return next((slot.able for slot in slots if slot.able is not None), None)
 
     def condemn(self) -> None:
         """Kill all workers now."""
-        for worker in self._living():
+        for worker in self.workers:
             worker.condemn()
 
     def brief(self, worker: WorkerProcess) -> None:
@@ -163,6 +192,8 @@ class Workforce:
                 continue
             worker.tell(InstancesListed, service=service, instances=packList(instances))
         self._tellInstances(worker, self._instances.values())
+        if self._levels is not None:
+            worker.tell(LevelsChanged, levels=self._levels)
         worker.tell(WorkersChanged, workers=packWorkers(self.health))
         for observation in self._relay.standing():
             worker.tell(Observed, observation=packObservation(observation))
@@ -171,9 +202,13 @@ class Workforce:
         """See ``Employer``: tell the others."""
         if self._relay.heard(observation):
             news = packObservation(observation)
-            for other in self._living():
+            for other in self.workers:
                 if other is not worker:
                     other.tell(Observed, observation=news)
+
+    def heard(self, worker: WorkerProcess, digest: Digest) -> None:
+        """See ``Employer``."""
+        self.digested(worker, digest)
 
     def changed(self) -> None:
         """See ``Employer``: tell all workers how many they are."""
@@ -181,7 +216,7 @@ class Workforce:
         if health != self._told:
             self._told = health
             news = packWorkers(health)
-            for worker in self._living():
+            for worker in self.workers:
                 worker.tell(WorkersChanged, workers=news)
         if self._gone is None:
             self._cover()
@@ -219,11 +254,8 @@ class Workforce:
         return result
 
     def _dismiss(self) -> None:
-        if self._gone is not None and not self._living():
+        if self._gone is not None and not self.workers:
             self._gone.callback(self._farewell)
-
-    def _living(self) -> list[WorkerProcess]:
-        return [worker for slot in self._slots for worker in slot.workers]
 
     def _knows(self, service: str, url: str) -> bool:
         """Whether there is such an instance, or, without ``url``, such a service."""

@@ -3,7 +3,7 @@
 Services first, then for each route its proxy, its limits and its chain, then the table, the resource tree and the site:
 each stage is given the next one, so that calls go forward while imports go down.
 
-The order of a request's way, and why:
+The order of a request's way, and why; a request gets its place in a trace before all, so that refusals have one:
 
 1. Address lists: one look-up, for everybody.
 2. CORS: a preflight carries no credentials and asks for nothing of a service, so it is answered before it could be
@@ -22,7 +22,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -31,29 +31,36 @@ from twisted.internet.protocol import ClientFactory
 
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config, Service
-from tracseq_gateway.config.upstream import Instance
+from tracseq_gateway.config.upstream import Instance, Priority
 from tracseq_gateway.http.forwarding import known_answer_lines
 from tracseq_gateway.http.paths import PathPatterns
 from tracseq_gateway.http.request_head import METHODS
 from tracseq_gateway.interfaces import InstanceHealth, Observation, Request, Stage, WorkerHealth
-from tracseq_gateway.limits.concurrency import client_concurrency, service_concurrency
+from tracseq_gateway.limits.concurrency import ClientConcurrency, ServiceConcurrency
 from tracseq_gateway.limits.rules import Keys
 from tracseq_gateway.metrics.counting import InstanceCount
-from tracseq_gateway.middleware.chain import Chain, Link
+from tracseq_gateway.middleware.chain import Chain
 from tracseq_gateway.middleware.limits import concurrency_limit, lag_limit, last_hop, loop_guard
 from tracseq_gateway.net.connect import connect_tcp
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.lag import LagMeter
 from tracseq_gateway.net.transport import EagerPort
+from tracseq_gateway.overview.digest import Digest
+from tracseq_gateway.overview.feed import OverviewFeed
+from tracseq_gateway.overview.memory import resident_bytes
+from tracseq_gateway.overview.notable import Notable
 from tracseq_gateway.routing.resource import GatewayResource
 from tracseq_gateway.routing.table import Route, RouteTable
 from tracseq_gateway.server.site import GatewaySite
 from tracseq_gateway.service.callers import Callers
+from tracseq_gateway.service.digests import SLOW_SECONDS, Digester
 from tracseq_gateway.service.doors import Doors, body_links
+from tracseq_gateway.service.explain import Parts, report
 from tracseq_gateway.service.gauging import Gauging
 from tracseq_gateway.service.own_pages import OwnPages
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
+from tracseq_gateway.service.way import Door, Way
 from tracseq_gateway.upstream.pool import Connect
 from tracseq_gateway.upstream.proxy import Proxy, Times, path_timeouts
 from tracseq_gateway.upstream.service import UpstreamService
@@ -83,6 +90,10 @@ class Gateway:
         """
         self.observed: Callable[[Observation], None] = lambda observation: None
         """Told what requests found out about a service; set by who passes it on to the other workers."""
+        self.digested: Callable[[Digest], None] = lambda digest: None
+        """Told once a second what was counted; set by who passes it on to the supervisor."""
+        self.feed = OverviewFeed()
+        """The overview of the whole gateway, for the pages that show it."""
         self._reactor = reactor
         self.deadlines = Deadlines(reactor)
         self.status = Status(config)
@@ -98,7 +109,7 @@ class Gateway:
             service.passive.observed = self._observe
         self._lag = LagMeter(reactor)
         self._keys = Keys(config.redis.key_prefix)
-        self.records = Records(config, reactor, now)
+        self.records = Records(config, reactor, now, environ)
         self.records.instances = self._instance_counts
         self.doors = Doors(config)
         self._rules = self.doors.rules
@@ -106,16 +117,23 @@ class Gateway:
         self.rates = (
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
         )
+        notable = Notable(SLOW_SECONDS, self._keys.client)
+        self.records.watch(notable.request_ended)
+        self.records.hand_to(Digester(reactor, notable, self._present, self._tell_digest).take)
         self._show_parts()
+        self._ways: dict[bytes, Way] = {}
+        self._root: GatewayResource
         self.site = self._build_site(now)
 
     def _build_site(self, now: Callable[[], float]) -> GatewaySite:
         """Build what stands before the services: routes, own pages, and the doors that every request passes."""
         config, front = self._config, self.doors.front
         settings = config.services.values()
-        own = OwnPages(config, self._reactor, self.status, self.records, now)
+        own = self._own_pages = OwnPages(
+            config, self._reactor, self.status, self.records, now, self.doors, self.callers, self.feed
+        )
         self._recorder = self.records.recorder
-        root = GatewayResource(
+        self._root = GatewayResource(
             RouteTable([self._route(service) for service in settings]),
             own.root,
             (lambda following: Chain(front, following)) if front else None,
@@ -123,7 +141,7 @@ class Gateway:
         )
         deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}
         return GatewaySite(
-            root,
+            self._root,
             self._reactor,
             self.deadlines,
             config.client,
@@ -131,7 +149,7 @@ class Gateway:
             config.gateway.via,
             own_lines=self.doors.own_lines,
             kept_back=frozenset({self.callers.secret_header} if self.callers is not None else ()),
-            replaced=frozenset(deadlines - {b""}),
+            replaced=frozenset(deadlines - {b""}) | self.doors.replaced,
             recorder=self._recorder,
             proxied=config.gateway.proxy_protocol,
         )
@@ -141,7 +159,7 @@ class Gateway:
         self.status.show_judgement(self._judgement)
         metrics, rates, callers = self.records.metrics, self.rates, self.callers
         if rates is not None:
-            self.status.show("rate_limits", lambda: "shared" if rates.limiter.shared else rates.when_down)
+            self.status.show("rate_limits", self._limiter_mode)
         if callers is not None:
             self.status.show("sessions", lambda: "shared" if callers.shared else "alone")
         if metrics is None:
@@ -153,6 +171,24 @@ class Gateway:
             gauging.rates(rates)
         if callers is not None:
             gauging.callers(callers)
+
+    def _limiter_mode(self) -> str:
+        rates = self.rates
+        return "off" if rates is None else "shared" if rates.limiter.shared else rates.when_down
+
+    def _present(self) -> Digest:
+        """How this worker is now."""
+        passive = {name: service.passive for name, service in self.services.items()}
+        circuits = {name: one.breaker.state for name, one in passive.items() if not one.breaker.closed}
+        return Digest(
+            circuits=[(name, "open" if state == "open" else "half_open") for name, state in circuits.items()],
+            ejected=[(name, url) for name, one in passive.items() for url in one.ejected],
+            in_flight=self.site.active,
+            connections=len(self.site.channels),
+            lag=self._lag.lag,
+            memory=resident_bytes(),
+            limits=self._limiter_mode(),
+        )
 
     def _judgement(self, name: str) -> tuple[str, list[str]]:
         passive = self.services[name].passive
@@ -172,7 +208,7 @@ class Gateway:
         rewrite = settings.rewrite.rstrip("/").encode("ascii")
         via = self._config.gateway.via
         path: Route[None] = Route(prefix, rewrite, None)
-        last: Stage = Proxy(
+        proxy = Proxy(
             self.services[settings.name],
             path.upstream_path,
             self.deadlines,
@@ -181,31 +217,33 @@ class Gateway:
             self._recorder is not None,
             _times_of(settings, len(prefix)),
         )
+        last: Stage = proxy
         if self.rates is not None:
             last = self.rates.stage(settings, len(prefix), last)
-        return Route(prefix, rewrite, _named(settings.name, Chain(self._links(settings, len(prefix)), last)))
+        priority = settings.priority or ("high" if settings.name == self._config.auth.service else "normal")
+        doors = tuple(self._doors_of(settings, len(prefix), priority))
+        self._ways[prefix] = Way(settings, len(prefix), rewrite, priority, doors, proxy)
+        return Route(prefix, rewrite, _named(settings.name, Chain([door.link for door in doors], last)))
 
-    def _links(self, settings: Service, prefix: int) -> list[Link]:
+    def _doors_of(self, settings: Service, prefix: int, priority: Priority) -> Iterator[Door]:
         """The links of one service, in their order."""
         gateway = self._config.gateway
-        links: list[Link] = [loop_guard(gateway.via), last_hop(sorted(METHODS))]
-        priority = settings.priority or ("high" if settings.name == self._config.auth.service else "normal")
+        yield Door("hops", loop_guard(gateway.via))
+        yield Door("hops", last_hop(sorted(METHODS)))
         if gateway.max_concurrent_requests:
-            links.append(concurrency_limit(gateway.max_concurrent_requests, lambda: self.site.busy, priority))
+            most = gateway.max_concurrent_requests
+            yield Door("load", concurrency_limit(most, lambda: self.site.busy, priority))
         if gateway.max_lag:
-            links.append(lag_limit(gateway.max_lag, self._lag, priority))
-        links += body_links(settings, prefix)
-        if self.callers is not None:
-            links += self.callers.links(settings, prefix)
+            yield Door("load", lag_limit(gateway.max_lag, self._lag, priority))
+        for link in body_links(settings, prefix):
+            yield Door("body", link)
+        for link in self.callers.links(settings, prefix) if self.callers is not None else ():
+            yield Door("identity", link)
         if settings.max_concurrent:
-            links.append(service_concurrency(settings.max_concurrent))
+            yield Door("at once", ServiceConcurrency(settings.max_concurrent))
         if settings.max_concurrent_per_client:
-            links.append(
-                client_concurrency(
-                    settings.max_concurrent_per_client, self._keys, fields=self._config.rate_limit.standard_headers
-                )
-            )
-        return links
+            fields = self._config.rate_limit.standard_headers
+            yield Door("at once", ClientConcurrency(settings.max_concurrent_per_client, self._keys, fields=fields))
 
     def _connect_tcp(self, host: str, port: int, factory: ClientFactory, timeout: float | None) -> None:
         connect_tcp(host, port, factory, timeout, self._reactor)
@@ -262,9 +300,14 @@ class Gateway:
     def _observe(self, observation: Observation) -> None:
         self.observed(observation)
 
+    def _tell_digest(self, digest: Digest) -> None:
+        self.digested(digest)
+
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take over how many workers there are."""
         self.status.update_workers(workers)
+        if workers.stopping:
+            self.status.draining = True
         if self.records.metrics is not None:
             self.records.metrics.workers(workers)
         if self.rates is not None:
@@ -283,6 +326,16 @@ class Gateway:
         """
         self.records.scrape = scrape
 
+    def explain(self, question: bytes, *, live: bool = True) -> Deferred[bytes]:
+        """Say what would become of a request, in JSON; nothing is sent, and nothing charged: see ``service.explain``.
+
+        ``live``: this gateway serves, so that its state says something. Never fails for what is asked: then the report
+        is an ``error``.
+        """
+        config, site, root = self._config, self.site, self._root
+        parts = Parts(config, site, root, self.doors, self._ways, self.callers, self.rates, self._lag, live)
+        return Deferred.fromCoroutine(report(parts, question))
+
     def drain(self, seconds: float, gentle: bool = False) -> Deferred[int]:
         """Stop: take up the connections that already wait, accept no others, finish what is open.
 
@@ -291,6 +344,7 @@ class Gateway:
         """
         self.status.draining = not gentle
         self.site.draining = True
+        self._own_pages.close()
         ports, self._ports = self._ports, []
         closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
         return closed.addCallback(lambda _: self.site.drain(seconds, gentle)).addCallback(self._close)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.resource import Resource
 
+from tracseq_gateway.admin.assets import Care
+from tracseq_gateway.admin.dashboard import POLICY, DashboardPage
+from tracseq_gateway.admin.events import Feed, Streams
 from tracseq_gateway.admin.metrics_page import MetricsPage
-from tracseq_gateway.admin.pages import pages
+from tracseq_gateway.admin.pages import DASHBOARD, pages
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config
+from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.metrics.page import Page, load
+from tracseq_gateway.middleware.chain import Chain, Link
+from tracseq_gateway.service.callers import Callers
+from tracseq_gateway.service.doors import Doors
 from tracseq_gateway.service.records import Records
 
 SCRAPE_SECONDS = 10.0
@@ -24,12 +31,25 @@ class OwnPages:
     """The tree of pages, and what routing must know of it."""
 
     def __init__(
-        self, config: Config, reactor: Any, status: Status, records: Records, now: Callable[[], float]
+        self,
+        config: Config,
+        reactor: Any,
+        status: Status,
+        records: Records,
+        now: Callable[[], float],
+        doors: Doors,
+        callers: Callers | None,
+        feed: Feed,
     ) -> None:
-        """``now`` gives seconds since the epoch."""
+        """``now`` gives seconds since the epoch; ``callers`` knows who calls, if anybody asks; ``feed`` gives what the
+        dashboard shows.
+        """
         self._config = config
         self._reactor = reactor
         self._records = records
+        self._doors = doors
+        self._access = callers.page_link("dashboard", config.dashboard.role) if callers is not None else None
+        self._streams = Streams(feed, reactor, now, config.dashboard.interval, self._access or _anybody)
         further = self._further()
         self.root = pages(status, now, further)
         self.paths = tuple(further)
@@ -40,7 +60,20 @@ class OwnPages:
         further: dict[str, Resource] = {}
         if self._records.metrics is not None:
             further[self._config.metrics.path] = self._metrics_page()
+        if self._config.dashboard.enabled:
+            further[DASHBOARD] = self._dashboard()
         return further
+
+    def _dashboard(self) -> Resource:
+        config, access = self._config, self._access
+        events: Stage = Chain([cast(Link, access)], self._streams) if access is not None else self._streams
+        login = config.services.get(config.auth.service) if access is not None else None
+        settings = {
+            "login": login.prefix.rstrip("/") + config.dashboard.login if login is not None else None,
+            "role": config.dashboard.role,
+            "interval": config.dashboard.interval,
+        }
+        return DashboardPage(settings, events, Care(*self._doors.of_page(POLICY)))
 
     def _metrics_page(self) -> Resource:
         return MetricsPage(self._make_metrics, self._reactor.seconds, self._records.hand_over)
@@ -51,3 +84,11 @@ class OwnPages:
         if scrape is None:
             return deferToThreadPool(reactor, reactor.getThreadPool(), metrics.page, openmetrics)
         return scrape(openmetrics).addTimeout(SCRAPE_SECONDS, reactor).addCallback(load, openmetrics)
+
+    def close(self) -> None:
+        """End what is open on the pages, so that their clients go to another worker."""
+        self._streams.close()
+
+
+def _anybody(request: Request) -> None:
+    """Without authentication nobody is refused."""

@@ -25,6 +25,8 @@ class Instance:
     """What the active probes say."""
     checked: float = 0.0
     """When the last probe ended that was heard of, in seconds since the epoch."""
+    drained: bool = False
+    """Whether an operator wants it to get no more requests."""
     in_flight: int = 0
     asked: int = 0
     """Attempts since :meth:`taken` was last called."""

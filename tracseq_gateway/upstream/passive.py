@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from copy import copy
 
 from tracseq_gateway.config.model import Service
 from tracseq_gateway.interfaces import Observation
@@ -48,6 +49,12 @@ class PassiveHealth:
         self._troubled = False
         """Whether there are failures that a success would wipe out."""
 
+    def rehearsal(self) -> PassiveHealth:
+        """One that counts nothing here; its circuit goes on as this one's would."""
+        twin = copy(self)
+        twin.counts, twin.breaker = Counter(), self.breaker.rehearsal()
+        return twin
+
     @property
     def ejected(self) -> list[str]:
         """The URLs of the instances that are ejected."""
@@ -78,7 +85,7 @@ class PassiveHealth:
         return least > 0 and all(
             instance.record.unreachable >= least or instance.record.ejected
             for instance in self._instances
-            if instance.state != "unhealthy"
+            if instance.state != "unhealthy" and not instance.drained
         )
 
     def probed(self, instance: Instance, *, passed: bool) -> None:

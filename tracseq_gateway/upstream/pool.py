@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+from attrs import frozen
 from twisted.internet.error import (
     ConnectError,
     ConnectionRefusedError,
@@ -46,6 +47,19 @@ Connect = Callable[[str, int, ClientFactory, float | None], object]
 
 ConnectEnded = Callable[[float, str], None]
 """Told how many seconds an attempt to connect took, and why it failed: an error's slug, empty if it did not."""
+
+
+@frozen
+class PoolState:
+    """What a pool has."""
+
+    busy: int
+    idle: int
+    opening: int
+    waiting: int
+    """Requests that wait for a connection."""
+    most: int
+    """Connections that there may be."""
 
 
 class Taker(Protocol):
@@ -112,8 +126,8 @@ class Pool:
                 return connection
             if self._full:
                 next(iter(self._idle)).abort()
-        if self._full and self._waiting_for_a_place >= self._limits.queue:
-            taker.not_connected(GatewayError(QUEUE_FULL, "too many requests wait for this service", retry_after=1))
+        if self.is_crowded:
+            taker.not_connected(crowded())
             return None
         if not self._queue_timer.running:
             self._queue_timer.start(self._limits.queue_seconds)
@@ -121,6 +135,17 @@ class Pool:
         queue[taker] = self._deadlines.now() + self._limits.queue_seconds
         self._open_for_waiters()
         return None
+
+    @property
+    def state(self) -> PoolState:
+        """How many of what there are."""
+        waiting = len(self._waiting) + len(self._fresh)
+        return PoolState(len(self._busy), len(self._idle), self._opening, waiting, self._limits.max)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a request that finds no idle connection may not even wait for one."""
+        return self._full and self._waiting_for_a_place >= self._limits.queue
 
     @property
     def _full(self) -> bool:
@@ -242,6 +267,11 @@ class _Attempt(ClientFactory):
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """No connection could be opened."""
         self._pool.not_opened(_connect_error(reason), self._deadlines.now() - self._began)
+
+
+def crowded() -> GatewayError:
+    """Why a request may not wait for a connection."""
+    return GatewayError(QUEUE_FULL, "too many requests wait for this service", retry_after=1)
 
 
 class _Opened(UpstreamConnection):

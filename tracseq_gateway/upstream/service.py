@@ -1,12 +1,14 @@
 """One service as a worker sees it: its instances, which of them may take requests, and who is next.
 
-Three things keep an instance from requests: active probes (from the supervisor) that failed, an ejection for requests
-that failed, and, in part, the slow start after either. A circuit that is open keeps requests from all of them.
+Four things keep an instance from requests: an operator who drains it, active probes (from the supervisor) that failed,
+an ejection for requests that failed, and, in part, the slow start after these. A circuit that is open keeps requests
+from all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from random import Random
 from urllib.parse import urlsplit
 
@@ -25,6 +27,7 @@ from tracseq_gateway.upstream.balance import (
     PowerOfTwo,
     RoundRobin,
     SmoothWeighted,
+    copied,
     measure,
 )
 from tracseq_gateway.upstream.hashing import ConsistentHash, key_of
@@ -88,6 +91,30 @@ class UpstreamService:
             "consistent_hash": lambda: ConsistentHash(key_of(settings.hash_by), settings.hash_bound),
         }
         return makers[settings.balance]()
+
+    def rehearsal(self, pool_of: Callable[[Instance], Pool]) -> UpstreamService:
+        """One that lets in, chooses and passes on as this one would now, and changes nothing here.
+
+        ``pool_of`` gives what stands for the pool of an instance.
+        """
+        twin = copy(self)
+        twin._random = Random()  # noqa: S311
+        twin._random.setstate(self._random.getstate())
+        random = twin._random.random
+        twin._policy, twin._second_choice = copied(self._policy, random), copied(self._second_choice, random)
+        copies = {instance.url: copy(instance) for instance in self.instances}
+        for instance in copies.values():
+            instance.pool = pool_of(instance)
+        twin.instances = list(copies.values())
+        twin._eligible = [copies[instance.url] for instance in self._eligible]
+        twin.passive, twin.retries = self.passive.rehearsal(), copy(self.retries)
+        twin.breaker = twin.passive.breaker
+        twin.admission = self.admission.rehearsal(random) if self.admission is not None else None
+        return twin
+
+    def may_take(self, instance: Instance) -> bool:
+        """Whether requests may go to an instance now."""
+        return instance in self._eligible
 
     def _add(self, settings: upstream.Instance) -> None:
         parts = urlsplit(settings.url)
@@ -202,25 +229,28 @@ class UpstreamService:
             instance.retire()
 
     def update(self, health: InstanceHealth) -> None:
-        """Take over what a probe said."""
+        """Take over what a probe said, and whether it is drained."""
         for instance in self.instances:
             if instance.url == health.url:
                 self._probed(instance, health)
         self._refresh()
 
     def _probed(self, instance: Instance, health: InstanceHealth) -> None:
-        if instance.state == "unhealthy" and health.state == "healthy":
+        comes_back = instance.drained or instance.state == "unhealthy"
+        if comes_back and health.state != "unhealthy" and not health.drained:
             self._restored(instance)
         instance.state = health.state
+        instance.drained = health.drained
         if health.checked > instance.checked:
             instance.checked = health.checked
             self.passive.probed(instance, passed=health.error is None)
 
     def _refresh(self) -> None:
-        """Find out anew who may take requests. Ejections are ignored when they would leave nobody."""
-        healthy = [instance for instance in self.instances if instance.state != "unhealthy"]
+        """Find out anew who may take requests. Ejections are ignored when they would leave nobody, drains never."""
+        wanted = [instance for instance in self.instances if not instance.drained]
+        healthy = [instance for instance in wanted if instance.state != "unhealthy"]
         if not healthy and self.settings.when_all_unhealthy == "use_all":
-            healthy = list(self.instances)
+            healthy = wanted
         self._eligible = [instance for instance in healthy if not instance.record.ejected] or healthy
 
     def close(self) -> None:
