@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tracseq_gateway.metrics.page import render
 from tracseq_gateway.metrics.shared import reading
-from tracseq_gateway.process.metrics_directory import MetricsDirectory
+from tracseq_gateway.process.metrics_directory import PREFIX, MetricsDirectory
 
 ROOT = Path(__file__).parent.parent
 
@@ -73,6 +73,38 @@ class MetricsDirectoryTests(SynchronousTestCase):
         directory.remove()
         directory.remove()
         self.assertEqual([], os.listdir(self.parent))
+
+    def left_behind(self) -> MetricsDirectory:
+        """A temporary directory, by its name that of a process that does not live here."""
+        self.patch(tempfile, "tempdir", self.parent)
+        self.patch(os, "getpid", lambda: 2**22 + 1)
+        return MetricsDirectory()
+
+    def test_swept(self) -> None:
+        """What a killed gateway has left among the temporary files goes with the next start."""
+        left = self.left_behind()
+        assert left._owner is not None
+        os.close(left._owner)  # as the kernel does when a process ends
+        MetricsDirectory().remove()
+        self.assertEqual([], os.listdir(self.parent))
+
+    def test_notSwept(self) -> None:
+        """The directory of a gateway that lives is left alone, even if its process is in a container and unknown here;
+        so is one that was made this moment."""
+        other = self.left_behind()
+        self.addCleanup(other.remove)
+        young = os.path.join(self.parent, f"{PREFIX}4194305-young")
+        os.mkdir(young)
+        MetricsDirectory().remove()
+        self.assertEqual({os.path.basename(other.path), os.path.basename(young)}, set(os.listdir(self.parent)))
+
+    def test_cleanedAway(self) -> None:
+        """When somebody has removed the directory, it is there again for the worker that follows one that died."""
+        directory = MetricsDirectory(self.parent)
+        os.rmdir(directory.path)
+        directory.bury(2**22 + 1)
+        self.killed(directory)
+        self.assertEqual(0o700, stat.S_IMODE(os.stat(directory.path).st_mode))
 
     def test_noParent(self) -> None:
         """A parent that is not there is an error at once."""

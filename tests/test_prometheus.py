@@ -6,13 +6,14 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from typing import Any
 from urllib.error import HTTPError
 
 import jwt
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from deploy.grafana import board
 from tests.process_kit import freePort
@@ -36,6 +37,11 @@ target = "@DIRECTORY@/access.log"
 
 [rate_limit]
 enabled = true
+
+[tracing]
+enabled = true
+ratio = 1.0
+endpoint = "http://127.0.0.1:@NOBODY@/v1/traces"
 
 [auth]
 enabled = true
@@ -73,11 +79,18 @@ def filled_in(expression: str) -> str:
     return expression.replace("$__rate_interval", "1m")
 
 
+def needs_prometheus() -> None:
+    """Skip the test where Prometheus is not installed."""
+    if shutil.which("prometheus") is None or shutil.which("promtool") is None:
+        raise SkipTest("no Prometheus (Debian: apt-get install prometheus)")
+
+
 class FileTests(SynchronousTestCase):
     """Rules, configuration and board as they lie there."""
 
     def test_rules(self) -> None:
         """Prometheus finds nothing wrong with the rules and the configuration."""
+        needs_prometheus()
         for words in (("rules", *map(str, sorted(RULES.glob("*.yml")))), ("config", "deploy/prometheus.yml")):
             status, said = promtool("check", *words)
             self.assertEqual(0, status, said)
@@ -85,6 +98,7 @@ class FileTests(SynchronousTestCase):
 
     def test_alerts(self) -> None:
         """Each alert is raised by what it is about, and says so in the words that it should."""
+        needs_prometheus()
         status, said = promtool("test", "rules", str(ALERT_TESTS))
         self.assertEqual(0, status, said)
 
@@ -114,6 +128,7 @@ class ScrapedTests(SynchronousTestCase):
     """A gateway with all its duties, some requests of many kinds, and a Prometheus that has scraped it."""
 
     def setUp(self) -> None:
+        needs_prometheus()
         configuration = CONFIGURATION.replace("@NOBODY@", str(freePort()))
         self.gateway = RunningGateway(configuration, {"TEST_SECRET": SECRET})
         self.addCleanup(self.gateway.stop)
@@ -155,6 +170,19 @@ class ScrapedTests(SynchronousTestCase):
         self.prometheus.await_names(read)
         status, said = promtool("check", "metrics", given=self.page())
         self.assertEqual((0, ""), (status, said))
+
+    def test_exemplars(self) -> None:
+        """A slow bucket leads to a trace: Prometheus has the id that a sampled request came with."""
+        trace_id = "0af7651916cd43dd8448eb211c80319c"
+        self.gateway.get("/samples/x", traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
+        series = 'gateway_request_duration_seconds_bucket{service="samples"}'
+
+        def found() -> set[str]:
+            now = time.time()
+            each = self.prometheus.get("query_exemplars", query=series, start=str(now - 60), end=str(now + 60))
+            return {exemplar["labels"]["trace_id"] for one in each for exemplar in one["exemplars"]}
+
+        self.prometheus.until(lambda: trace_id in found())
 
     def rules(self) -> list[dict[str, Any]]:
         return [rule for group in self.prometheus.get("rules")["groups"] for rule in group["rules"]]

@@ -89,7 +89,7 @@ class ExportTests(SynchronousTestCase):
         self.assertEqual({server.resource["service.name"] for server in servers.values()}, {"lab-gateway"})
         self.assertEqual({fields["authorization"] for _, fields in self.collector.requests}, {"Bearer s3cret"})
         self.assertLess(len(self.collector.requests), 60)
-        gateway.until(lambda: self.counted(gateway) == {"exported": 120.0})
+        gateway.until(lambda: self.counted(gateway) == {"exported": 120.0, "dropped": 0.0, "failed": 0.0})
 
     def of_kind(self, kind: int) -> list[ReceivedSpan]:
         return [each for each in self.collector.spans if each.span.kind == kind]

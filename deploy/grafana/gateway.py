@@ -118,6 +118,12 @@ WORKERS: Final = Row(
             [Query(rate("gateway_access_log_dropped_total", GATEWAY, "instance"), "{{instance}}")],
         ),
         Panel(
+            "Spans of sampled requests",
+            "cps",
+            [Query(rate("gateway_spans_total", GATEWAY, "outcome"), "{{outcome}}")],
+            help="dropped: too many waited. failed: the collector did not take them.",
+        ),
+        Panel(
             "How long they run",
             "s",
             [
@@ -132,6 +138,7 @@ WORKERS: Final = Row(
             "short",
             [Query(gauge("gateway_build_info", GATEWAY, "instance, version, python, twisted"), "")],
             "table",
+            width=24,
         ),
     ],
 )

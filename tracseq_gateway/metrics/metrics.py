@@ -80,6 +80,8 @@ class Metrics:
         self._sheet = Sheet()
         self._shared: Sheet | None = None
         """The sheet that the others have."""
+        self._failing = False
+        """Whether the last one could not be shared."""
         self._states: Mapping[Place, tuple[bool | None, bool]] = {}
         self._request_counts = _RequestCounts(families.requests)
         names = [*services, OWN, UNROUTED]
@@ -125,11 +127,11 @@ class Metrics:
         try:
             sheet.write(self._sheet, self._directory, sheet.name_of(os.getpid()))
         except OSError as error:
-            if self._shared is not None:  # said once, until it works again
+            if not self._failing:  # said once, until it works again
                 _log.error("what is measured of the instances is not shared: {error}", error=error)
-            self._shared = None
+            self._failing, self._shared = True, None
         else:
-            self._shared = self._sheet
+            self._failing, self._shared = False, self._sheet
 
     def instances(self, states: Mapping[Place, tuple[bool | None, bool]]) -> None:
         """How all instances are, until this is called again: whether the probes find each healthy (None: not known

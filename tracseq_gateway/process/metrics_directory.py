@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
+
+from twisted.logger import Logger
 
 from tracseq_gateway.metrics import sheet
 from tracseq_gateway.metrics.shared import VARIABLE, folding
@@ -19,13 +23,46 @@ PREFIX = "tracseq-gateway-metrics-"
 """Of temporary directories; what follows is the process id of whose it is."""
 
 
+OWNER = "owner"
+"""A file that is locked as long as the directory's gateway lives."""
+JUST_MADE = 60.0
+"""Seconds within which a directory has its owner."""
+
+
 def _sweep() -> None:
     """Remove what gateways have left behind that were killed."""
     for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         pid = directory.name.removeprefix(PREFIX).partition("-")[0]
         with suppress(OSError):
-            if pid.isdigit() and directory.stat().st_uid == os.geteuid() and not os.path.exists(f"/proc/{pid}"):
+            if pid.isdigit() and directory.stat().st_uid == os.geteuid() and not _is_owned(directory, pid):
                 shutil.rmtree(directory)
+
+
+def _is_owned(directory: Path, pid: str) -> bool:
+    """Whether the gateway lives. Its process id alone does not tell: a container that shares our temporary files counts
+    its processes for itself. Raises OSError."""
+    if os.path.exists(f"/proc/{pid}"):
+        return True
+    try:
+        descriptor = os.open(directory / OWNER, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return time.time() - directory.stat().st_mtime < JUST_MADE
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _own(directory: str) -> int:
+    """Lock a directory's owner file, which is not there before it is locked; return the descriptor that holds it."""
+    path = os.path.join(directory, OWNER)
+    descriptor = os.open(f"{path}.new", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.rename(f"{path}.new", path)
+    return descriptor
 
 
 class MetricsDirectory:
@@ -40,11 +77,14 @@ class MetricsDirectory:
 
         What a killed run has left in ``parent`` is wiped. Raises OSError, for one if ``parent`` is not there.
         """
+        self._log = Logger()
+        self._owner: int | None = None
         self._unfolded: list[int] = []
         """The dead whose totals are still in files of their own."""
         if parent is None:
             _sweep()
             self.path = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")
+            self._owner = _own(self.path)
         else:
             self.path = os.path.join(parent, "metrics")
             with suppress(FileNotFoundError):
@@ -62,10 +102,24 @@ class MetricsDirectory:
         While a page is being read, the totals stay where they are until :meth:`fold` is called; they count all the
         same. Never waits. Raises OSError when the file system fails.
         """
+        self._restore()
         self._unfolded.append(pid)
         for file in Path(self.path).glob(f"gauge_*_{pid}.db"):
             file.unlink()
         self.fold()
+
+    def _restore(self) -> None:
+        """Make the directory again if somebody has cleaned it away: without it no worker could start any more."""
+        try:
+            os.mkdir(self.path, 0o700)
+        except FileExistsError:
+            if os.stat(self.path).st_uid != os.geteuid():
+                raise PermissionError(f"{self.path} was taken by another user") from None
+        else:
+            self._log.error("{path} was removed by somebody: what was counted is lost", path=self.path)
+            if self._owner is not None:
+                os.close(self._owner)
+                self._owner = _own(self.path)
 
     def fold(self) -> None:
         """Do for the dead what is still to be done, unless a page is being read. Raises OSError as above."""
@@ -80,6 +134,9 @@ class MetricsDirectory:
         """Remove it with all that is in it; nothing happens if somebody has done so."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self.path)
+        if self._owner is not None:
+            os.close(self._owner)
+            self._owner = None
 
     def _fold(self, kind: str, pid: int) -> None:
         from prometheus_client.mmap_dict import MmapedDict

@@ -84,7 +84,7 @@ class Records:
 
         def read() -> None:
             for outcome, count in counter.items():
-                if count > told[outcome]:
+                if count > told[outcome] or outcome not in told:  # what can be counted is shown from 0 on
                     tell(outcome, count - told[outcome])
                     told[outcome] = count
 
