@@ -90,7 +90,12 @@ class Browser:
     def text(self, selector: str) -> str:
         """What somebody sees there; empty if there is nothing."""
         seen: str = self.run(SEEN, selector)
-        return seen
+        return seen.replace("\xa0", " ")  # between figures and their units
+
+    def label(self, selector: str) -> str:
+        """What a screen reader says instead of a picture."""
+        said: str = self.run("return document.querySelector(arguments[0]).ariaLabel", selector)
+        return said.replace("\xa0", " ")
 
     def until(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
         """Wait until something is true of the page."""

@@ -104,11 +104,11 @@ class ContentTests(BrowserTestCase):
         }.items():
             for word in words:
                 self.assertIn(word, shown(selector), selector)
-        label = self.browser.run("return document.querySelector('#chart-latency .chart').ariaLabel")
+        label = self.browser.label("#chart-latency .chart")
         self.assertRegex(
             label, r"^Latency over fifteen minutes: p50 now [\d.]+ ms, between [\d.]+ ms and [\d.]+ ms; p95"
         )
-        label = self.browser.run("return document.querySelector('#service-storage svg').ariaLabel")
+        label = self.browser.label("#service-storage svg")
         self.assertRegex(label, r"^unhealthy since \d\d:\d\d:\d\d, .+; 2 changes in fifteen minutes$")
 
     def test_calm(self) -> None:

@@ -62,7 +62,7 @@ class RunningTests(SynchronousTestCase):
         self.browser.click("#login button")
 
     def test_visit(self) -> None:
-        """An administrator signs in and sees real traffic, an instance that dies, a reload, and how a session ends."""
+        """An administrator signs in and sees real traffic, an instance that dies, a reload, and how sessions end."""
         browser, shown = self.browser, self.browser.text
         browser.visit(self.address)
         self.addCleanup(browser.forget)
@@ -72,7 +72,7 @@ class RunningTests(SynchronousTestCase):
         browser.until_shown("#sign-in-reason", "password")
         self.assertEqual("", shown("#overview"))
         self.sign_in("lab_technician")
-        browser.until_shown("#sign-in-reason", "This needs the role lab_administrator")
+        browser.until_shown("#sign-in-reason", "the role lab_administrator is needed")
         self.sign_in("lab_administrator")
         browser.until_shown("#connection", "Live")
         self.assertEqual("All is well with 2 services", shown("#headline"))
@@ -106,3 +106,10 @@ class RunningTests(SynchronousTestCase):
         browser.until_shown("#sign-in-reason", "session has ended", 20)
         self.assertIsNone(browser.run("return sessionStorage.token ?? null"))
         self.assertEqual("", shown("#overview"))
+
+        self.sign_in("lab_administrator")
+        browser.until_shown("#connection", "Live")
+        token = browser.run("return sessionStorage.token")
+        browser.click("#sign-out")
+        browser.until_shown("#sign-in", "Sign in")
+        self.gateway.until(lambda: self.gateway.get("/auth/me", authorization=f"Bearer {token}")[0] == 401)

@@ -6,7 +6,7 @@ import { byteParts, clock, milliseconds, millisecondParts, number, plural, span,
 import { showErrors, showLimits, showRequests, showWorkers } from "./lists.js";
 import { failingShare, isSlow, problemsOf } from "./problems.js";
 import { showServices } from "./services.js";
-import { ask, forget, prepare, token } from "./session.js";
+import { ask, forget, prepare, signOut, token } from "./session.js";
 import { mark } from "./states.js";
 import { Stream } from "./stream.js";
 
@@ -32,7 +32,7 @@ const charts = {
       { key: "p95_ms", name: "p95", ink: "ink-teal" },
       { key: "p99_ms", name: "p99", ink: "ink-plum" },
     ],
-    format: (value, scale) => (scale && !value ? "0" : milliseconds(value).replace(scale ? ".0 " : "", scale ? " " : "")),
+    format: (value, scale) => (scale && !value ? "0" : milliseconds(value)),
     least: 10,
   }),
   errors: new Chart(byId("chart-errors"), {
@@ -189,9 +189,9 @@ const stream = new Stream("dashboard/events", {
     showConnection();
   },
   async refused(status, detail) {
-    const { login, role } = await settings();
+    const { login } = await settings();
     let reason = "";
-    if (status === 403) reason = `This needs the role ${role}: ${detail}.`;
+    if (status === 403) reason = `You may not see this: ${detail}.`;
     else if (token()) reason = "The session has ended. Please sign in again.";
     forget();
     state.overview = null;
@@ -208,8 +208,9 @@ const stream = new Stream("dashboard/events", {
 prepare(settings, () => stream.open(token()));
 byId("retry").addEventListener("click", () => stream.open(token()));
 byId("sign-out").addEventListener("click", () => {
-  forget();
+  const ended = signOut(settings);
   stream.open("");
+  ended.catch(() => announce("The gateway cannot be reached: the session ends when its token expires."));
 });
 byId("problems").addEventListener("click", (event) => {
   const target = event.target.closest("a")?.hash.slice(1);
@@ -221,12 +222,23 @@ byId("problems").addEventListener("click", (event) => {
 });
 
 let giveUp = 0;
+let givenUp = false;
 document.addEventListener("visibilitychange", () => {
   clearTimeout(giveUp);
-  if (document.hidden) giveUp = setTimeout(() => stream.close(), HIDDEN);
-  else if (Date.now() - state.received > HIDDEN) stream.open(token());
+  if (document.hidden) {
+    giveUp = setTimeout(() => {
+      givenUp = true;
+      stream.close();
+    }, HIDDEN);
+  } else if (givenUp) {
+    givenUp = false;
+    stream.open(token());
+  }
 });
 
-settings().then(({ interval }) => (state.interval = interval * 1000));
+settings().then(
+  ({ interval }) => (state.interval = interval * 1000),
+  () => {}, // Asked again when it is needed; the stream tells that the gateway cannot be reached.
+);
 setInterval(showConnection, 1000);
 stream.open(token());
