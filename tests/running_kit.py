@@ -35,7 +35,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         status = int(self.headers.get("x-answer-with") or 200)
-        text = json.dumps({"path": self.path, "fields": dict(self.headers), "size": len(body)}).encode()
+        address: Any = self.server.server_address
+        seen = {"port": address[1], "path": self.path, "fields": dict(self.headers), "size": len(body)}
+        text = json.dumps(seen).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(text)))
         self.end_headers()

@@ -16,17 +16,21 @@ from tracseq_gateway.config import Instance
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.overview.digest import Digest
 from tracseq_gateway.overview.feed import OverviewFeed
+from tracseq_gateway.overview.pieces import in_pieces
 from tracseq_gateway.process.attendant import Attendant
 from tracseq_gateway.process.control import (
     Conversation,
+    Digested,
     Drain,
     InstancesChanged,
     InstancesListed,
     Leaving,
     Observed,
+    OverviewChanged,
     Ping,
     Serve,
     Uncover,
+    Watching,
     WorkersChanged,
     packInstances,
     packList,
@@ -125,6 +129,18 @@ class SupervisorEnd(Conversation):
     def __init__(self) -> None:
         super().__init__()
         self.observations: list[Observation] = []
+        self.digests: list[tuple[bytes, bool]] = []
+        self.watching: list[bool] = []
+
+    @Digested.responder
+    def heardDigest(self, piece: bytes, last: bool) -> dict[str, object]:
+        self.digests.append((piece, last))
+        return {}
+
+    @Watching.responder
+    def heardWatching(self, watching: bool) -> dict[str, object]:
+        self.watching.append(watching)
+        return {}
 
     @Observed.responder
     def heardObservation(self, observation: bytes) -> dict[str, object]:
@@ -180,6 +196,29 @@ class AttendantTests(SynchronousTestCase):
         assert answer is not None
         self.successResultOf(answer)
         self.assertEqual([("rag", listed), instance, workers, self.listener], self.gateway.told)
+
+    def test_digest(self) -> None:
+        """A digest reaches the supervisor, however long it is; without a supervisor it goes nowhere."""
+        digest = Digest(1.0, errors=[("rag", "x" * 100, 1)] * 1000)
+        self.gateway.digested(digest)
+        self.pump.flush()
+        self.assertEqual(digest.pack(), b"".join(piece for piece, _ in self.supervisor.digests))
+        self.assertEqual([False, True], [last for _, last in self.supervisor.digests])
+        self.lose()
+        self.gateway.digested(digest)
+
+    def test_overview(self) -> None:
+        """The supervisor hears that somebody watches; what it then sends reaches him whole."""
+        seen: list[bytes] = []
+        leave = self.gateway.feed.subscribe(seen.append)
+        self.pump.flush()
+        overview = b'{"status": "%b"}' % (b"x" * 100_000)
+        for piece, last in in_pieces(overview):
+            self.say(OverviewChanged, piece=piece, last=last)
+        self.assertEqual([overview], seen)
+        leave()
+        self.pump.flush()
+        self.assertEqual([True, False], self.supervisor.watching)
 
     def test_ping(self) -> None:
         """A ping is answered, also in a drain."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 
+from attrs import asdict
+
+from tracseq_gateway.cli.asking import add_json, print_json
 from tracseq_gateway.config import load
 
 DESCRIPTION = """\
@@ -17,12 +20,17 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add this subcommand to the parser's."""
     parser = commands.add_parser("check", help="check a configuration file", description=DESCRIPTION)
     parser.add_argument("file", metavar="FILE")
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the problems of ``options.file`` and return the exit status."""
     loaded = load(options.file, os.environ, {})
+    if options.json:
+        problems = [asdict(problem) for problem in loaded.problems]
+        print_json({"file": options.file, "ok": loaded.config is not None, "problems": problems})
+        return 1 if loaded.config is None else 0
     for problem in loaded.problems:
         print(problem)
     if loaded.config is None:

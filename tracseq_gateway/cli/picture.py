@@ -160,7 +160,7 @@ def _milliseconds(value: float | None) -> str:
     """With three digits or so; ``-`` for what was not measured."""
     if value is None:
         return "-"
-    if value >= 10_000:
+    if value >= 1000:
         return f"{value / 1000:.1f} s"
     return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms"
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from tracseq_gateway.cli.asking import add_json, failed
 from tracseq_gateway.config import load
 
 DESCRIPTION = """\
@@ -23,6 +24,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     whose.add_argument("--user", metavar="ID", help="the user's id, the sub of the tokens")
     parser.add_argument("--config", "-c", metavar="FILE", help="the gateway's configuration file")
     parser.add_argument("--port", "-p", type=int, help="the gateway's port, when it was started with another one")
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -30,10 +32,12 @@ def run(options: argparse.Namespace) -> int:
     """Write the revocation, print how many workers heard it, and return the exit status."""
     loaded = load(options.config, os.environ, {"gateway.port": options.port})
     if loaded.config is None:
+        if options.json:
+            return failed("revoke", "\n".join(map(str, loaded.problems)), 1, as_json=True)
         print(*loaded.problems, sep="\n", file=sys.stderr)
         return 1
     from tracseq_gateway.cli.revoking import revoke  # and Twisted with it, which the other commands do without
 
     if options.session is not None:
-        return revoke(loaded.config, "session", options.session)
-    return revoke(loaded.config, "user", options.user)
+        return revoke(loaded.config, "session", options.session, as_json=options.json)
+    return revoke(loaded.config, "user", options.user, as_json=options.json)

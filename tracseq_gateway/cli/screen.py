@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import termios
 import time
@@ -27,11 +28,13 @@ class Screen:
         self._keys = keys
         self._output = output
         self._before: Any = None
+        self._listening = False
 
     def __enter__(self) -> Self:
         if self._keys.isatty():
             self._before = termios.tcgetattr(self._keys)
             tty.setcbreak(self._keys)
+            self._listening = True
         self._write(ENTER)
         return self
 
@@ -46,13 +49,18 @@ class Screen:
         shown = [line + CLEAR_LINE for line in lines[:height]]
         self._write(HOME + "\r\n".join(shown) + CLEAR_BELOW)
 
-    def key(self, seconds: float) -> str:
-        """The key that is pressed within so many seconds; empty if none is."""
-        if self._before is None:
+    def keys(self, seconds: float) -> bytes:
+        """What is pressed, waiting for it so many seconds at most; empty if nothing is."""
+        if not self._listening:
             time.sleep(seconds)
-            return ""
+            return b""
         ready, _, _ = select.select([self._keys], [], [], seconds)
-        return self._keys.read(1) if ready else ""
+        if not ready:
+            return b""
+        # Not by the stream, which would keep what it has read beyond the first key.
+        pressed = os.read(self._keys.fileno(), 64)
+        self._listening = bool(pressed)  # nothing means that there will be no more
+        return pressed
 
     def _write(self, text: str) -> None:
         self._output.write(text)

@@ -78,6 +78,6 @@ def _on_screen(options: argparse.Namespace) -> int:
         while True:
             screen.draw(Picture(overview, colour=colour).top(), shutil.get_terminal_size().lines)
             shown += 1
-            if shown == options.count or screen.key(_interval(options)) == "q":
+            if shown == options.count or b"q" in screen.keys(_interval(options)):
                 return 0
             overview = _asked(options)

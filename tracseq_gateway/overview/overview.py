@@ -49,7 +49,8 @@ class Overview:
         self._failed: deque[Ended] = deque(maxlen=MOST_RECENT)
         self._timelines: dict[str, deque[tuple[float, ServiceState]]] = {}
         self._points: deque[Document] = deque(maxlen=POINTS)
-        self._next_point = 0.0
+        self._next_point: float | None = None
+        self._limits = "off"
 
     def take(self, worker: int, digest: Digest, moment: float) -> None:
         """A digest came from the worker with this process id."""
@@ -72,10 +73,13 @@ class Overview:
             changes = self._timelines.setdefault(service.name, deque(maxlen=CHANGES))
             if not changes or changes[-1][1] != state:
                 changes.append((facts.time, state))
-        if facts.moment >= self._next_point:
-            if self._next_point:
-                self._points.append(self._point(facts))
-            self._next_point = max(self._next_point, facts.moment - STEP_SECONDS) + STEP_SECONDS
+        if self._next_point is None:
+            self._next_point = facts.moment + STEP_SECONDS
+        elif facts.moment >= self._next_point:
+            self._points.append(self._point(facts))
+            # Behind a pause of the supervisor's begins a new row of steps.
+            on_time = facts.moment < self._next_point + STEP_SECONDS
+            self._next_point = (self._next_point if on_time else facts.moment) + STEP_SECONDS
 
     def _point(self, facts: Facts) -> Document:
         sums = self.window.sums(facts.moment, STEP_SECONDS)
@@ -107,7 +111,7 @@ class Overview:
             }
             for service in facts.services
         ]
-        limits = max((digest.limits for digest in self.window.latest.values()), key=_WORSE.index, default="off")
+        self._limits = limits = self._limiter_mode()
         states = [service["state"] for service in services]
         return {
             "time": facts.time,
@@ -143,6 +147,11 @@ class Overview:
             for instance in digest.instances:
                 flying[instance.service, instance.url] += instance.in_flight
         return flying
+
+    def _limiter_mode(self) -> str:
+        """How rates are limited where it is worst; as it was last, while new workers have said nothing yet."""
+        modes = [digest.limits for digest in self.window.latest.values()]
+        return max(modes, key=_WORSE.index, default=self._limits)
 
     def _judgements(self) -> tuple[Mapping[str, Circuit], Mapping[str, set[str]]]:
         """Which circuits are not closed and which URLs are ejected, by service, in any worker."""
