@@ -139,6 +139,8 @@ class ContentTests(BrowserTestCase):
         self.assertGreater(len(visited), 30)
         self.assertEqual([], missed)
         self.assertEqual([], [focused for focused in visited if focused[1] == "none" or not focused[2]])
+        self.browser.click("#problems a")
+        self.assertEqual("storage", self.browser.run("return document.activeElement.firstChild.innerText"))
 
 
 class ConnectionTests(BrowserTestCase):

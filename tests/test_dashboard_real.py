@@ -42,7 +42,8 @@ headers = true
 class RunningTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.second = EchoService()
-        self.addCleanup(self._stop_second)
+        self.stopped = False
+        self.addCleanup(self.stop_second)
         configuration = CONFIGURATION.replace("@SECOND@", f"http://127.0.0.1:{self.second.port}")
         self.gateway = RunningGateway(configuration, workers=1, options=["--sandbox"])
         self.addCleanup(self.gateway.stop)
@@ -50,10 +51,10 @@ class RunningTests(SynchronousTestCase):
         self.browser: Browser = shared_browser()
         self.address = f"http://127.0.0.1:{self.gateway.port}/"
 
-    def _stop_second(self) -> None:
-        second, self.second = self.second, None
-        if second is not None:
-            second.stop()
+    def stop_second(self) -> None:
+        if not self.stopped:
+            self.stopped = True
+            self.second.stop()
 
     def sign_in(self, role: str, password: str = DEMO_PASSWORD) -> None:
         self.browser.until_shown("#sign-in", "Sign in")
@@ -86,7 +87,7 @@ class RunningTests(SynchronousTestCase):
         browser.until_shown("#failed", "GET /board/x")
         browser.until_shown("#errors", "status-502")
 
-        self._stop_second()
+        self.stop_second()
         browser.until_shown("#service-board", "degraded")
         self.assertIn("board has 1 of 2 instances down", shown("#problems").replace("\n", " "))
         self.assertIn("refused", shown("#instances-board"))

@@ -6,6 +6,9 @@ const KEY = "token";
 const OWN = "own"; // Whether the session was begun here, and so is to be ended here.
 const TOKEN = /^[\w.~+/=-]+$/;
 
+/** A path of the gateway, wherever a proxy in front has put the gateway: this page is directly below its root. */
+const beside = (path) => `.${path}`;
+
 export const token = () => sessionStorage.getItem(KEY) ?? "";
 
 export function forget() {
@@ -20,7 +23,7 @@ export async function signOut(settings) {
   forget();
   if (!own) return;
   const { logout } = await settings();
-  if (logout !== null) await fetch(logout, { method: "POST", headers: { authorization: `Bearer ${value}` }, credentials: "omit" });
+  if (logout !== null) await fetch(beside(logout), { method: "POST", headers: { authorization: `Bearer ${value}` }, credentials: "omit" });
 }
 
 function keep(value, own, signedIn) {
@@ -70,7 +73,7 @@ export function ask(reason, login) {
 async function logIn(path, email, password) {
   let answer;
   try {
-    answer = await fetch(path, {
+    answer = await fetch(beside(path), {
       method: "POST",
       headers: { "content-type": "application/json", accept: "application/json" },
       body: JSON.stringify({ email, password }),
