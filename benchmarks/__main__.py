@@ -1,4 +1,4 @@
-"""``python -m benchmarks [cpu] [latency] [idle] [transfer] [growth] [duties] [tokens] [memory]
+"""``python -m benchmarks [cpu] [latency] [idle] [transfer] [growth] [duties] [tokens] [memory] [scrape]
 [--quick]``; without a part, all of them.
 
 The full form takes about forty minutes, in which the machine should have nothing else to do; each part can be run for
@@ -29,6 +29,7 @@ from benchmarks import (
     scenario_idle,
     scenario_latency,
     scenario_memory,
+    scenario_scrape,
     scenario_tokens,
     scenario_transfer,
 )
@@ -76,6 +77,10 @@ def _memory(results: Results, settings: Settings, cores: Cores) -> Results:
     return evolve(results, keys=tuple(keys), verdicts=tuple(verdicts))
 
 
+def _scrape(results: Results, settings: Settings, cores: Cores) -> Results:
+    return evolve(results, scrape=tuple(scenario_scrape.measure(settings, cores, say)))
+
+
 PARTS: dict[str, Callable[[Results, Settings, Cores], Results]] = {
     "cpu": _cpu,
     "latency": _latency,
@@ -85,6 +90,7 @@ PARTS: dict[str, Callable[[Results, Settings, Cores], Results]] = {
     "duties": _duties,
     "tokens": _tokens,
     "memory": _memory,
+    "scrape": _scrape,
 }
 
 KNOWN = dict.fromkeys(("cpu", "latency", "idle", "growth"), PROXIES) | {"duties": DUTY_PROXIES}
@@ -123,7 +129,7 @@ def settings_of(chosen: argparse.Namespace) -> Settings:
         return settings
     n = chosen.rounds
     settings = evolve(settings, rounds=n, idle_rounds=n, transfer_rounds=n, growth_rounds=n)
-    return evolve(settings, duty_rounds=n, token_rounds=n, memory_rounds=n)
+    return evolve(settings, duty_rounds=n, token_rounds=n, memory_rounds=n, scrape_rounds=n)
 
 
 def say(text: str) -> None:

@@ -61,6 +61,8 @@ def contest(
     *,
     workers: int = 1,
     routes: int = 1,
+    hosts: tuple[str, ...] = ("127.0.0.1",),
+    scraped: bool = False,
     duties: Duties | None = None,
     tokens: Iterable[str] = (),
 ) -> Iterator[Running]:
@@ -77,7 +79,7 @@ def contest(
         if name == "direct":
             yield Running(upstream, pid)
             return
-        stage = Stage(scratch, free_port(), upstream, workers, routes)
+        stage = Stage(scratch, free_port(), upstream, workers, routes, hosts, scraped)
         store = None
         if duties is not None:
             store = stack.enter_context(redis(cores.load, scratch))

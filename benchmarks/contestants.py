@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from attrs import frozen
@@ -26,6 +27,10 @@ class Stage:
     upstream: int
     workers: int = 1
     routes: int = 1
+    hosts: tuple[str, ...] = ("127.0.0.1",)
+    """Of the instances of each service; the service listens on 127.0.0.1 to 127.0.0.3."""
+    scraped: bool = False
+    """Whether metrics are on; with duties the duties say so."""
     duties: Duties | None = None
     tokens: tuple[str, ...] = ()
     """The tokens whose verdicts are in nginx's cache from the start."""
@@ -105,11 +110,18 @@ def gateway_configuration(stage: Stage) -> str:
     if stage.duties is not None:
         values = stage.duties.values(stage.scratch)
         text += render("gateway_duties.toml", redis=stage.scratch / SOCKET, upstream=stage.upstream, **values)
+    if stage.scraped:
+        text += "\n[metrics]\nenabled = true\n"
     for number in range(stage.routes):
-        text += render("gateway_service.toml", name=f"route{number}", upstream=stage.upstream)
+        text += _service(f"route{number}", stage.hosts, stage.upstream)
     if stage.auth is not None:
-        text += render("gateway_service.toml", name="auth", upstream=stage.auth)
+        text += _service("auth", stage.hosts, stage.auth)
     return text
+
+
+def _service(name: str, hosts: Iterable[str], port: int) -> str:
+    instances = ", ".join(f'"http://{host}:{port}"' for host in hosts)
+    return render("gateway_service.toml", name=name, instances=instances)
 
 
 def gateway(stage: Stage) -> Launch:

@@ -226,6 +226,7 @@ PICTURES: dict[str, dict[str, Callable[[Results], Figure]]] = {
     "duties": {"duties.png": duties, "duties_shares.png": shares},
     "tokens": {"refusals.png": refusals},
     "memory": {},
+    "scrape": {},
 }
 NEEDED: dict[str, Callable[[Results], object]] = {
     "growth_routes.png": lambda results: growth_points(results, "routes"),

@@ -102,6 +102,18 @@ def _transfer(results: Results) -> str:
     return table(["", "size", "seconds", "byte-exact (SHA-256)", "RSS MB before", "growth MB"], rows)
 
 
+def _scrape(results: Results) -> str:
+    pages = [seconds for sample in results.scrape for seconds in sample.seconds]
+    size = max(sample.size for sample in results.scrape)
+    rows = [
+        ["samples on a page", f"{max(sample.samples for sample in results.scrape):,} ({size / 1e3:,.0f} KB)"],
+        ["a page, ms", cell(pages, ".0f", 1e3)],
+        ["p99 of the load alone, ms", cell((sample.p99_alone for sample in results.scrape), ".2f", 1e3)],
+        ["beside a page every 1.6 s", cell((sample.p99_beside for sample in results.scrape), ".2f", 1e3)],
+    ]
+    return table(["", ""], rows)
+
+
 def growth_points(results: Results, over: str) -> dict[str, dict[int, list[GrowthSample]]]:
     """For each contestant, for each count in ascending order, the samples of all rounds."""
     points: dict[str, dict[int, list[GrowthSample]]] = {}
@@ -192,6 +204,13 @@ SECTIONS = (
         "Redis: growth of used_memory, each user having used one request of one service's limit. Worker: growth of its "
         "PSS.",
         (report_duties.state,),
+    ),
+    (
+        "scrape",
+        "Reading the metrics",
+        "50 services with three instances each, four workers and the supervisor on one core, every series filled; "
+        "500 requests a second as in the part on latency. Prometheus would read the page every 15 s.",
+        (_scrape,),
     ),
 )
 

@@ -139,6 +139,27 @@ class GrowthSample:
 
 
 @frozen
+class ScrapeSample:
+    """One turn of the part ``scrape``."""
+
+    round: int
+    samples: int
+    """On a page."""
+    size: int
+    """Of a page, in bytes."""
+    seconds: tuple[float, ...]
+    """From the request for a page to its last byte, for each that was read."""
+    p99_alone: float
+    """Seconds, of the load while nobody read a page."""
+    p99_beside: float
+    """Of the same load meanwhile."""
+
+    @property
+    def added(self) -> float:
+        return self.p99_beside - self.p99_alone
+
+
+@frozen
 class Run:
     """When and where a part was measured."""
 
@@ -165,6 +186,7 @@ class Results:
     refusals: tuple[RefusalSample, ...] = ()
     keys: tuple[KeysSample, ...] = ()
     verdicts: tuple[VerdictsSample, ...] = ()
+    scrape: tuple[ScrapeSample, ...] = ()
 
     def of_run(self, part: str, run: Run) -> Results:
         """These results, with ``run`` as the one that ``part`` is from."""

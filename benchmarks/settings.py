@@ -50,6 +50,8 @@ class Settings:
     """Far less than the minute after which a client that is over its limit would be served again."""
     tokens: int = 20_000
 
+    scrape_rounds: int = 3
+
     memory_rounds: int = 3
     limiter_keys: int = 100_000
     cached_tokens: int = 10_000
@@ -71,6 +73,7 @@ QUICK = Settings(
     token_rounds=1,
     token_seconds=1,
     tokens=2000,
+    scrape_rounds=1,
     memory_rounds=1,
     limiter_keys=5000,
     cached_tokens=2000,

@@ -19,6 +19,8 @@ BASE_BYTES = 200_000_000
 DUTIES_NGINX_RATIO = 1.5
 DUTIES_CADDY_RATIO = 1.0
 REFUSED_RATIO = 0.5
+SCRAPE_SECONDS = 0.2
+SCRAPE_ADDED_P99 = 0.005
 TRANSFER_SIZE = 1_000_000_000
 TRANSFER_BYTES = 20_000_000
 
@@ -161,6 +163,19 @@ def _expiring(results: Results) -> Verdict:
     return Verdict(target, wanted, f"{expiring:,} of {keys:,}", expiring == keys)
 
 
+def _scrape(results: Results) -> list[Verdict]:
+    page = "A page of metrics: 50 services of 3 instances, 4 workers", "under 200 ms"
+    added = "What reading it adds to p99 of the load", "under 5 ms"
+    if not results.scrape:
+        return [_unmeasured(*page), _unmeasured(*added)]
+    took = Spread.of(seconds for sample in results.scrape for seconds in sample.seconds)
+    more = Spread.of(sample.added for sample in results.scrape)
+    return [
+        Verdict(*page, took.times(1e3).text(".0f") + " ms", took.high < SCRAPE_SECONDS),
+        Verdict(*added, more.times(1e3).text(".2f") + " ms", more.median < SCRAPE_ADDED_P99),
+    ]
+
+
 def verdicts(results: Results) -> list[Verdict]:
     """All targets. CPU and latency are judged by their medians, memory by the worst round."""
     return [
@@ -190,4 +205,5 @@ def verdicts(results: Results) -> list[Verdict]:
         _refused(results),
         _refused_calls(results),
         _expiring(results),
+        *_scrape(results),
     ]

@@ -33,6 +33,15 @@ def configuration() -> str:
     return render()
 
 
+def log_fields() -> str:
+    """Every field of a line of the access log, as a Markdown table, from the one that lines are made by."""
+    from tracseq_gateway.access_log.entries import PREFIX
+    from tracseq_gateway.config.log_line import FIELDS
+
+    rows = [f"| `{name}` | `{PREFIX}{name.upper()}` | {text} |" for name, text in FIELDS.items()]
+    return "\n".join(["| field | in the journal | |", "|---|---|---|", *rows])
+
+
 def floors() -> str:
     """The floors of the house as an SVG picture, from the tables that the test checks."""
     bands = [_band(name, places, row) for row, (name, places) in enumerate(reversed(FLOORS.items()))]
@@ -67,6 +76,38 @@ def _band(floor: str, places: dict[str, set[str]], row: int) -> str:
                 f' fill-opacity="0.75">→ {escape(beside)}</text>'
             )
     return "".join(parts)
+
+
+def metrics() -> str:
+    """Every metric, as a Markdown table, from the families that the page is made of."""
+    from prometheus_client import CollectorRegistry
+
+    from tracseq_gateway.metrics.families import Families
+    from tracseq_gateway.metrics.further import instance_families, process_families
+
+    families = Families(CollectorRegistry())
+    counted = [family for family in (*vars(families).values(), families.redis_up) if hasattr(family, "_labelnames")]
+    rows = [(family._name, family._type, family._labelnames, family._documentation) for family in counted]
+    for family in (*instance_families({}), *process_families(0, {})):
+        rows.append((family.name, family.type, family._labelnames, family.documentation))
+    lines = ["| metric | kind | labels | |", "|---|---|---|---|"]
+    for name, kind, labels, text in rows:
+        shown = f"{name}_total" if kind == "counter" else name
+        lines.append(f"| `{shown}` | {kind} | {', '.join(labels)} | {text} |")
+    return "\n".join(lines)
+
+
+def alerts() -> str:
+    """Every alert that is shipped, as a Markdown table."""
+    import yaml
+
+    groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "alerts.yml").read_text())["groups"]
+    lines = ["| alert | what it means | where to look first |", "|---|---|---|"]
+    for rule in (rule for group in groups for rule in group["rules"]):
+        texts = rule["annotations"]
+        name = f"**{rule['alert']}** ({rule['labels']['severity']}, after {rule.get('for', 'one look')})"
+        lines.append(f"| {name} | {texts['description']} | {texts['action']} |")
+    return "\n".join(lines)
 
 
 def worker_life() -> str:
@@ -139,7 +180,10 @@ def _fault_figure(figure: dict[str, Any]) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "<!-- generated: faults -->": faults,
     "<!-- generated: configuration -->": configuration,
+    "<!-- generated: log fields -->": log_fields,
     "<!-- generated: floors -->": floors,
+    "<!-- generated: metrics -->": metrics,
+    "<!-- generated: alerts -->": alerts,
     "<!-- generated: worker life -->": worker_life,
     "<!-- generated: circuit -->": circuit,
 }
@@ -148,7 +192,8 @@ PARTS: dict[str, Callable[[], str]] = {
 def strangers(text: str) -> set[str]:
     """Find the files and identifiers that a page mentions and that do not exist."""
     files = {name for name in FILE.findall(text) if not any((top / name).exists() for top in (ROOT, ROOT / PACKAGE))}
-    words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in (ROOT / PACKAGE).rglob("*.py"))))
+    told = [*(ROOT / PACKAGE).rglob("*.py"), *(path for path in (ROOT / "deploy").rglob("*") if path.is_file())]
+    words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in told)))
     return files | {word for mention in NAME.findall(text) for word in mention if word} - words
 
 

@@ -97,17 +97,23 @@ class RunningGateway:
         configuration: str,
         environ: Mapping[str, str] | None = None,
         workers: int = 2,
+        *,
         options: Sequence[str] = (),
+        twistd: Sequence[str] = (),
+        under: Sequence[str] = (),
     ) -> None:
-        """``configuration`` is a file's text in which ``@UPSTREAM@`` stands for the service's URL; ``options`` are
-        further ones of the command line."""
+        """``configuration`` is a file's text in which ``@UPSTREAM@`` stands for the service's URL.
+
+        ``options`` are further ones of ``tracseq-gateway``, ``twistd`` those of twistd, and ``under`` the words of a
+        command that runs it.
+        """
         self.directory = Path(tempfile.mkdtemp(prefix="gateway-"))
         self.service = EchoService()
         self.port = freePort()
         self.file = self.directory / "gateway.toml"
         self.configure(configuration)
         self.log = self.directory / "log"
-        self.words = [*TWISTD, "-n", "--pidfile=", "tracseq-gateway", "--config", str(self.file)]
+        self.words = [*under, *TWISTD, "-n", "--pidfile=", *twistd, "tracseq-gateway", "--config", str(self.file)]
         self.words += ["--port", str(self.port), "--host", "127.0.0.1", "--workers", str(workers), *options]
         inherited = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(self.directory)}
         self.environ = {**inherited, **(environ or {})}
@@ -140,9 +146,13 @@ class RunningGateway:
         pid = self.process.pid
         return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
+    def said(self) -> str:
+        """Its log so far."""
+        return self.log.read_text()
+
     def _serves(self) -> bool:
         if self.process.poll() is not None:
-            raise AssertionError(f"the gateway ended:\n{self.log.read_text()}")
+            raise AssertionError(f"the gateway ended:\n{self.said()}")
         return len(self.worker_pids()) >= self._workers
 
     def until(self, condition: Callable[[], object], seconds: float = 10.0) -> float:
@@ -150,7 +160,7 @@ class RunningGateway:
         begun = time.monotonic()
         while not condition():
             if time.monotonic() - begun > seconds:
-                raise AssertionError(f"not within {seconds} s:\n{self.log.read_text()}")
+                raise AssertionError(f"not within {seconds} s:\n{self.said()}")
             time.sleep(0.02)
         return time.monotonic() - begun
 
@@ -172,11 +182,11 @@ class RunningGateway:
 
     def redis_pid(self) -> int:
         """The process of the embedded Redis, as the log last said."""
-        return int(self.log.read_text().rpartition("the embedded Redis serves (pid ")[2].partition(")")[0])
+        return int(self.said().rpartition("the embedded Redis serves (pid ")[2].partition(")")[0])
 
     def worker_pids(self) -> list[int]:
         """The processes that have served."""
-        return [int(pid) for pid in re.findall(r"worker \d+ serves \(pid (\d+)\)", self.log.read_text())]
+        return [int(pid) for pid in re.findall(r"worker \d+ serves \(pid (\d+)\)", self.said())]
 
     def stop(self) -> str:
         """Stop it as Ctrl-C does, and return its log; raises AssertionError if it does not go."""
@@ -189,7 +199,7 @@ class RunningGateway:
                     self.process.kill()
                     self.process.wait()
                     raise AssertionError("the gateway did not stop") from None
-            return self.log.read_text()
+            return self.said()
         finally:
             self.service.stop()
             shutil.rmtree(self.directory, ignore_errors=True)

@@ -21,6 +21,7 @@ from tests.process_kit import STAND_IN
 from tracseq_gateway.config import Config, Seconds
 from tracseq_gateway.interfaces import InstanceHealth
 from tracseq_gateway.process.configured import ConfigurationRefused, Configured, Source
+from tracseq_gateway.process.notify import Manager
 from tracseq_gateway.process.reactor import IReactor
 from tracseq_gateway.process.redis_process import RedisProcess
 from tracseq_gateway.process.redis_program import EmbeddedRedisError
@@ -89,6 +90,7 @@ class SupervisorCase(TestCase):
         config: Config,
         variables: Mapping[str, str] | None = None,
         watchdog: float = 0.0,
+        manager: Manager | None = None,
     ) -> Deferred[Sequence[InstanceHealth]]:
         """Start a supervisor; fires with its announcement."""
         gateway = evolve(config.gateway, drain_seconds=Seconds(drain), watchdog_seconds=Seconds(watchdog))
@@ -106,6 +108,7 @@ class SupervisorCase(TestCase):
             announce=announced.callback,
             command=STAND_IN,
             variables=variables,
+            manager=manager,
         )
         self.supervisor.startService()
         self.addCleanup(self.clear)

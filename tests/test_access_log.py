@@ -11,13 +11,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tracseq_gateway.access_log.lines import combined_lines, json_lines, text
-from tracseq_gateway.access_log.redaction import redact, redact_url
+from tracseq_gateway.access_log.lines import combined_lines, json_lines
+from tracseq_gateway.access_log.redaction import LONGEST_NAME, MOST_NAMES, Redactor
+from tracseq_gateway.access_log.values import text
 from tracseq_gateway.errors import RESPONSE_TIMEOUT, GatewayError
 from tracseq_gateway.http.fields import KnownLines
 from tracseq_gateway.http.request_head import REQUEST_SPECIAL, HeadLimits, RequestParser
 from tracseq_gateway.interfaces import Identity, Request
 
+redact = Redactor()
 FIELD_BYTES = st.binary(max_size=40).map(lambda value: re.sub(rb"[\x00-\x08\x0a-\x1f\x7f]", b"", value).strip(b" \t"))
 """Values that a header field may have (RFC 9110 section 5.5), obs-text among them."""
 
@@ -33,6 +35,14 @@ def ended(raw: bytes = b"GET /samples/1?page=2 HTTP/1.1\r\nHost: gateway\r\n\r\n
         "status": 200,
         "error": None,
         "reason": None,
+        "trace": None,
+        "limit": "",
+        "instance": "",
+        "attempts": 0,
+        "began": 0.0,
+        "admitted": 0.0,
+        "passed_on": 0.0,
+        "answered": 0.0,
         "received": 0,
         "sent": 138,
     }
@@ -40,7 +50,7 @@ def ended(raw: bytes = b"GET /samples/1?page=2 HTTP/1.1\r\nHost: gateway\r\n\r\n
 
 
 class RedactionTests(SynchronousTestCase):
-    """``redact``."""
+    """``Redactor``."""
 
     def test_sensitive(self) -> None:
         """The values of sensitive parameters are replaced, whatever the spelling of their names."""
@@ -85,9 +95,26 @@ class RedactionTests(SynchronousTestCase):
     def test_url(self) -> None:
         """In a URL, only the query is touched."""
         self.assertEqual(
-            b"https://lab/reset/token=1?token=[redacted]", redact_url(b"https://lab/reset/token=1?token=2")
+            b"https://lab/reset/token=1?token=[redacted]", redact.url(b"https://lab/reset/token=1?token=2")
         )
-        self.assertEqual(b"https://lab/", redact_url(b"https://lab/"))
+        self.assertEqual(b"https://lab/", redact.url(b"https://lab/"))
+
+    def test_named(self) -> None:
+        """Names that the operator adds are sensitive as a whole, in any case and however they are spelled."""
+        named = Redactor(("patient", "MRN"))
+        self.assertEqual(
+            b"?Patient=[redacted]&m%72n=[redacted]&patients=3&token=[redacted]",
+            named(b"?Patient=1&m%72n=2&patients=3&token=4"),
+        )
+
+    def test_bounded(self) -> None:
+        """What is remembered of names is bounded, in number and in length."""
+        bounded = Redactor()
+        for number in range(MOST_NAMES + 10):
+            bounded(b"?%d=1" % number)
+        bounded(b"?" + b"x" * (LONGEST_NAME + 1) + b"=1")
+        self.assertLessEqual(len(bounded._known), MOST_NAMES)
+        self.assertLessEqual(max(map(len, bounded._known)), LONGEST_NAME)
 
     @given(st.binary(max_size=60))
     @example(b"&token=s3cr3t;&;token=s3cr3t")
@@ -116,6 +143,7 @@ class JsonTests(SynchronousTestCase):
             {
                 "time": "2026-01-02T03:04:05.500Z",
                 "request_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+                "trace_id": None,
                 "client": "192.0.2.7",
                 "user": None,
                 "key": None,
@@ -125,12 +153,20 @@ class JsonTests(SynchronousTestCase):
                 "protocol": "HTTP/1.1",
                 "status": 200,
                 "duration_ms": 1.25,
+                "doors_ms": None,
+                "connect_ms": None,
+                "upstream_ms": None,
                 "service": "samples",
+                "route": None,
+                "instance": None,
+                "limit": None,
+                "attempts": 0,
                 "received": 5,
                 "sent": 138,
                 "user_agent": "curl/8",
                 "error": None,
                 "reason": None,
+                "slow": False,
             },
             self.document(request),
         )

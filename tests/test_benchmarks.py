@@ -28,6 +28,7 @@ from benchmarks.samples import (
     LatencySample,
     Results,
     Run,
+    ScrapeSample,
     Spread,
     TransferSample,
     percentile,
@@ -96,6 +97,7 @@ RECORDED = Results(
     ),
     keys=(KeysSample(1, 1000, 1000, 150_000, 150.0),),
     verdicts=(VerdictsSample(1, 1000, Memory(0, 1_000_000, 0), Memory(0, 2_500_000, 0)),),
+    scrape=(ScrapeSample(1, 7000, 500_000, (0.05, 0.08), 0.002, 0.0035),),
 )
 
 
@@ -320,9 +322,9 @@ class ReportTests(SynchronousTestCase):
 
     def test_verdicts(self) -> None:
         """Every target is met, missed or not measured, as the samples say."""
-        met = [True, True, None, None, True, True, True, True, None, True, True, True, True, True]
+        met = [True, True, None, None, *[True] * 4, None, *[True] * 7]
         self.assertEqual([verdict.met for verdict in verdicts(RECORDED)], met)
-        self.assertEqual([verdict.met for verdict in verdicts(Results())], [None] * 14)
+        self.assertEqual([verdict.met for verdict in verdicts(Results())], [None] * 16)
         worse = evolve(RECORDED, cpu=(cpu("nginx", 1, 30.0), cpu("gateway", 1, 79.0)))
         self.assertIs(verdicts(worse)[0].met, False)
         asking = evolve(RECORDED, refusals=(RefusalSample(True, 1, 1000, 1.0, 0.02, 0.0, 1),))
@@ -340,6 +342,8 @@ class ReportTests(SynchronousTestCase):
         self.assertIn("| TracSeq Gateway, all duties | 56.0 | 5.0 | 0.050 | 10,000 | 56% |", text)
         self.assertIn("| RS256, Auth Service asked | 40.0 | 240.0 | 200.0 | 1.000 |", text)
         self.assertIn("| a token's verdict in a worker | 1,000 | 1500 |", text)
+        self.assertIn("| What reading it adds to p99 of the load | under 5 ms | 1.50 ms | yes |", text)
+        self.assertIn("| a page, ms | 65 (50 to 80) |", text)
         self.assertIn("of the test", text)
         self.assertNotIn("| **no** |", text)
 

@@ -116,14 +116,6 @@ class SecurityTests(ConfigTestCase):
 
 
 class ObservationTests(ConfigTestCase):
-    def test_journald(self) -> None:
-        """A target of a later version is refused, not replaced by another."""
-        self.assertSaid(
-            '[access_log]\ntarget = "journald"',
-            '5: access_log.target: "journald" is known, not yet supported, '
-            "stdout, off or a file's path would be right",
-        )
-
     def test_metrics_path(self) -> None:
         """Metrics have a path that nobody else has."""
         self.assertEqual(self.config(f'{SERVICE}[metrics]\npath = "/prometheus/"').metrics.path, "/prometheus")

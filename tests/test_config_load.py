@@ -123,7 +123,7 @@ class ContractTests(ConfigTestCase):
             ),
         )
         self.assertEqual(config.security, Security(headers=True, allow=(), deny=()))
-        self.assertEqual(config.access_log, AccessLog("stdout", "json"))
+        self.assertEqual(config.access_log, AccessLog("stdout"))
         self.assertEqual(config.metrics, Metrics(True, "/metrics"))
 
     def full(self) -> Config:

@@ -26,9 +26,12 @@ GROUND: dict[str, set[str]] = {
     "config": set(),
     "interfaces": {"errors", "http", "config"},
     "metrics": {"errors", "interfaces", "config"},
-    "access_log": {"errors", "http", "interfaces", "config"},
     "overview": {"interfaces", "config", "metrics"},
+    "journal": set(),
+    "access_log": {"errors", "http", "interfaces", "config", "journal"},
+    "own_log": {"config", "journal"},
     "net": set(),
+    "tracing": {"http", "interfaces", "config", "net"},
     "redis": {"config", "net"},
     "sandbox": {"config", "http"},
 }
@@ -48,7 +51,7 @@ ROOMS: dict[str, set[str]] = {
 ROOF: dict[str, set[str]] = {
     "service": {*GROUND, *ROOMS},
     "process": {*GROUND, *ROOMS, "service"},
-    "cli": {"config", "interfaces", "overview", "redis", "identity", "process"},
+    "cli": {"config", "interfaces", "overview", "redis", "identity", "service", "process"},
     "tap": {*GROUND, *ROOMS, "service", "process"},
 }
 FLOORS: dict[str, dict[str, set[str]]] = {"ground": GROUND, "rooms": ROOMS, "roof": ROOF}

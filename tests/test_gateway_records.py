@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 from ipaddress import ip_network
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, TimeoutError, succeed
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.kit import MemoryGateway
+from tests.kit import OK, MemoryGateway
 from tests.kit_client import MemoryServer, request
 from tracseq_gateway.access_log.lines import json_lines
-from tracseq_gateway.admin.metrics_page import MetricsPage
+from tracseq_gateway.admin.metrics_page import KEEP_SECONDS, MetricsPage
 from tracseq_gateway.config.model import Gateway
 from tracseq_gateway.config.policies import Authentication, Jwt, Metrics, Security
-from tracseq_gateway.interfaces import Request
+from tracseq_gateway.config.upstream import Instance
+from tracseq_gateway.interfaces import InstanceHealth, Request
 from tracseq_gateway.metrics.page import Page
+from tracseq_gateway.service.own_pages import SCRAPE_SECONDS
 
 AUTH = Authentication(enabled=True, service="", jwt=Jwt(secret_env="SECRET"))
 SECRET = {"SECRET": "a secret of more than 32 characters for tests"}
@@ -46,6 +51,77 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(self.value("service_response_time_seconds_count", service="all"), 1)
         self.assertAlmostEqual(self.value("service_response_time_seconds_sum", service="all"), 0.2)
 
+    def read(self) -> None:
+        """Have all parts read, as happens every second."""
+        self.gateway.worker.records._read()
+
+    def test_parts(self) -> None:
+        """What the parts of a worker are at is read: connections of both sides, instances, bytes."""
+        self.gateway.service.answer = None
+        client = self.gateway.client()
+        client.send(request(b"/", method=b"POST", body=b"body"))
+        self.read()
+        url = self.gateway.worker.services["all"].instances[0].url
+        self.assertEqual(self.value("gateway_client_connections"), 1)
+        self.assertEqual(self.value("gateway_requests_in_flight"), 1)
+        self.assertEqual(self.value("gateway_upstream_connections", service="all", state="busy"), 1)
+        self.assertEqual(self.value("gateway_upstream_connect_seconds_count", service="all"), 1)
+        self.assertEqual(self.value("gateway_instance_requests_in_flight", service="all", url=url), 1)
+        self.gateway.service.connections[0].answer(OK)
+        self.read()
+        self.assertEqual(self.value("gateway_upstream_connections", service="all", state="idle"), 1)
+        self.assertEqual(self.value("gateway_instance_requests_in_flight", service="all", url=url), 0)
+        self.assertEqual(self.value("gateway_instance_requests_total", service="all", url=url), 1)
+        self.assertEqual(self.value("gateway_received_bytes_total", service="all"), 4)
+        self.assertEqual(self.value("gateway_sent_bytes_total", service="all"), len(client.answers()[0].body))
+
+    def test_no_connection(self) -> None:
+        """A connection that cannot be opened is counted by why, and held against the instance."""
+        self.gateway.service.refuse = Failure(ConnectionRefusedError())
+        self.gateway.exchange(request(b"/"))
+        url = self.gateway.worker.services["all"].instances[0].url
+        counted = self.value("gateway_upstream_connect_errors_total", service="all", error_type="connect-refused")
+        self.assertGreater(counted, 0)
+        self.assertEqual(self.value("gateway_instance_failures_total", service="all", url=url), counted)
+
+    def test_instances(self) -> None:
+        """What probes say of an instance is shown, and an instance that discovery finds no more is not."""
+        service = self.gateway.worker.services["all"]
+        (url,) = (instance.url for instance in service.instances)
+        self.gateway.worker.update_instances([InstanceHealth("all", url, "unhealthy", 1.0, 1.0, None, "refused")])
+        self.read()
+        self.assertEqual(self.value("gateway_instance_healthy", service="all", url=url), 0)
+        self.assertEqual(self.value("gateway_instance_ejected", service="all", url=url), 0)
+        self.gateway.worker.list_instances("all", [Instance("http://192.0.2.99:80")])
+        self.read()
+        metrics = self.gateway.worker.records.metrics
+        assert metrics is not None
+        page = metrics.page().body.decode()
+        self.assertIn('url="http://192.0.2.99:80"', page)
+        self.assertNotIn(f'url="{url}"', page)
+
+    def test_made_elsewhere(self) -> None:
+        """A worker with a supervisor sends the page that this has made; without an answer in time, an error."""
+        made: list[Deferred[str]] = []
+
+        def scrape(openmetrics: bool) -> Deferred[str]:
+            made.append(Deferred())
+            return made[-1]
+
+        self.gateway.worker.scrape_by(scrape)
+        file = Path(self.mktemp())
+        file.write_text("page 1\n")
+        client = self.gateway.client()
+        client.send(request(b"/metrics"))
+        made[0].callback(str(file))
+        answer = client.answers()[0]
+        self.assertEqual((answer.status, answer.body), (200, b"page 1\n"))
+        self.gateway.clock.advance(KEEP_SECONDS)
+        client.send(request(b"/metrics"))
+        self.gateway.clock.advance(SCRAPE_SECONDS)
+        self.assertEqual(client.answers()[1].status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(TimeoutError)), 1)
+
     def test_bytes_that_are_no_request(self) -> None:
         """What is refused before it is a request is counted, too: nobody's method, and no service's."""
         self.gateway.exchange(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
@@ -55,14 +131,14 @@ class MetricsTests(SynchronousTestCase):
 
     def test_page_of_a_second(self) -> None:
         """However often the page is asked for, it is made once a second."""
-        made: list[str] = []
+        made: list[bool] = []
 
-        def make(accept: str) -> Page:
-            made.append(accept)
-            return Page("text/plain", b"%d" % len(made))
+        def make(openmetrics: bool) -> Deferred[Page]:
+            made.append(openmetrics)
+            return succeed(Page("text/plain", b"%d" % len(made)))
 
         clock = Clock()
-        page = MetricsPage(make, lambda work: succeed(work()), clock.seconds)
+        page = MetricsPage(make, clock.seconds)
         server = MemoryServer(page)
         bodies = []
         for pause in (0.0, 0.9, 0.2):

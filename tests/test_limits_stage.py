@@ -12,7 +12,7 @@ from tests.kit_client import MemoryServer, Visitor, Waiting, answer_whole, reque
 from tracseq_gateway.config.policies import RateLimit
 from tracseq_gateway.http.request_head import RequestHead
 from tracseq_gateway.interfaces import Identity
-from tracseq_gateway.limits.concurrency import client_concurrency, service_concurrency
+from tracseq_gateway.limits.concurrency import ClientConcurrency, ServiceConcurrency
 from tracseq_gateway.limits.fields import LimitFields
 from tracseq_gateway.limits.gcra import Policy
 from tracseq_gateway.limits.limiter import Limiter
@@ -347,7 +347,7 @@ class ConcurrencyTests(SynchronousTestCase):
     def test_each_client(self) -> None:
         """One client's requests at once take no room from another's; 429 and 503 say when to come again."""
         keep: Any = Waiting().handle
-        server = MemoryServer(Chain([service_concurrency(3), client_concurrency(2, Keys("p"))], keep))
+        server = MemoryServer(Chain([ServiceConcurrency(3), ClientConcurrency(2, Keys("p"))], keep))
         peers = ["192.0.2.7"] * 3 + ["192.0.2.8"] * 2
         answers = [server.visit(request(), peer=peer).answers() for peer in peers]
         self.assertEqual([[answer.status for answer in said] for said in answers], [[], [], [429], [], [503]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -15,15 +16,18 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from twisted.trial.unittest import SynchronousTestCase
 
+import twisted
 from tracseq_gateway.errors import NOT_FOUND, RESPONSE_TIMEOUT, GatewayError, Kind
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.metrics.counting import RequestCounts
 from tracseq_gateway.metrics.metrics import Metrics
-from tracseq_gateway.metrics.page import Page, render
+from tracseq_gateway.metrics.page import Page, render, wants_openmetrics
 from tracseq_gateway.metrics.recorder import RequestRecorder
 from tracseq_gateway.metrics.shared import VARIABLE
 
 ROOT = Path(__file__).parent.parent
+
+BUILD = {"version": "1.2.3", "python": platform.python_version(), "twisted": twisted.__version__}
 
 Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -129,7 +133,7 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(1, self.value("gateway_token_verdicts_total", outcome="cached"))
         self.assertEqual(7, self.value("gateway_revocations"))
         self.assertEqual(3, self.value("gateway_access_log_dropped_total"))
-        self.assertEqual(1, self.value("gateway_build_info", version="1.2.3"))
+        self.assertEqual(1, self.value("gateway_build_info", **BUILD))
 
     def test_services(self) -> None:
         """A service has one status at a time, and its answers' times."""
@@ -151,12 +155,16 @@ class MetricsTests(SynchronousTestCase):
     def test_formats(self) -> None:
         """Who accepts OpenMetrics gets it, valid; everybody else the text format, whatever its Accept says."""
         self.ended(ended(), 0.003)
-        page = self.metrics.page("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.2")
+        self.metrics.add(self.counts.taken({}))
+        page = self.metrics.page(
+            wants_openmetrics("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.2")
+        )
         self.assertTrue(page.content_type.startswith("application/openmetrics-text; version=1.0.0"))
         names = {family.name for family in read_openmetrics(page.body.decode())}
         self.assertIn("gateway_requests", names)
         for accept in ("", "*/*", "text/plain;version=x", "text/html, application/json"):
-            self.assertEqual("text/plain; version=0.0.4; charset=utf-8", self.metrics.page(accept).content_type)
+            page = self.metrics.page(wants_openmetrics(accept))
+            self.assertEqual("text/plain; version=0.0.4; charset=utf-8", page.content_type)
 
     def test_apart(self) -> None:
         """Two gateways in one process that share no directory do not count for each other."""
@@ -222,7 +230,7 @@ class SharedTests(SynchronousTestCase):
         self.assertEqual(0, value("gateway_redis_up"))
         self.assertEqual(0, value("service_health_status", service="samples", status="healthy"))
         self.assertEqual(1, value("service_health_status", service="samples", status="unhealthy"))
-        self.assertEqual(1, value("gateway_build_info", version="1.2.3"))
+        self.assertEqual(1, value("gateway_build_info", **BUILD))
 
     def test_killed(self) -> None:
         """What a killed worker had counted stays."""
@@ -245,7 +253,7 @@ class SharedTests(SynchronousTestCase):
     def test_openMetrics(self) -> None:
         """The page of all workers is valid OpenMetrics for who accepts that."""
         self.worker(3, 5)
-        page = render(self.directory, "application/openmetrics-text")
+        page = render(self.directory, openmetrics=True)
         names = {family.name for family in read_openmetrics(page.body.decode())}
         self.assertIn("gateway_requests_in_flight", names)
 

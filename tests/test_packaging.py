@@ -22,7 +22,8 @@ from twisted.trial.unittest import SynchronousTestCase
 import tracseq_gateway
 
 ROOT = Path(__file__).parent.parent
-GENERATED = (".*", "__pycache__", "_build", "_trial_temp*", "build", "dist", "results", "*.egg-info", "dropin.cache")
+HIDDEN = (".git", ".venv", ".hypothesis", ".*_cache", ".tracseq-sandbox")
+GENERATED = (*HIDDEN, "__pycache__", "_build", "_trial_temp*", "build", "dist", "results", "*.egg-info", "dropin.cache")
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -134,6 +135,9 @@ class PackagingTests(SynchronousTestCase):
             "Makefile",
             "SECURITY.md",
             "tests/test_packaging.py",
+            "Dockerfile",
+            "deploy/.env.example",
+            "deploy/kubernetes/deployment.yaml",
             "deploy/tracseq-gateway.service",
             "tac/gateway.tac",
         ):

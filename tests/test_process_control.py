@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.protocols.amp import Command
+from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,7 +28,9 @@ from tracseq_gateway.process.control import (
     Leaving,
     Observed,
     OverviewChanged,
+    PageNotMade,
     Ping,
+    Scrape,
     Serve,
     Uncover,
     Watching,
@@ -113,6 +116,13 @@ class FakeGateway:
     def take_observation(self, observation: Observation) -> None:
         self.told.append(observation)
 
+    def scrape_by(self, scrape: Callable[[bool], Deferred[str]]) -> None:
+        self.scrape = scrape
+
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        self.told.append(question)
+        return succeed(b'{"outcome": "passed"}')
+
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         self.told.append((seconds, "gently") if gentle else seconds)
         return self.drained
@@ -146,6 +156,12 @@ class SupervisorEnd(Conversation):
     def heardObservation(self, observation: bytes) -> dict[str, object]:
         self.observations.append(unpackObservation(observation))
         return {}
+
+    @Scrape.responder
+    def heardScrape(self, openmetrics: bool) -> dict[str, object]:
+        if not openmetrics:
+            raise PageNotMade("nothing is measured")
+        return {"path": "/run/page"}
 
     @Leaving.responder
     def heardLeaving(self) -> dict[str, object]:
@@ -227,6 +243,16 @@ class AttendantTests(SynchronousTestCase):
             assert answer is not None
             self.successResultOf(answer)
             self.say(Drain, seconds=7.0, gentle=False)
+
+    def test_scrape(self) -> None:
+        """A page of metrics is made by the supervisor; that it cannot is an error, and all goes on."""
+        errors: list[Failure] = []
+        page = self.gateway.scrape(True)
+        self.gateway.scrape(False).addErrback(errors.append)
+        self.pump.flush()
+        self.assertEqual("/run/page", self.successResultOf(page))
+        self.assertEqual([PageNotMade], [error.type for error in errors])
+        self.test_ping()
 
     def test_cover(self) -> None:
         """A worker accepts from a neighbour's socket from ``Cover`` to ``Uncover``."""

@@ -100,7 +100,7 @@ class ControlSocketTests(TestCase):
         """What is no command is answered with those that there are, and what is too long is cut off."""
         for line in (b"\xff\n", b"[]\n", b'{"command": "shutdown"}\n', b"{}\n", b"[" * 4000 + b"\n"):
             self.assertIn(b"known here: echo, hold", await self.raw(line))
-        self.assertIn(b"at most 4096 bytes", await self.raw(b"x" * (LONGEST_REQUEST + 1)))
+        self.assertIn(b"at most 24576 bytes", await self.raw(b"x" * (LONGEST_REQUEST + 1)))
         with self.assertRaisesRegex(NoAnswer, "says: the request is no object"):
             await self.asked(command="shutdown")
 

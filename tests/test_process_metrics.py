@@ -102,7 +102,7 @@ class MetricsDirectoryTests(SynchronousTestCase):
         for service in ("samples", "samples", ""):
             directory.bury(self.killed(directory, service))
         page = self.page(directory)
-        self.assertEqual({"counter_dead.db", "histogram_dead.db"}, set(os.listdir(directory.path)))
+        self.assertEqual({"counter_dead.db", "histogram_dead.db", "sheet_dead.json"}, set(os.listdir(directory.path)))
         self.assertIn('gateway_requests_total{method="GET",service="samples",status="200"} 2.0', page)
         self.assertIn('gateway_requests_total{method="GET",service="gateway",status="200"} 1.0', page)
         self.assertIn('gateway_request_duration_seconds_bucket{le="0.001",service="samples"} 0.0', page)
@@ -110,13 +110,18 @@ class MetricsDirectoryTests(SynchronousTestCase):
         self.assertIn('gateway_request_duration_seconds_count{service="samples"} 2.0', page)
 
     def test_whileRead(self) -> None:
-        """While somebody reads, totals are left where they are, and gauges go all the same."""
+        """While somebody reads, totals are left where they are, to be folded later; gauges go all the same."""
         directory = MetricsDirectory(self.parent)
         pid = self.killed(directory)
         with reading(directory.path):
             directory.bury(pid)
-        self.assertEqual({f"counter_{pid}.db", f"histogram_{pid}.db"}, set(os.listdir(directory.path)))
-        self.assertIn('gateway_requests_total{method="GET",service="samples",status="200"} 1.0', self.page(directory))
+        left = {f"counter_{pid}.db", f"histogram_{pid}.db", f"sheet_{pid}.json"}
+        self.assertEqual(left, set(os.listdir(directory.path)))
+        counted = 'gateway_requests_total{method="GET",service="samples",status="200"} 1.0'
+        self.assertIn(counted, self.page(directory))
+        directory.fold()
+        self.assertFalse(left & set(os.listdir(directory.path)))
+        self.assertIn(counted, self.page(directory))
 
     def test_diedEarly(self) -> None:
         """A worker that has left nothing, or an empty file, is buried too."""

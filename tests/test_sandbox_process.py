@@ -197,3 +197,12 @@ class CommandLineTests(SynchronousTestCase):
         self.assertIn("there is no service 'mail'", self.complaint("--data", "x", "--socket", "mail=3"))
         self.assertIn("'x' is not the number of a descriptor", self.complaint("--data", "x", "--socket", "auth=x"))
         self.assertFalse(Path("x").exists())
+
+    def test_wrongAlone(self) -> None:
+        """So it is for a service that is to be served alone."""
+        self.assertIn("there is no service 'mail'", self.complaint("--data", "x", "--service", "mail"))
+        self.assertIn("without --socket", self.complaint("--data", "x", "--service", "rag", "--socket", "auth=3"))
+        self.assertIn("up to 65535", self.complaint("--data", "x", "--service", "auth", "--port", "http"))
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            self.assertIn(f"--port {port}: ", self.complaint("--data", "x", "--service", "auth", "--port", port))

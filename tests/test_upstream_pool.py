@@ -87,7 +87,17 @@ class PoolTestCase(SynchronousTestCase):
         self.service = MemoryService()
         self.service.hold = True
         limits = Connections(max=most, queue=queue, queue_seconds=Seconds(5.0), idle_seconds=Seconds(4.0))
-        self.pool = Pool("a", 80, limits, Timeouts(), Deadlines(self.clock), self.service.connect, known_answer_lines())
+        self.attempts: list[tuple[float, str]] = []
+        self.pool = Pool(
+            "a",
+            80,
+            limits,
+            Timeouts(),
+            Deadlines(self.clock),
+            self.service.connect,
+            known_answer_lines(),
+            lambda seconds, error: self.attempts.append((round(seconds, 3), error)),
+        )
 
     def visit(self, *, fresh: bool = False) -> Visitor:
         visitor = Visitor()
@@ -124,6 +134,19 @@ class TakeAndGiveTests(PoolTestCase):
         self.service.admit()
         self.service.admit()
         self.assertPool(busy=2, waiting=2)
+
+    def test_attempts_are_told(self) -> None:
+        """How long each attempt to connect took is told, and why it failed; a connection that is kept is none."""
+        self.visit()
+        self.clock.advance(0.25)
+        self.service.admit()
+        self.service.run()
+        self.visit()
+        self.service.run()
+        self.assertEqual(self.attempts, [(0.25, "")])
+        self.visit(fresh=True)
+        self.service.turn_away(ConnectionRefusedError())
+        self.assertEqual(self.attempts[1:], [(0.0, "connect-refused")])
 
     def test_first_come_first_served(self) -> None:
         """A connection that is given back goes to who has waited longest, not to the idle ones."""

@@ -61,6 +61,8 @@ class WorkerHealth:
     configured: int
     running: int
     restarts: int = 0
+    stopping: bool = False
+    """Whether the gateway will stop soon, though it serves as before: nobody new should be sent to it."""
 
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -180,6 +182,10 @@ class Request(Protocol):
     """Bytes of body that have come, without their framing."""
     sent: int
     """Bytes of body that were sent, without their framing."""
+
+    @property
+    def peer(self) -> str:
+        """The address of who sent it to us: the client's own, or a proxy's."""
 
     def at_end(self, ended: Callable[[Request], None]) -> None:
         """Have ``ended`` called with this request once it is over, however it ends; in the order of the calls."""

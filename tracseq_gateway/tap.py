@@ -17,16 +17,18 @@ from typing import Final, cast
 
 from attrs import evolve
 from twisted.application.service import IService, MultiService
-from twisted.logger import Logger
+from twisted.logger import Logger, globalLogPublisher
 from twisted.python import usage
 
 from tracseq_gateway import __version__
 from tracseq_gateway.config import Config, Loaded, load, missing_secrets
 from tracseq_gateway.interfaces import InstanceHealth
+from tracseq_gateway.own_log.own_log import OwnLog
 from tracseq_gateway.process.activation import activated, first_environment, shared_out
 from tracseq_gateway.process.banner import banner
 from tracseq_gateway.process.clock import MonotonicClock
 from tracseq_gateway.process.configured import ConfigurationRefused, Configured, Source
+from tracseq_gateway.process.notify import manager_of
 from tracseq_gateway.process.predecessor import Predecessor, TakeoverError
 from tracseq_gateway.process.reactor import IReactor
 from tracseq_gateway.process.redis_process import RedisProcess, needs_embedded
@@ -224,6 +226,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
     predecessor, listeners, directory = _openAll(config, options, workers)
     redis = None if program is None else RedisProcess(reactor, directory, config.redis, program)
     agent = probing_agent(reactor)
+    manager = manager_of(reactor, os.environ, os.getpid())
     if not options["sandbox"]:
         source = _source(reactor, options, directory, lambda config: config)
         supervisor = Supervisor(
@@ -235,6 +238,8 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
             predecessor=predecessor,
             redis=redis,
             source=source,
+            own_log=OwnLog(globalLogPublisher),
+            manager=manager,
         )
         return _service(reactor, supervisor)
     data = str(_sandboxFolder(options))
@@ -259,6 +264,8 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
         source=_source(reactor, options, directory, lambda config: standIn(config, sockets)),
         announce=announce,
         variables=configured.variables,
+        own_log=OwnLog(globalLogPublisher),
+        manager=manager,
     )
     return _service(reactor, supervisor)
 

@@ -4,34 +4,31 @@ House rules:
 
 1. A line is ASCII, ends with its only line feed, and cannot be broken by anything that a client sends.
 2. No credential is written: no Authorization, no cookie, no API key; the query is redacted.
-3. Lines are made by ``%`` from values that are escaped one by one: json.dumps of a whole document costs several times
-   as much.
+3. Lines are made by one ``%`` from values that are escaped one by one: json.dumps of a whole document costs several
+   times as much. What a line looks like is decided once, at the start.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Final, Literal
+from operator import itemgetter
+from types import MappingProxyType
+from typing import Any, Final
 
-from tracseq_gateway.access_log.redaction import redact, redact_url
-from tracseq_gateway.interfaces import Identity, Request
+from tracseq_gateway.access_log.redaction import Redactor
+from tracseq_gateway.access_log.values import SecondText, Spelling, Values, names_of, text, values_of, with_headers
+from tracseq_gateway.config.log_line import HEADER, template_parts
+from tracseq_gateway.config.logs import AccessLog
+from tracseq_gateway.interfaces import Request
 
 LineFormat = Callable[[Request, float, float], str]
 """Makes the line of a request that ended at a time (seconds since the epoch) after so many seconds."""
 
-_JSON: Final = (
-    '{"time":"%s.%03dZ","request_id":"%s",%s,"method":%s,"path":%s,"query":%s,'
-    '"protocol":"HTTP/1.%d","status":%d,"duration_ms":%.3f,"service":%s,"received":%d,"sent":%d,'
-    '"user_agent":%s,"error":%s,"reason":%s}\n'
-)
-_WHO: Final = '"client":%s,"user":%s,"key":%s'
-
-MOST_KNOWN: Final = 4096
-LONGEST_KNOWN: Final = 256
-"""How many texts are kept, and how long they may be."""
+NO_ROUTES: Final[Mapping[str, str]] = MappingProxyType({})
+DEFAULTS: Final = AccessLog()
 
 _COMBINED: Final = '%s - %s [%s] "%s %s HTTP/1.%d" %d %d "%s" "%s"\n'
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -40,72 +37,43 @@ _UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
 _UNSAFE_OR_SPACE: Final = re.compile(r"[^!#-\[\]-~]")
 
 
-def line_format(name: Literal["json", "combined"]) -> LineFormat:
-    """The format that the configuration names."""
-    return json_lines() if name == "json" else combined_lines()
+def line_format(settings: AccessLog, routes: Mapping[str, str]) -> LineFormat:
+    """The format that the configuration names; ``routes`` are the prefixes of the services."""
+    if settings.format == "combined":
+        return combined_lines(settings)
+    return (json_lines if settings.format == "json" else template_lines)(settings, routes)
 
 
-def json_lines() -> LineFormat:
-    """One JSON object a line; what there is not is null.
+def json_lines(settings: AccessLog = DEFAULTS, routes: Mapping[str, str] = NO_ROUTES) -> LineFormat:
+    """One JSON object a line; what there is not is null. Bytes that are no UTF-8 are read as ISO 8859-1."""
+    spelling = Spelling(quoted, lambda value: quoted(text(value)), "null")
+    values = values_of(spelling, settings, routes)
+    values = with_headers(values, settings.headers, spelling, Redactor(settings.redact))
+    names = names_of(settings.headers)
+    plain = {"time", "request_id", "protocol"}  # texts that are spelled without their quotes
+    members = {name: f'"{name}":"%s"' if name in plain else f'"{name}":%s' for name in names}
+    kept = [name for name in names if name not in settings.omit]
+    return _line("{" + ",".join(members[name] for name in kept) + "}\n", names, kept, values)
 
-    ``time`` is when the request ended, RFC 3339 in UTC; ``path`` is normalised, and ``query`` has its ``?``; ``user``
-    is the user's id or the owner of the API key ``key``; ``received`` and ``sent`` are bytes of the bodies; ``error``
-    is the kind of error with which the gateway itself answered or broke off, and ``reason`` says more of it than the
-    client is told. Bytes that are no UTF-8 are read as
-    ISO 8859-1.
+
+def template_lines(settings: AccessLog, routes: Mapping[str, str] = NO_ROUTES) -> LineFormat:
+    """The line that the operator has drawn; what there is not is ``-``.
+
+    As in nginx, whatever could end a quoted field or the line is written ``\\xHH``.
     """
-    second_text = _Second(lambda now: time.strftime("%Y-%m-%dT%H:%M:%S", now))
-    known = _KnownTexts()
-
-    def line(request: Request, ended: float, seconds: float) -> str:
-        head = request.head
-        error = request.error
-        second = int(ended)
-        return _JSON % (
-            second_text.at(second),
-            int((ended - second) * 1000),
-            request.request_id.decode("ascii"),
-            who(request),
-            known[head.method],
-            known[head.path],
-            quoted(text(redact(head.query))) if head.query else '""',
-            head.minor,
-            request.status,
-            seconds * 1000,
-            f'"{request.service}"' if request.service else "null",
-            request.received,
-            request.sent,
-            "null" if head.fields.agent is None else known[head.fields.agent],
-            "null" if error is None else f'"{error.kind.slug}"',
-            "null" if error is None else quoted(error.note or error.detail),
-        )
-
-    def who(request: Request) -> str:
-        """Client, user and key: the same for all requests of one caller from one address."""
-        identity = request.identity
-        caller = (request.client, identity)
-        written = callers.get(caller)
-        if written is None:
-            written = _WHO % (
-                quoted(request.client),
-                "null" if identity is None else quoted(identity.subject),
-                quoted(identity.key_name) if identity is not None and identity.key_name else "null",
-            )
-            if len(callers) >= MOST_KNOWN:
-                callers.clear()
-            callers[caller] = written
-        return written
-
-    callers: dict[tuple[str, Identity | None], str] = {}
-    return line
+    parts = list(template_parts(settings.template))
+    wanted = [name for _, name in parts if name]
+    headers = sorted({name.removeprefix(HEADER).replace("_", "-") for name in wanted if name.startswith(HEADER)})
+    spelling = Spelling(lambda value: _hex(value.encode("utf-8", "surrogatepass")), _hex, "-")
+    values = with_headers(values_of(spelling, settings, routes), headers, spelling, Redactor(settings.redact))
+    line = "".join(plain.replace("%", "%%") + ("%s" if name else "") for plain, name in parts)
+    return _line(line + "\n", names_of(headers), wanted, values)
 
 
-def combined_lines() -> LineFormat:
-    """The combined format of Apache and nginx, in UTC; the size is that of the body.
-
-    As in nginx, whatever could end a field or the line is written ``\\xHH``.
-    """
-    second_text = _Second(_clf_time)
+def combined_lines(settings: AccessLog = DEFAULTS) -> LineFormat:
+    """The combined format of Apache and nginx, in UTC; the size is that of the body. Escaped like a template's."""
+    second_text = SecondText(_clf_time)
+    redact = Redactor(settings.redact)
 
     def line(request: Request, ended: float, seconds: float) -> str:
         head = request.head
@@ -121,47 +89,22 @@ def combined_lines() -> LineFormat:
             head.minor,
             request.status,
             request.sent,
-            "-" if referer is None else _hex(redact_url(referer)),
+            "-" if referer is None else _hex(redact.url(referer)),
             "-" if agent is None else _hex(agent),
         )
 
     return line
 
 
-def text(value: bytes) -> str:
-    """Bytes of a head as text: UTF-8, or else ISO 8859-1, which every sequence of bytes can be."""
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
-
-
-class _KnownTexts(dict[bytes, str]):
-    """From bytes to how they stand in a line of JSON; what was written before is likely to come again. Bounded."""
-
-    def __missing__(self, value: bytes) -> str:
-        known = quoted(text(value))
-        if len(value) <= LONGEST_KNOWN:
-            if len(self) >= MOST_KNOWN:
-                self.clear()
-            self[value] = known
-        return known
-
-
-class _Second:
-    """Writes a time of day, and does so once a second only."""
-
-    def __init__(self, write: Callable[[time.struct_time], str]) -> None:
-        self._write = write
-        self._second = -1
-        self._text = ""
-
-    def at(self, second: int) -> str:
-        """The text for whole seconds since the epoch."""
-        if second != self._second:
-            self._second = second
-            self._text = self._write(time.gmtime(second))
-        return self._text
+def _line(line: str, names: tuple[str, ...], wanted: list[str], values: Values) -> LineFormat:
+    """Fill ``line`` with the values of the fields that are wanted."""
+    if not wanted:
+        return lambda request, ended, seconds: line % ()
+    if wanted == list(names):
+        return lambda request, ended, seconds: line % values(request, ended, seconds)
+    # The first is picked twice, for itemgetter makes a tuple of two or more only; "%.0s" writes nothing of it.
+    pick: Callable[[Any], Any] = itemgetter(names.index(wanted[0]), *map(names.index, wanted))
+    return lambda request, ended, seconds: ("%.0s" + line) % pick(values(request, ended, seconds))
 
 
 def _clf_time(now: time.struct_time) -> str:

@@ -8,14 +8,21 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from attrs import frozen
+
+from tracseq_gateway.journal.sender import Sender
 
 ATOMIC: Final = select.PIPE_BUF
 """Bytes that arrive in one piece in a pipe or a socket into which several processes write (POSIX: at least 512)."""
 CHECK_SECONDS: Final = 1.0
 """How long a log file that was rotated away may still be written to."""
+
+
+Line = TypeVar("Line", str, bytes)
+"""A line of ASCII with its line feed, or an entry of the journal."""
+_Written = TypeVar("_Written", str, bytes, contravariant=True)
 
 
 @frozen
@@ -27,10 +34,10 @@ class Lost:
     """For the operator; names the target."""
 
 
-class Target(Protocol):
+class Target(Protocol[_Written]):
     """Somewhere to write to."""
 
-    def write(self, lines: Sequence[str]) -> Lost | None:
+    def write(self, lines: Sequence[_Written]) -> Lost | None:
         """Write whole lines, waiting as long as it takes; say what could not be written. Raises nothing."""
 
 
@@ -80,6 +87,23 @@ class LogFile:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._sink = _Sink(os.open(self._path, flags, 0o640))
         return self._sink
+
+
+class Journal:
+    """The journal that listens at ``path``, now or later."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._sender = Sender(path, wait=True)
+
+    def write(self, lines: Sequence[bytes]) -> Lost | None:
+        """See ``Target``. While nobody listens, all that is not sent is lost."""
+        for done, entry in enumerate(lines):
+            try:
+                self._sender.send(entry)
+            except OSError as error:
+                return Lost(len(lines) - done, f"the journal at {self._path}: {error.strerror}")
+        return None
 
 
 class _Sink:

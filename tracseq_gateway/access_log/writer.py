@@ -12,13 +12,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, Generic
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 
-from tracseq_gateway.access_log.targets import Lost, Target
+from tracseq_gateway.access_log.targets import Line, Lost, Target
 
 MOST_BYTES: Final = 1 << 20
 """What may wait for a batch to be written; as much again may be in that batch."""
@@ -38,7 +38,7 @@ class IReactor(IReactorTime, IReactorFromThreads):
     """What is needed of a reactor: time, and to be called from another thread."""
 
 
-class LogWriter:
+class LogWriter(Generic[Line]):
     """Collects lines and has them written in batches.
 
     A line is written within a fraction of a second, or dropped: if there is no room for it, or its batch failed. Lines
@@ -48,7 +48,7 @@ class LogWriter:
     def __init__(
         self,
         reactor: IReactor,
-        target: Target,
+        target: Target[Line],
         dropped: Callable[[int], object] | None = None,
         run: Callable[[Job], None] | None = None,
     ) -> None:
@@ -56,10 +56,10 @@ class LogWriter:
         self.dropped = 0
         """Lines that were lost so far."""
         self._reactor = reactor
-        self._target = target
+        self._target: Target[Line] = target
         self._tell = dropped
         self._run = run or DaemonThread("access log")
-        self._lines: list[str] = []
+        self._lines: list[Line] = []
         self._size = 0
         self._writing = 0
         """Lines of the batch that is being written."""
@@ -75,8 +75,8 @@ class LogWriter:
     def __repr__(self) -> str:
         return f"<LogWriter {len(self._lines)} waiting, {self._writing} being written, {self.dropped} dropped>"
 
-    def write(self, line: str) -> None:
-        """Take a line, which is ASCII and ends with its line feed. Never waits, never raises."""
+    def write(self, line: Line) -> None:
+        """Take a line. Never waits, never raises."""
         size = self._size + len(line)
         if size > MOST_BYTES or self._stopping:
             self._drop(1, "the log was stopped" if self._stopping else "they come faster than they can be written")
@@ -109,7 +109,7 @@ class LogWriter:
         self._writing = len(batch)
         self._run(lambda: self._write_batch(batch))
 
-    def _write_batch(self, batch: list[str]) -> None:
+    def _write_batch(self, batch: list[Line]) -> None:
         """In the other thread."""
         lost = self._target.write(batch)
         self._reactor.callFromThread(self._written, lost)

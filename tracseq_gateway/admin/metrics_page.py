@@ -1,4 +1,4 @@
-"""What Prometheus reads: put together in a thread, so that a scrape stalls no request."""
+"""What Prometheus reads: put together elsewhere, so that a scrape stalls no request."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from twisted.web.server import NOT_DONE_YET
 
 from tracseq_gateway.admin.pages import Missing
 from tracseq_gateway.errors import INTERNAL, METHOD_NOT_ALLOWED, GatewayError
-from tracseq_gateway.metrics.page import OPENMETRICS, Page
+from tracseq_gateway.metrics.page import Page, wants_openmetrics
 
 KEEP_SECONDS = 1.0
 """How long a page is given again: making one costs as much as a hundred requests, and nothing is charged for it."""
 
-Run = Callable[[Callable[[], Page]], "Deferred[Page]"]
-"""Calls a function in another thread."""
+Make = Callable[[bool], "Deferred[Page]"]
+"""Makes a page: in OpenMetrics, or as text."""
 
 
 class MetricsPage(Resource):
@@ -29,22 +29,18 @@ class MetricsPage(Resource):
 
     def __init__(
         self,
-        make: Callable[[str], Page],
-        run: Run,
+        make: Make,
         seconds: Callable[[], float],
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        """``make`` makes a page for an Accept field, and may block: ``run`` runs it, after a call of ``prepare``.
-
-        ``seconds`` gives the seconds of a clock that never goes back.
-        """
+        """``make`` makes a page, after a call of ``prepare``; ``seconds`` gives the seconds of a clock that never goes
+        back."""
         super().__init__()
         self._seconds = seconds
-        self._kept: dict[str, tuple[float, Page]] = {}
+        self._kept: dict[bool, tuple[float, Page]] = {}
         self._prepare = prepare
         self._make = make
-        self._run = run
-        self._waiting: dict[str, list[Any]] = {}
+        self._waiting: dict[bool, list[Any]] = {}
         self._working = False
 
     def getChild(self, path: bytes, request: Any) -> Resource:
@@ -57,13 +53,12 @@ class MetricsPage(Resource):
             request.refuse(GatewayError(METHOD_NOT_ALLOWED, "this page can only be read", allow=("GET", "HEAD")))
             return NOT_DONE_YET
         accept = cast("str | None", request.getHeader("accept")) or ""
-        # There are two pages, whatever is asked for.
-        kind = OPENMETRICS if OPENMETRICS in accept else ""
-        until, page = self._kept.get(kind, (0.0, None))
+        openmetrics = wants_openmetrics(accept)
+        until, page = self._kept.get(openmetrics, (0.0, None))
         if page is not None and self._seconds() < until:
             _answer(request, page)
         else:
-            self._waiting.setdefault(kind, []).append(request)
+            self._waiting.setdefault(openmetrics, []).append(request)
             self._go_on()
         return NOT_DONE_YET
 
@@ -71,15 +66,15 @@ class MetricsPage(Resource):
         """Make a page for those who wait, one at a time."""
         if self._working or not self._waiting:
             return
-        accept, requests = self._waiting.popitem()
+        openmetrics, requests = self._waiting.popitem()
         self._working = True
         self._prepare()
-        made = self._run(lambda: self._make(accept))
-        made.addCallbacks(self._made, self._failed, (accept, requests), {}, (requests,))
+        made = self._make(openmetrics)
+        made.addCallbacks(self._made, self._failed, (openmetrics, requests), {}, (requests,))
         made.addBoth(self._done)
 
-    def _made(self, page: Page, kind: str, requests: list[Any]) -> None:
-        self._kept[kind] = (self._seconds() + KEEP_SECONDS, page)
+    def _made(self, page: Page, openmetrics: bool, requests: list[Any]) -> None:
+        self._kept[openmetrics] = (self._seconds() + KEEP_SECONDS, page)
         for request in requests:
             if not request.finished:
                 _answer(request, page)

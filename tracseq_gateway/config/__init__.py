@@ -6,9 +6,9 @@ are given; :func:`dumps` and :func:`loads` carry the tree to worker processes.
 
 from tracseq_gateway.config.keys import Network, Seconds, Size
 from tracseq_gateway.config.load import Loaded, load
+from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.model import Client, Config, Gateway, Service
 from tracseq_gateway.config.policies import (
-    AccessLog,
     ApiKey,
     Authentication,
     Cors,
@@ -28,6 +28,7 @@ from tracseq_gateway.config.policies import (
 )
 from tracseq_gateway.config.problem import Problem
 from tracseq_gateway.config.secrets import missing_secrets
+from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import (
     Admission,
     Balance,
@@ -64,6 +65,7 @@ __all__ = [
     "JwtKey",
     "Limit",
     "Loaded",
+    "Log",
     "Metrics",
     "Network",
     "Outliers",
@@ -82,6 +84,7 @@ __all__ = [
     "Size",
     "Timeouts",
     "TokenNeed",
+    "Tracing",
     "WhenRedisIsDown",
     "dumps",
     "load",

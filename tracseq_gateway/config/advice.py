@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from attrs import evolve
 
+from tracseq_gateway.config.files import is_socket
 from tracseq_gateway.config.model import Config
 from tracseq_gateway.config.problem import Problem
 from tracseq_gateway.config.secrets import missing_secrets
@@ -23,6 +24,13 @@ def advise(config: Config, environ: Mapping[str, str], sources: Sources) -> Iter
             ("auth", "jwt", "jwks_url"),
             "fetches keys in clear: whoever sits between can make tokens",
             "https would be right",
+            "warning",
+        )
+    if config.access_log.target == "journald" and not is_socket(config.access_log.journal):
+        yield sources.problem(
+            ("access_log", "target"),
+            f"there is no journal at {config.access_log.journal}",
+            "its lines are lost until there is one",
             "warning",
         )
     for problem in missing_secrets(config, environ):

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tracseq_gateway.config.api_keys import key_id
+from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
 from tracseq_gateway.config.problem import Wrong, dotted
 from tracseq_gateway.config.tokens import HASHED, SIGNED
+from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import Discovery, Instance
 from tracseq_gateway.config.url import parse_url
 
@@ -158,6 +160,24 @@ def _cors(table: Cors) -> Iterator[Wrong]:
         )
 
 
+def _access_log(table: AccessLog) -> Iterator[Wrong]:
+    if table.format == "template" and not table.template:
+        yield Wrong("is empty", 'a template such as "$time $method $path $status" would be right', ("template",))
+    if table.template and table.format != "template":
+        yield Wrong(f'is not used by the format "{table.format}"', 'format = "template" would be right', ("template",))
+    if table.omit and table.format != "json" and table.target != "journald":
+        yield Wrong(f'has no effect on the format "{table.format}"', 'format = "json" would be right', ("omit",))
+
+
+def _tracing(table: Tracing) -> Iterator[Wrong]:
+    if table.queue_spans < table.batch_spans:
+        yield Wrong(
+            f"{table.queue_spans} spans are less than an export of {table.batch_spans}",
+            "at least tracing.batch_spans would be right",
+            ("queue_spans",),
+        )
+
+
 _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Gateway: _gateway,
     Client: _client,
@@ -170,4 +190,6 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     ApiKey: _api_key,
     Authentication: _authentication,
     Cors: _cors,
+    AccessLog: _access_log,
+    Tracing: _tracing,
 }

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from tracseq_gateway.config.addresses import SERVICE_VARIABLE, address_services
+from tracseq_gateway.config.opentelemetry import OPENTELEMETRY, take_over
 from tracseq_gateway.config.problem import Problem, Wrong, dotted, show
 from tracseq_gateway.config.sources import ENVIRONMENT, Sources
 from tracseq_gateway.config.tree import Tree, put
@@ -91,6 +92,7 @@ OTHERS: Mapping[str, str] = {
     LOG_REQUESTS: "`true`: `access_log.target` is `stdout` unless the file names another; `false`: it is `off`.",
     JWT_SECRET: "The shared secret of the HS algorithms. It stays where it is; see `auth.jwt.secret_env`.",
     IDENTITY_KEY: "The key that signs the identity headers, at least 32 bytes. See `auth.identity_key_env`.",
+    **OPENTELEMETRY,
 }
 """Variables that are more than another name of a key, and what they do."""
 
@@ -109,6 +111,7 @@ def lay_over(tree: Tree, environ: Mapping[str, str], sources: Sources) -> list[P
                 put(tree, variable.key, value)  # what is in the way instead of a table is reported as such
                 sources.mark(variable.key, ENVIRONMENT, variable.name)
     problems += address_services(tree, given, sources)
+    problems += take_over(tree, given, sources)
     for name, special in ((BALANCING, _balancing), (LOG_REQUESTS, _log_requests)):
         if name in given:
             try:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from tracseq_gateway.config.problem import Wrong, show
 
 LONGEST_DIRECTORY = 88
 """Bytes of an absolute ``run_directory``; what is left is for the names of the sockets in it."""
 
+LONGEST_SOCKET = 107
+"""Bytes of a socket's name (unix(7))."""
+
 _PUBLIC = ("-----BEGIN PUBLIC KEY-----", "-----BEGIN RSA PUBLIC KEY-----", "-----BEGIN CERTIFICATE-----")
 
 
 def log_target(target: str) -> str:
     """A word, or a file that can be written."""
-    if target in ("stdout", "off"):
+    if target in ("stdout", "journald", "off"):
         return target
-    if target == "journald":
-        raise Wrong('"journald" is known, not yet supported', "stdout, off or a file's path would be right")
     directory = os.path.dirname(target) or "."
     if "\0" in target or not target or os.path.isdir(target):
-        raise Wrong(f"{show(target)} is not a file", "stdout, off or a file's path would be right")
+        raise Wrong(f"{show(target)} is not a file", "stdout, journald, off or a file's path would be right")
     if not os.path.isdir(directory):
         raise Wrong(f"{show(target)} is an unreachable file", "a file in a directory that exists would be right")
     if not os.access(target if os.path.exists(target) else directory, os.W_OK):
@@ -57,6 +59,21 @@ def directory_name(text: str) -> str:
     if "\0" in text or len(os.fsencode(os.path.abspath(text))) > LONGEST_DIRECTORY:
         raise Wrong(f"{show(text)} cannot hold sockets", f"a path of at most {LONGEST_DIRECTORY} bytes would be right")
     return text
+
+
+def socket_name(text: str) -> str:
+    """The absolute path of a socket; whether somebody listens there is another matter."""
+    if "\0" in text or not text.startswith("/") or len(os.fsencode(text)) > LONGEST_SOCKET:
+        raise Wrong(f"{show(text)} cannot name a socket", f"a path of at most {LONGEST_SOCKET} bytes would be right")
+    return text
+
+
+def is_socket(path: str) -> bool:
+    """Whether there is a socket of this name, as far as this user can see."""
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _text(file: str) -> str:

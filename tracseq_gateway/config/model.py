@@ -14,8 +14,8 @@ from attrs import Factory, field, frozen
 
 from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.keys import MOMENT, Network, Seconds, Size, key, table
+from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.policies import (
-    AccessLog,
     Authentication,
     Cors,
     Metrics,
@@ -28,6 +28,7 @@ from tracseq_gateway.config.policies import (
     TokenNeed,
     WhenRedisIsDown,
 )
+from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import (
     Admission,
     Balance,
@@ -60,6 +61,11 @@ class Gateway:
         "Shown by ``/``. In ``production`` the sandbox refuses to start, and having no ``auth.enabled`` is warned of.",
     )
     drain_seconds: Seconds = key(Seconds(30.0), "How long open requests may go on after a stop before they are cut.")
+    stop_delay: Seconds = key(
+        Seconds(0.0),
+        "How long the gateway serves on after a stop was asked for, while ``/health/ready`` answers 503, so that a "
+        "load balancer in front that looks there sends nothing more. 0: the port is closed at once.",
+    )
     watchdog_seconds: Seconds = key(
         Seconds(10.0),
         "Within how many seconds a worker that answers nothing any more is killed and replaced. 0: never.",
@@ -238,5 +244,7 @@ class Config:
     cors: Cors = table(Cors, "Cross-origin requests.")
     security: Security = table(Security, "Further doors.")
     access_log: AccessLog = table(AccessLog, "One line a request.")
+    log: Log = table(Log, "The gateway's own log.")
     metrics: Metrics = table(Metrics, "Prometheus metrics.")
+    tracing: Tracing = table(Tracing, "Traces, sent by OTLP over HTTP.")
     dashboard: Dashboard = table(Dashboard, "The page that shows how everything is.")

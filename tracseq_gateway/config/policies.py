@@ -250,14 +250,6 @@ class Security:
 
 
 @frozen
-class AccessLog:
-    """One line a request."""
-
-    target: str = key("off", "``stdout``, a file's path or ``off``; ``journald`` is not yet supported.")
-    format: Literal["json", "combined"] = key("json", "``json``, or ``combined`` as Apache and nginx have it.")
-
-
-@frozen
 class Metrics:
     """Prometheus metrics."""
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import attrs
 
+from tracseq_gateway.config.log_line import field_of_header, template_parts
+from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.config.model import OWN_PATHS, Service
 from tracseq_gateway.config.policies import Authentication, FailedLogins, Metrics, RateLimiting
 from tracseq_gateway.config.prefixes import is_within
@@ -27,6 +29,20 @@ def check_references(tables: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _rate_limiting(tables["rate_limit"], services)
     if tables["metrics"] is not None:
         yield from _metrics(tables["metrics"], services)
+    if tables["auth"] is not None and tables["access_log"] is not None:
+        yield from _access_log(tables["access_log"], tables["auth"].api_key_header)
+
+
+def _access_log(log: AccessLog, api_key_header: str) -> Iterator[Fault]:
+    """An API key's header field may have any name, and must be written down by none of them."""
+    secret = field_of_header(api_key_header)
+    for index, name in enumerate(log.headers):
+        if field_of_header(name) == secret:
+            wrong = f"{show(name)} carries API keys (auth.api_key_header)"
+            yield ("access_log", "headers", index), Wrong(wrong, "a field without secrets would be right")
+    if any(name == secret for _, name in template_parts(log.template)):
+        wrong = f"${secret} carries API keys (auth.api_key_header)"
+        yield ("access_log", "template"), Wrong(wrong, "a field without secrets would be right")
 
 
 def _authentication(auth: Authentication, services: Mapping[str, object]) -> Iterator[Fault]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tracseq_gateway.config import api_keys, files, texts, tokens
+from tracseq_gateway.config import api_keys, files, log_line, texts, tokens, tracing
 from tracseq_gateway.config.dashboard import Dashboard
+from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.model import Gateway, Service
 from tracseq_gateway.config.origins import origin_pattern
 from tracseq_gateway.config.policies import (
-    AccessLog,
     ApiKey,
     Authentication,
     Cors,
@@ -29,6 +29,7 @@ from tracseq_gateway.config.policies import (
 )
 from tracseq_gateway.config.redis_url import redis_url
 from tracseq_gateway.config.texts import each, each_name
+from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import Discovery, Health, Instance, Retries
 
 RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
@@ -89,6 +90,16 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Security, "permissions"): texts.header_text,
     (Security, "content_policy"): texts.header_text,
     (AccessLog, "target"): files.log_target,
+    (AccessLog, "template"): log_line.template,
+    (AccessLog, "omit"): each(log_line.field),
+    (AccessLog, "redact"): each(texts.filled),
+    (AccessLog, "headers"): each(log_line.logged_header),
+    (AccessLog, "journal"): files.socket_name,
+    (Log, "levels"): each_name(texts.namespace),
     (Metrics, "path"): texts.path,
+    (Tracing, "endpoint"): tracing.collector_url,
+    (Tracing, "service_name"): tracing.shown_text,
+    (Tracing, "resource"): tracing.resource_attributes,
+    (Tracing, "headers_env"): texts.variable,
     (Dashboard, "login"): texts.path,
 }

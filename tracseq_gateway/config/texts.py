@@ -25,6 +25,7 @@ _MEDIA_RANGE = re.compile(rf"\*/\*|{_PART}/(?:\*|{_PART})")
 _HEADER_TEXT = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
+_NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*){0,15}")
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -204,6 +205,13 @@ def short_name(name: str) -> str:
     """A name that stands in keys of Redis, metrics and header fields."""
     if not _NAME.fullmatch(name):
         raise Wrong("is no name for it", "1 to 32 small letters, digits, - and _ would be right")
+    return name
+
+
+def namespace(name: str) -> str:
+    """A part of the program that logs under its own name."""
+    if not _NAMESPACE.fullmatch(name):
+        raise Wrong(f"{show(name)} names no part of the program", '"tracseq_gateway.upstream" would be right')
     return name
 
 

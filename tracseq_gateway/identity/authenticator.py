@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
+from copy import copy
 from typing import Any, Protocol, TypeGuard
 
 from attrs import evolve, frozen
@@ -36,6 +37,10 @@ LOCAL_SECONDS = 1.0
 """How long a token that is let pass without the Auth Service, which is away, passes before it is asked again."""
 
 Found = Identity | GatewayError
+Ask = Callable[[bytes], Deferred[ServiceVerdict]]
+"""Asks the Auth Service about a token."""
+Refresh = Callable[[str, str | None], Deferred[Any]]
+"""Looks for a newer key for ``alg`` and ``kid``."""
 
 
 class Verifier(Protocol):
@@ -86,8 +91,8 @@ class Authenticator:
         keys: KeyRing,
         revocations: Ended,
         now: Callable[[], float],
-        ask: Callable[[bytes], Deferred[ServiceVerdict]] | None = None,
-        refresh: Callable[[str, str | None], Deferred[Any]] | None = None,
+        ask: Ask | None = None,
+        refresh: Refresh | None = None,
         keys_known: Callable[[], bool] = lambda: True,
     ) -> None:
         """Prepare.
@@ -114,6 +119,26 @@ class Authenticator:
         self._refusals: dict[str, GatewayError] = {}
         self.outcomes: Counter[str] = Counter()
         """How it went: ``cached``, ``verified``, ``asked``, ``key``, ``refused``, ``stale``, ``unavailable``."""
+
+    def rehearsal(self, ask: Ask | None, refresh: Refresh | None) -> Authenticator:
+        """One that finds out who calls as this one would now, and changes nothing that this one knows or counts.
+
+        It has ``ask`` and ``refresh`` in the place of this one's; see :meth:`own_questions`.
+        """
+        twin = copy(self)
+        twin._ask, twin._refresh = ask, refresh
+        twin._waiting, twin._refusals = {}, {}
+        twin.verdicts, twin.outcomes = self.verdicts.rehearsal(), Counter()
+        return twin
+
+    @property
+    def own_questions(self) -> tuple[Ask | None, Refresh | None]:
+        """How the Auth Service is asked about a token, and how newer keys are looked for."""
+        return self._ask, self._refresh
+
+    def fresh_for(self, verdict: Verdict) -> float:
+        """For how many seconds a verdict holds without a question."""
+        return max(0.0, verdict.fresh - self._now())
 
     def identify(self, head: RequestHead) -> Found | Deferred[Found] | None:
         """Say who sends a request; None when it does not say. A refusal has the same words whatever its reason."""

@@ -20,6 +20,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Final, Self
 
 from tracseq_gateway.config.policies import Authentication
@@ -106,6 +107,12 @@ class IdentitySigner:
         variable = settings.identity_key_env
         key = environ.get(variable, "").encode() if variable else b""
         return cls(key or None, now, variable)
+
+    def rehearsal(self) -> IdentitySigner:
+        """One that gives the same lines, and keeps none of them here."""
+        twin = copy(self)
+        twin._kept = dict(self._kept)
+        return twin
 
     def lines(self, identity: Identity) -> bytes:
         """The identity's header lines, each with its CRLF."""

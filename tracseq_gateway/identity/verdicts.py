@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from copy import copy
 
 from attrs import define
 
@@ -77,8 +78,24 @@ class Verdicts:
         if len(self._bad) > self._most:
             self._bad.popitem(last=False)
 
+    def rehearsal(self) -> Verdicts:
+        """The same for who only wants to see what would be: what he changes is changed for him alone."""
+        twin = _Rehearsed(self._most, self._bad_seconds)
+        twin.era, twin._good, twin._bad = self.era, self._good.copy(), self._bad.copy()
+        return twin
+
     def clear(self) -> None:
         """Forget everything: the keys are others now."""
         self.era += 1
         self._good.clear()
         self._bad.clear()
+
+
+class _Rehearsed(Verdicts):
+    """Verdicts of which whoever finds one has a copy."""
+
+    def find(self, digest: bytes) -> Verdict | None:
+        verdict = super().find(digest)
+        if verdict is not None:
+            verdict = self._good[digest] = copy(verdict)
+        return verdict

@@ -13,6 +13,7 @@ the whole burst, and what it took beyond it is paid off before the next one. ``q
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from attrs import field, frozen
@@ -82,3 +83,16 @@ def wait(policy: Policy, ahead: float, units: float) -> float:
         return 0.0
     microseconds = ahead + min(policy.interval * units, policy.tolerance) - policy.tolerance
     return microseconds if microseconds > ROUNDING else 0.0
+
+
+def decide(policies: Sequence[Policy], ahead: Sequence[float], units: Sequence[float]) -> tuple[float, list[float]]:
+    """Decide about ``units`` of each limit, whose TATs are so far ``ahead``: all of them admit them, or none does.
+
+    Returns how many microseconds they must wait (0: they are admitted), and how far ahead the TATs are then.
+    """
+    longest = max(map(wait, policies, ahead, units), default=0.0)
+    if longest > 0:
+        return longest, list(ahead)
+    return 0.0, [
+        max(0.0, reset + policy.interval * count) for policy, reset, count in zip(policies, ahead, units, strict=True)
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tracseq_gateway.limits.gcra import Policy, wait
+from tracseq_gateway.limits.gcra import Policy, decide
 from tracseq_gateway.limits.question import Question
 
 MOST_KEYS = 100_000
@@ -33,16 +33,16 @@ class LocalStore:
     def ask(self, question: Question) -> None:
         """Decide at once."""
         now = self._seconds() * 1e6
-        shares = [self._share(policy) for policy in question.policies]
-        ahead = [max(0.0, self._tats.get(key, now) - now) for key in question.keys]
-        longest = max(map(wait, shares, ahead, question.units), default=0.0)
-        if longest <= 0:
-            for index, (key, share, units) in enumerate(zip(question.keys, shares, question.units, strict=True)):
-                ahead[index] = max(0.0, ahead[index] + share.interval * units)
-                self._keep(key, now + ahead[index], now)
-        question.decided(max(0.0, longest), ahead)
+        shares = [self.share(policy) for policy in question.policies]
+        before = [max(0.0, self._tats.get(key, now) - now) for key in question.keys]
+        longest, ahead = decide(shares, before, question.units)
+        if not longest:
+            for key, reset in zip(question.keys, ahead, strict=True):
+                self._keep(key, now + reset, now)
+        question.decided(longest, ahead)
 
-    def _share(self, policy: Policy) -> Policy:
+    def share(self, policy: Policy) -> Policy:
+        """The part of a limit that this worker gives out."""
         share = self._shares.get(policy)
         if share is None:
             share = self._shares[policy] = policy.share(self._workers)
@@ -55,6 +55,10 @@ class LocalStore:
             while len(tats) >= MOST_KEYS:
                 del tats[next(iter(tats))]
         tats[key] = tat
+
+    def take_over(self, other: LocalStore) -> None:
+        """Go on from where another one is, which stays as it is."""
+        self._workers, self._tats = other._workers, dict(other._tats)
 
     def clear(self) -> None:
         """Forget everything: the workers agree again."""

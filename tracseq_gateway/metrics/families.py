@@ -10,6 +10,8 @@ from tracseq_gateway.metrics.counting import REQUEST_BUCKETS
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Gauge
 
+CONNECT_BUCKETS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+"""Seconds; an attempt to connect is given up after 5 s unless configured otherwise."""
 REDIS_BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 """Seconds; a call is given up after 50 ms unless configured otherwise."""
 
@@ -25,6 +27,7 @@ class Families:
         self._registry = registry
         self._define_requests(registry)
         self._define_services(registry)
+        self._define_connections(registry)
         self._define_limits(registry)
         self._define_identity(registry)
         self._define_gateway(registry)
@@ -49,6 +52,18 @@ class Families:
             "gateway_errors_total",
             "Requests that the gateway itself refused or broke off, by the kind of error.",
             ["service", "error_type"],
+            registry=registry,
+        )
+        self.received = Counter(
+            "gateway_received_bytes_total",
+            "Bytes of the bodies of requests, without their framing.",
+            ["service"],
+            registry=registry,
+        )
+        self.sent = Counter(
+            "gateway_sent_bytes_total",
+            "Bytes of the bodies of answers, without their framing.",
+            ["service"],
             registry=registry,
         )
         self.in_flight = Gauge(
@@ -96,10 +111,43 @@ class Families:
             multiprocess_mode="livemax",
             registry=registry,
         )
-        self.lag = Gauge(
-            "gateway_reactor_lag_seconds",
-            "How late the reactor of a worker runs.",
-            multiprocess_mode="livemax",
+
+    def _define_connections(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Counter, Gauge, Histogram
+
+        self.client_connections = Gauge(
+            "gateway_client_connections",
+            "Connections of clients that are open.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.connections = Gauge(
+            "gateway_upstream_connections",
+            "Connections to a service's instances that serve a request (busy), are kept for one (idle), or are being "
+            "opened (opening).",
+            ["service", "state"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.waiting = Gauge(
+            "gateway_upstream_waiting",
+            "Requests that wait for a connection to a service.",
+            ["service"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.connects = Histogram(
+            "gateway_upstream_connect_seconds",
+            "How long it took to open a connection to a service; requests that find one open are not counted.",
+            ["service"],
+            buckets=CONNECT_BUCKETS,
+            registry=registry,
+        )
+        self.connect_errors = Counter(
+            "gateway_upstream_connect_errors_total",
+            "Connections to a service that could not be opened, by the kind of error; whether the request was then "
+            "sent elsewhere is another matter.",
+            ["service", "error_type"],
             registry=registry,
         )
 
@@ -140,6 +188,12 @@ class Families:
             ["outcome"],
             registry=registry,
         )
+        self.remembered = Gauge(
+            "gateway_token_cache_entries",
+            "Verdicts on good tokens that the workers remember, each for itself.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
         self.revocations = Gauge(
             "gateway_revocations",
             "Revoked sessions and users that are remembered.",
@@ -150,22 +204,33 @@ class Families:
     def _define_gateway(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Counter, Gauge
 
+        self.lag = Gauge(
+            "gateway_reactor_lag_seconds",
+            "How late the reactor of a worker runs; that of the latest.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self.workers = Gauge(
             "gateway_workers",
-            "Worker processes: how many there should be (configured), how many serve (running), and how often one was "
-            "replaced since the start (restarts).",
+            "Worker processes: how many there should be (configured), and how many serve (running).",
             ["state"],
             multiprocess_mode="livemostrecent",
             registry=registry,
         )
-
         self.dropped_lines = Counter(
             "gateway_access_log_dropped_total", "Lines of the access log that could not be written.", registry=registry
         )
+        self.spans = Counter(
+            "gateway_spans_total",
+            "Spans of sampled requests: exported, dropped because too many waited, or failed because the collector did "
+            "not take them.",
+            ["outcome"],
+            registry=registry,
+        )
         self.build = Gauge(
             "gateway_build_info",
-            "1; the version that runs.",
-            ["version"],
+            "1; the versions that run: of the gateway, of Python and of Twisted.",
+            ["version", "python", "twisted"],
             multiprocess_mode="livemax",
             registry=registry,
         )

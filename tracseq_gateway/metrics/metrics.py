@@ -11,17 +11,27 @@ House rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
+from attrs import frozen
+from twisted.logger import Logger
+
+import twisted
 from tracseq_gateway.interfaces import WorkerHealth
-from tracseq_gateway.metrics.counting import OWN, UNROUTED, Counted, folded
+from tracseq_gateway.metrics import sheet
+from tracseq_gateway.metrics.counting import OWN, UNROUTED, Counted, Exemplar, InstanceCount, folded
 from tracseq_gateway.metrics.families import Families
-from tracseq_gateway.metrics.page import Page, encode, render
+from tracseq_gateway.metrics.page import Page, render, written
 from tracseq_gateway.metrics.shared import VARIABLE, shared_directory
+from tracseq_gateway.metrics.sheet import InstanceFigures, Place, Sheet
 
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
+
+_log = Logger()
 
 LimiterOutcome = Literal["admitted", "refused", "remembered", "local", "open", "closed"]
 RedisOutcome = Literal["ok", "error", "timeout"]
@@ -36,6 +46,17 @@ _METHODS: Final = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT"
 
 Count = Callable[..., None]
 """Counts one more, or as many more as it is given."""
+
+
+@frozen
+class ConnectionCounts:
+    """The connections of one worker to one service's instances."""
+
+    idle: int
+    busy: int
+    opening: int
+    waiting: int
+    """Requests that wait for one."""
 
 
 class Metrics:
@@ -56,6 +77,10 @@ class Metrics:
             raise RuntimeError(f"prometheus_client was imported before {VARIABLE} was set or unset")
         self._registry = CollectorRegistry(auto_describe=False)
         families = self._families = Families(self._registry)
+        self._sheet = Sheet()
+        self._shared: Sheet | None = None
+        """The sheet that the others have."""
+        self._states: Mapping[Place, tuple[bool | None, bool]] = {}
         self._request_counts = _RequestCounts(families.requests)
         names = [*services, OWN, UNROUTED]
         self._durations = {name: families.durations.labels(name) for name in names}
@@ -66,7 +91,10 @@ class Metrics:
         for name in names[:-2]:
             for event in get_args(ServiceEvent):
                 families.service_events.labels(name, event)
-        families.build.labels(version).set(1)
+            for state in ("idle", "busy", "opening"):
+                families.connections.labels(name, state)
+        self._connects = {name: families.connects.labels(name) for name in names[:-2]}
+        families.build.labels(version, platform.python_version(), twisted.__version__).set(1)
 
     def add(self, counted: Counted) -> None:
         """Take over what was counted."""
@@ -78,6 +106,53 @@ class Metrics:
             _observe(self._durations[service], folded(counts.durations), counts.seconds)
             if service in self._responses:
                 _observe(self._responses[service], folded(counts.first_bytes), counts.seconds_to_first_byte)
+            self._families.received.labels(service).inc(counts.received)
+            self._families.sent.labels(service).inc(counts.sent)
+        self._fill_in(counted.instances, counted.exemplars)
+
+    def _fill_in(self, instances: Mapping[Place, InstanceCount], exemplars: Mapping[tuple[str, int], Exemplar]) -> None:
+        """Bring the sheet up to date, and share it if it says something new."""
+        before = self._sheet.instances
+        self._sheet = Sheet(
+            {
+                place: _figures(self._states.get(place, (None, False)), count, before.get(place, InstanceFigures()))
+                for place, count in instances.items()
+            },
+            {**self._sheet.exemplars, **exemplars},
+        )
+        if self._directory is None or self._sheet == self._shared:
+            return
+        try:
+            sheet.write(self._sheet, self._directory, sheet.name_of(os.getpid()))
+        except OSError as error:
+            if self._shared is not None:  # said once, until it works again
+                _log.error("what is measured of the instances is not shared: {error}", error=error)
+            self._shared = None
+        else:
+            self._shared = self._sheet
+
+    def instances(self, states: Mapping[Place, tuple[bool | None, bool]]) -> None:
+        """How all instances are, until this is called again: whether the probes find each healthy (None: not known
+        yet), and whether it is ejected."""
+        self._states = states
+
+    def client_connections(self, connections: int) -> None:
+        """So many connections of clients are open in this worker."""
+        self._families.client_connections.set(connections)
+
+    def service_connections(self, service: str, counts: ConnectionCounts) -> None:
+        """So many connections this worker has to a service."""
+        for state in ("idle", "busy", "opening"):
+            self._families.connections.labels(service, state).set(getattr(counts, state))
+        self._families.waiting.labels(service).set(counts.waiting)
+
+    def connected(self, service: str, seconds: float) -> None:
+        """A connection to a service came about, after so many seconds."""
+        self._connects[service].observe(seconds)
+
+    def not_connected(self, service: str, slug: str) -> None:
+        """None came about; ``slug`` is that of a kind of error."""
+        self._families.connect_errors.labels(service, slug).inc()
 
     def in_flight(self, requests: int) -> None:
         """So many requests are open in this worker; to be told every second or so, not for each request."""
@@ -99,7 +174,7 @@ class Metrics:
 
     def workers(self, workers: WorkerHealth) -> None:
         """So many workers there are, as the supervisor says."""
-        for state in ("configured", "running", "restarts"):
+        for state in ("configured", "running"):
             self._families.workers.labels(state).set(getattr(workers, state))
 
     def lag(self, seconds: float) -> None:
@@ -127,20 +202,27 @@ class Metrics:
         """There is a verdict on the token of so many requests; ``outcome`` is one of :data:`TokenOutcome`."""
         self._tokens[outcome](requests)
 
+    def tokens_remembered(self, verdicts: int) -> None:
+        """This worker remembers so many verdicts on good tokens."""
+        self._families.remembered.set(verdicts)
+
     def revocations(self, remembered: int) -> None:
         """So many revocations are remembered now."""
         self._families.revocations.set(remembered)
+
+    def spans_ended(self, outcome: str, spans: int) -> None:
+        """So many spans were ``exported``, ``dropped`` or ``failed``."""
+        self._families.spans.labels(outcome).inc(spans)
 
     def log_lines_dropped(self, lines: int) -> None:
         """Lines of the access log could not be written."""
         self._families.dropped_lines.inc(lines)
 
-    def page(self, accept: str = "") -> Page:
-        """What Prometheus reads; of all workers, if they share a directory. To be called in a thread: see ``render``.
-
-        ``accept`` is the Accept field of the request.
-        """
-        return encode(self._registry, accept) if self._directory is None else render(self._directory, accept)
+    def page(self, openmetrics: bool = False) -> Page:
+        """What Prometheus reads; of all workers, if they share a directory, and then to be called in a thread."""
+        if self._directory is not None:
+            return render(self._directory, openmetrics)
+        return written(self._registry.collect(), self._sheet, openmetrics)
 
 
 class _RequestCounts(dict[tuple[bytes, str, int], Count]):
@@ -163,6 +245,11 @@ class _RequestCounts(dict[tuple[bytes, str, int], Count]):
 def _counts(family: Counter, outcomes: Iterable[str]) -> dict[str, Count]:
     """What counts each outcome; all of them are on the page from the start, with 0."""
     return {outcome: family.labels(outcome).inc for outcome in outcomes}
+
+
+def _figures(state: tuple[bool | None, bool], count: InstanceCount, before: InstanceFigures) -> InstanceFigures:
+    requests, failed = before.requests + count.requests, before.failed + count.failed
+    return InstanceFigures(*state, count.in_flight, requests, failed)
 
 
 def _observe(histogram: Histogram, counts: Sequence[int], total: float) -> None:

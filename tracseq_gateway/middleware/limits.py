@@ -21,12 +21,22 @@ PATIENCE: dict[Priority, float] = {"low": 0.5, "normal": 1.0, "high": 2.0}
 """The part of the lag limit up to which those of a priority are served."""
 
 
+def room_for(most: int, priority: Priority) -> int:
+    """How many requests may be active when one of this priority comes, itself included."""
+    return max(1, int(most * ROOM[priority]))
+
+
+def patience_for(seconds: float, priority: Priority) -> float:
+    """How many seconds the reactor may run late when a request of this priority comes."""
+    return seconds * PATIENCE[priority]
+
+
 def concurrency_limit(most: int, active: Callable[[], int], priority: Priority = "normal") -> Link:
     """Refuse with 503 while more than ``most`` requests are active in this worker, this one included.
 
     Those of low priority find no room a little earlier, those of high a little later.
     """
-    room = max(1, int(most * ROOM[priority]))
+    room = room_for(most, priority)
     refusal = GatewayError(OVERLOADED, "too many requests at once", retry_after=1)
 
     def check(request: Request) -> GatewayError | None:
@@ -37,7 +47,7 @@ def concurrency_limit(most: int, active: Callable[[], int], priority: Priority =
 
 def lag_limit(seconds: float, meter: LagMeter, priority: Priority = "normal") -> Link:
     """Refuse with 503 while the reactor runs more than ``seconds`` late: what is under way gets the time."""
-    patience = seconds * PATIENCE[priority]
+    patience = patience_for(seconds, priority)
     refusal = GatewayError(OVERLOADED, "the gateway has more to do than it can", retry_after=1)
 
     def check(request: Request) -> GatewayError | None:

@@ -115,6 +115,11 @@ class Timer:
         """Whether a deadline is set."""
         return self._when is not _NEVER
 
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline; 0 when none is set."""
+        return max(0.0, self._when - self._wheel.now()) if self.running else 0.0
+
     def look(self, now: float, slot: int) -> None:
         """Called by the wheel when a slot comes due in which this timer was entered."""
         if slot != self._slot:

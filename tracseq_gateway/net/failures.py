@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from OpenSSL import SSL
 from twisted.internet.error import ConnectionClosed, ConnectionRefusedError, DNSLookupError, NoRouteError
 from twisted.web.client import ResponseFailed
 
@@ -21,8 +22,11 @@ def describe(error: Exception) -> str:
     """An error in a few words."""
     if isinstance(error, TimeoutError):
         return str(error)
-    if isinstance(error, ResponseFailed) and any(reason.check(ConnectionClosed) for reason in error.reasons):
-        error = ConnectionClosed()
+    if isinstance(error, ResponseFailed):
+        if any(reason.check(SSL.Error) for reason in error.reasons):
+            return "no TLS connection: is the certificate one that this host trusts, and for that name?"
+        if any(reason.check(ConnectionClosed) for reason in error.reasons):
+            error = ConnectionClosed()
     for kind, words in _WORDS:
         if isinstance(error, kind):
             return words

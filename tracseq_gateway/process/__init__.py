@@ -13,7 +13,8 @@ none), ``reload_report``, ``one_at_a_time``, ``file_watch``, and ``control_socke
 is asked for.
 
 One gateway takes over from another: ``estate`` is the side of the one that runs, ``predecessor`` that of the new one.
-``sockets`` opens what is listened on, ``activation`` takes what systemd has opened.
+``sockets`` opens what is listened on, ``activation`` takes what systemd has opened, ``notify`` tells it how we are,
+with a ``status_line``. ``notice`` is the time between being told to stop and stopping.
 
 Beside the workers: ``provisions`` (what they are given), ``run_directory`` (a private place for sockets),
 ``redis_process`` with ``redis_program`` and ``leash`` (the embedded Redis: found, kept running, never left behind),

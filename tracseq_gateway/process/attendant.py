@@ -11,7 +11,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Log
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.overview.digest import Digest
 from tracseq_gateway.overview.feed import OverviewFeed
@@ -21,18 +21,22 @@ from tracseq_gateway.process.control import (
     Cover,
     Digested,
     Drain,
+    Explain,
     InstancesChanged,
     InstancesListed,
     Leaving,
+    LevelsChanged,
     Observed,
     OverviewChanged,
     Ping,
+    Scrape,
     Serve,
     Uncover,
     Watching,
     WorkersChanged,
     packObservation,
     unpackInstances,
+    unpackLevels,
     unpackList,
     unpackObservation,
     unpackWorkers,
@@ -71,6 +75,12 @@ class Serves(Protocol):
     def take_observation(self, observation: Observation) -> None:
         """Take over what another worker has found out; not to be reported in turn."""
 
+    def scrape_by(self, scrape: Callable[[bool], Deferred[str]]) -> None:
+        """Have pages of metrics made by ``scrape``: in OpenMetrics or as text, it gives the path of a file."""
+
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        """Say what would become of a request, as JSON; never fails for what is asked."""
+
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         """Stop accepting, finish within ``seconds``; fires with the number of requests that were cut.
 
@@ -84,7 +94,8 @@ class Serves(Protocol):
 class Attendant(Conversation):
     """A worker's end of the control connection. It ends the reactor when the worker has nothing more to do.
 
-    ``abandoned`` is called when the supervisor is gone: nobody reads our log from then on.
+    ``abandoned`` is called when the supervisor is gone: nobody reads our log from then on. ``log_by`` is told by which
+    levels to log.
     """
 
     def __init__(
@@ -94,6 +105,7 @@ class Attendant(Conversation):
         listener: socket.socket,
         drain_seconds: float,
         abandoned: Callable[[], None],
+        log_by: Callable[[Log], None] = lambda levels: None,
     ) -> None:
         super().__init__()
         self._reactor = reactor
@@ -103,6 +115,7 @@ class Attendant(Conversation):
         """How to end what is done for other workers, by their index."""
         self._drain_seconds = drain_seconds
         self._abandoned = abandoned
+        self._log_by = log_by
         self._connected = True
         self._draining = False
         self._gently = False
@@ -112,6 +125,7 @@ class Attendant(Conversation):
         self._overview = Assembly()
         self._log = Logger()
         gateway.observed = self._tellObservation
+        gateway.scrape_by(self._scrape)
         gateway.digested = self._tellDigest
         gateway.feed.watched = self._tellWatching
 
@@ -139,13 +153,26 @@ class Attendant(Conversation):
     @InstancesChanged.responder
     def instancesChanged(self, instances: bytes) -> dict[str, Any]:
         """Pass the news on."""
-        self._gateway.update_instances(unpackInstances(instances))
+        news = unpackInstances(instances)
+        self._log.debug("heard of {count} instances", count=len(news))
+        self._gateway.update_instances(news)
         return {}
 
     @WorkersChanged.responder
     def workersChanged(self, workers: bytes) -> dict[str, Any]:
         """Pass the news on."""
         self._gateway.update_workers(unpackWorkers(workers))
+        return {}
+
+    @Explain.responder
+    def explain(self, question: bytes) -> Deferred[dict[str, Any]]:
+        """Pass the question on, and the report back."""
+        return self._gateway.explain(question).addCallback(lambda report: {"report": report})
+
+    @LevelsChanged.responder
+    def levelsChanged(self, levels: bytes) -> dict[str, Any]:
+        """Log by these from now on."""
+        self._log_by(unpackLevels(levels))
         return {}
 
     @Cover.responder
@@ -174,6 +201,10 @@ class Attendant(Conversation):
     def _tellObservation(self, observation: Observation) -> None:
         if self._connected:
             self.callRemote(Observed, observation=packObservation(observation))
+
+    def _scrape(self, openmetrics: bool) -> Deferred[str]:
+        answer: Deferred[dict[str, str]] = self.callRemote(Scrape, openmetrics=openmetrics)
+        return answer.addCallback(lambda found: found["path"])
 
     def _tellDigest(self, digest: Digest) -> None:
         if self._connected:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import BinaryIO
 
 from attrs import Factory, frozen
+from twisted.internet.defer import Deferred
 
 from tracseq_gateway.config import Config, dumps
 from tracseq_gateway.process.reactor import IReactor
@@ -50,7 +51,9 @@ class Source:
 class Handover:
     """A configuration on its way to the workers that are started with it."""
 
-    def __init__(self, config: Config, variables: Mapping[str, str]) -> None:
+    def __init__(self, config: Config, variables: Mapping[str, str], scrape: Callable[[bool], Deferred[str]]) -> None:
+        """``scrape`` makes a page of metrics for a worker; see ``metrics_pages``."""
+        self._scrape = scrape
         self._file = _memoryFile(dumps(config))
         self._drain_seconds = float(config.gateway.drain_seconds)
         self._watchdog_seconds = float(config.gateway.watchdog_seconds)
@@ -59,7 +62,7 @@ class Handover:
     def launch(self, reactor: IReactor, command: Sequence[str]) -> Launch:
         """How such workers are started, as long as this is not closed."""
         file, variables = self._file.fileno(), self._variables
-        return Launch(reactor, command, file, self._drain_seconds, variables, self._watchdog_seconds)
+        return Launch(reactor, command, file, self._drain_seconds, variables, self._watchdog_seconds, self._scrape)
 
     def close(self) -> None:
         """No worker is started with it any more."""

@@ -4,6 +4,7 @@ In order: the supervisor sends what it knows (``InstancesListed``, ``InstancesCh
 ``Serve``; the worker's answer to that says that it accepts connections. News follow as they come. ``Drain`` is the end:
 its answer is the last thing that a worker says. A worker that was told by somebody else to leave says ``Leaving``.
 
+A worker that is asked for the metrics has the page made (``Scrape``).
 Once a second a worker sends a ``Digest`` of what it counted. One that shows the overview of the whole gateway to
 somebody says so (``Watching``), and is sent it once a second (``OverviewChanged``).
 
@@ -27,7 +28,7 @@ from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Log
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 
 CONTROL_FD: Final = 3
@@ -86,11 +87,30 @@ class WorkersChanged(amp.Command):
     requiresAnswer = False
 
 
+class LevelsChanged(amp.Command):
+    """By which levels to log from now on, instead of those in the configuration."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"levels", amp.String())]
+    requiresAnswer = False
+
+
 class Observed(amp.Command):
     """What a worker has found out about a service; from that worker, and then to the others."""
 
     arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"observation", amp.String())]
     requiresAnswer = False
+
+
+class PageNotMade(Exception):
+    """The page of metrics could not be made; the supervisor's log says why."""
+
+
+class Scrape(amp.Command):
+    """From a worker that is asked for the metrics: the answer names a file with the page that shows all workers."""
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"openmetrics", amp.Boolean())]
+    response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"path", amp.Unicode())]
+    errors: ClassVar[dict[type[Exception], bytes]] = {PageNotMade: b"PAGE_NOT_MADE"}
 
 
 class Digested(amp.Command):
@@ -128,6 +148,16 @@ class Uncover(amp.Command):
 
     arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"index", amp.Integer())]
     requiresAnswer = False
+
+
+class Explain(amp.Command):
+    """What would become of a request? ``question`` and ``report`` are JSON; a report that names an ``error`` is none.
+
+    The question may hold a token: it is neither logged nor part of a report.
+    """
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"question", amp.String())]
+    response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"report", amp.String())]
 
 
 class Leaving(amp.Command):
@@ -201,6 +231,17 @@ def packWorkers(workers: WorkerHealth) -> bytes:
 def unpackWorkers(data: bytes) -> WorkerHealth:
     """The workers' health from JSON."""
     return WorkerHealth(**json.loads(data))
+
+
+def packLevels(log: Log) -> bytes:
+    """The levels as JSON."""
+    return json.dumps([log.level, log.levels]).encode()
+
+
+def unpackLevels(data: bytes) -> Log:
+    """The levels from JSON."""
+    level, levels = json.loads(data)
+    return Log(level, levels)
 
 
 def packObservation(observation: Observation) -> bytes:

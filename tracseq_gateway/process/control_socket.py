@@ -27,8 +27,8 @@ Answer = Mapping[str, object]
 Command = Callable[[Mapping[str, Any], "ControlConnection"], Deferred[Answer]]
 """Is given the whole request, and who asks."""
 
-LONGEST_REQUEST: Final = 4096
-"""Bytes of a request's line."""
+LONGEST_REQUEST: Final = 24 * 1024
+"""Bytes of a request's line: one that asks about a request may hold a long token, and fields."""
 SILENT_SECONDS: Final = 10.0
 """How long a client may be silent while nothing is being done for it."""
 MOST_CLIENTS: Final = 16

@@ -17,6 +17,7 @@ from attrs import evolve
 from twisted.logger import Logger, globalLogBeginner
 
 from tracseq_gateway.config import Config, loads
+from tracseq_gateway.own_log.levels import Levels
 from tracseq_gateway.process.attendant import Attendant, Serves
 from tracseq_gateway.process.control import CONFIG_FD, CONTROL_FD, LISTEN_FD, STACK_SIGNAL, adopt
 from tracseq_gateway.process.lines import lineObserver
@@ -36,14 +37,17 @@ def serve(reactor: IReactor, build: Callable[[Config, IReactor], Serves]) -> Non
     faulthandler.enable()
     # Written by the signal's handler in C: it works while Python code, or a library's, never returns.
     faulthandler.register(STACK_SIGNAL)
-    globalLogBeginner.beginLoggingTo([lineObserver(sys.stderr)], redirectStandardIO=False)
+    levels = Levels()
+    globalLogBeginner.beginLoggingTo([lineObserver(sys.stderr, levels)], redirectStandardIO=False)
     config = fitted(loads(readWhole(CONFIG_FD)), raiseDescriptorLimit())
+    levels.apply(config.log)
     attendant = Attendant(
         reactor,
         build(config, reactor),
         adoptListener(LISTEN_FD),
         config.gateway.drain_seconds,
         discardStandardError,
+        levels.apply,
     )
     adopt(reactor, CONTROL_FD, attendant)
     os.close(CONTROL_FD)

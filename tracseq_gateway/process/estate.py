@@ -35,6 +35,8 @@ class Estate:
         """``free`` tells whether there may be an heir now; ``leave`` is called when it has taken over."""
         self.left = False
         """Whether another gateway has taken over."""
+        self.heir_pid = 0
+        """The process id of its supervisor, if it has and says so."""
         self._listeners = listeners
         self._directory = directory
         self._free = free
@@ -70,6 +72,8 @@ class Estate:
             return succeed({"error": "only who takes over may say so"})
         self._log.info("another gateway has taken over: leaving")
         self.left = True
+        pid = request.get("pid")
+        self.heir_pid = pid if isinstance(pid, int) else 0
         self._leave()
         return succeed({"left": True})
 

@@ -1,50 +1,47 @@
 """How log lines travel from a child process to the supervisor's log.
 
-A child writes text lines to its standard error, each led by a priority as in sd-daemon(3): ``<6>text``. The supervisor
-reads them through a pipe and logs each under the child's name. So there is one log, whatever twistd was told to do with
-it, and what a dying interpreter still prints is in it too.
+A child writes one line for each event to its standard error, led by a priority as in sd-daemon(3): ``<6>`` and a JSON
+array of texts. The supervisor reads them through a pipe and logs each under the child's name. So there is one log,
+whatever twistd was told to do with it, and what a dying interpreter still prints is in it too.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Final, TextIO
 
+from attrs import evolve
 from constantly import NamedConstant
-from twisted.logger import (
-    FileLogObserver,
-    FilteringLogObserver,
-    ILogObserver,
-    LogEvent,
-    Logger,
-    LogLevel,
-    LogLevelFilterPredicate,
-    eventAsText,
-)
+from twisted.logger import FileLogObserver, FilteringLogObserver, ILogObserver, LogEvent, Logger, LogLevel
+
+from tracseq_gateway.own_log.journal_observer import PRIORITIES
+from tracseq_gateway.own_log.levels import Levels
+from tracseq_gateway.own_log.said import Code, Said, level_of, said
 
 LONGEST_LINE: Final = 16 * 1024
-"""Bytes of one log line; what is longer goes on in the next."""
+"""Bytes of one log line; what is longer goes on in the next, and an event that is longer is shortened."""
 
-_LEVELS: Final[dict[str, NamedConstant]] = {
-    "7": LogLevel.debug,
-    "6": LogLevel.info,
-    "4": LogLevel.warn,
-    "3": LogLevel.error,
-    "2": LogLevel.critical,
-}
-_PRIORITIES: Final = {level: priority for priority, level in _LEVELS.items()}
+_LEVELS: Final[dict[str, NamedConstant]] = {priority: level for level, priority in PRIORITIES.items()}
+_TEXTS: Final = 7
+"""How many texts tell an event."""
 
 
-def asLines(event: LogEvent) -> str:
-    """The event and its traceback as lines, each with the event's priority; the reader knows time and origin."""
-    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
-    mark = f"<{_PRIORITIES[event.get('log_level', LogLevel.info)]}>"
-    return "".join(f"{mark}{line}\n" for line in text.splitlines())
+def asLine(event: LogEvent) -> str:
+    """The event as one line; the reader knows time and origin."""
+    mark = f"<{PRIORITIES[level_of(event)]}>"
+    told = said(event)
+    while len(line := mark + _packed(told) + "\n") > LONGEST_LINE:
+        # What a traceback says last, and a message first, is worth most.
+        if told.traceback:
+            told = evolve(told, traceback=_last_half(told.traceback))
+        else:
+            told = evolve(told, message=told.message[: len(told.message) // 2])
+    return line
 
 
-def lineObserver(stream: TextIO) -> ILogObserver:
-    """A log observer for a child: everything from ``info`` on goes to ``stream`` as lines."""
-    predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
-    return FilteringLogObserver(FileLogObserver(stream, asLines), [predicate])
+def lineObserver(stream: TextIO, levels: Levels) -> ILogObserver:
+    """A log observer for a child: what ``levels`` keeps goes to ``stream`` as lines."""
+    return FilteringLogObserver(FileLogObserver(stream, asLine), [levels])
 
 
 class LineLogger:
@@ -74,5 +71,32 @@ class LineLogger:
         level = LogLevel.warn
         if text[:1] == "<" and text[2:3] == ">" and text[1] in _LEVELS:
             level, text = _LEVELS[text[1]], text[3:]
-        if text:
+        told = _unpacked(text)
+        if told is not None:
+            self._log.emit(level, "{said}", said=told)
+        elif text:
             self._log.emit(level, "{line}", line=text)
+
+
+def _packed(told: Said) -> str:
+    code = told.code or Code("", "", "")
+    texts = [told.namespace, told.message, told.traceback, told.exception, code.file, code.line, code.function]
+    return json.dumps(texts)
+
+
+def _unpacked(text: str) -> Said | None:
+    """What an event said; None for a line that no event has made."""
+    if text[:2] != '["':
+        return None
+    try:
+        texts = json.loads(text)
+    except ValueError:
+        return None
+    if len(texts) != _TEXTS or not all(isinstance(one, str) for one in texts):
+        return None
+    namespace, message, traceback, exception, *code = texts
+    return Said(namespace, message, traceback, exception, Code(*code) if code[0] else None)
+
+
+def _last_half(text: str) -> str:
+    return text[len(text) // 2 :] if len(text) > 1 else ""

@@ -8,6 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from tracseq_gateway.metrics import sheet
 from tracseq_gateway.metrics.shared import VARIABLE, folding
 
 FOLDED = ("counter", "histogram")
@@ -39,6 +40,8 @@ class MetricsDirectory:
 
         What a killed run has left in ``parent`` is wiped. Raises OSError, for one if ``parent`` is not there.
         """
+        self._unfolded: list[int] = []
+        """The dead whose totals are still in files of their own."""
         if parent is None:
             _sweep()
             self.path = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")
@@ -56,14 +59,22 @@ class MetricsDirectory:
     def bury(self, pid: int) -> None:
         """A worker is dead: remove its gauges, and add its totals to those of the dead before it.
 
-        While a page is being read, the totals stay where they are; they count all the same. Never waits. Raises
-        OSError when the file system fails.
+        While a page is being read, the totals stay where they are until :meth:`fold` is called; they count all the
+        same. Never waits. Raises OSError when the file system fails.
         """
+        self._unfolded.append(pid)
         for file in Path(self.path).glob(f"gauge_*_{pid}.db"):
             file.unlink()
+        self.fold()
+
+    def fold(self) -> None:
+        """Do for the dead what is still to be done, unless a page is being read. Raises OSError as above."""
         with suppress(BlockingIOError), folding(self.path):
-            for kind in FOLDED:
-                self._fold(kind, pid)
+            while self._unfolded:
+                pid = self._unfolded.pop()
+                sheet.bury(self.path, pid)
+                for kind in FOLDED:
+                    self._fold(kind, pid)
 
     def remove(self) -> None:
         """Remove it with all that is in it; nothing happens if somebody has done so."""

@@ -74,7 +74,7 @@ class Predecessor:
         """We serve: let it leave."""
         self.dismissed = True
         try:
-            self._client.connection.sendall(b'{"command": "leave"}\n')
+            self._client.connection.sendall(b'{"command": "leave", "pid": %d}\n' % os.getpid())
         except OSError as error:
             self._log.warn("the gateway that ran before is gone already: {error}", error=error)
         self._client.connection.close()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import (
     IReactorCore,
-    IReactorFromThreads,
     IReactorProcess,
     IReactorSocket,
+    IReactorThreads,
     IReactorTime,
     IReactorUNIX,
 )
 
 
-class IReactor(IReactorCore, IReactorFromThreads, IReactorProcess, IReactorSocket, IReactorTime, IReactorUNIX):
-    """Time, processes, adopted sockets, unix sockets, and being stopped from a signal handler."""
+class IReactor(IReactorCore, IReactorProcess, IReactorSocket, IReactorThreads, IReactorTime, IReactorUNIX):
+    """Time, processes, adopted sockets, unix sockets, threads, and being stopped from a signal handler."""

@@ -74,6 +74,11 @@ class Slot:
         return self._current is not None and self._current.state == "serving"
 
     @property
+    def pid(self) -> int | None:
+        """The process that serves here, or is about to."""
+        return self._current.pid if self._current is not None else None
+
+    @property
     def prepared(self) -> bool:
         """Whether the successor accepts connections."""
         return self.successor is not None and self.successor.state == "serving"

@@ -13,7 +13,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
+from twisted.logger import Logger, LogPublisher
 from twisted.web.iweb import IAgent
 
 from tracseq_gateway.config import Config, Instance
@@ -21,11 +21,16 @@ from tracseq_gateway.config.changes import changes, settled
 from tracseq_gateway.discovery.watcher import Tools as WatchTools
 from tracseq_gateway.discovery.watchers import Watchers, sources
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
+from tracseq_gateway.own_log.own_log import OwnLog
 from tracseq_gateway.process.configured import ConfigurationRefused, Source
 from tracseq_gateway.process.control_socket import Answer, ControlSocket
 from tracseq_gateway.process.drains import Drains
 from tracseq_gateway.process.estate import Estate
+from tracseq_gateway.process.explanations import Explanations
 from tracseq_gateway.process.file_watch import FileWatch, files_of
+from tracseq_gateway.process.log_levels import LogLevels
+from tracseq_gateway.process.notice import Notice
+from tracseq_gateway.process.notify import Manager
 from tracseq_gateway.process.one_at_a_time import OneAtATime
 from tracseq_gateway.process.outlook import Known, Outlook
 from tracseq_gateway.process.predecessor import Predecessor
@@ -36,6 +41,7 @@ from tracseq_gateway.process.redis_program import EmbeddedRedisError
 from tracseq_gateway.process.reload_report import Reloaded, ReloadReport
 from tracseq_gateway.process.run_directory import RunDirectory
 from tracseq_gateway.process.sandbox_process import SandboxProcess
+from tracseq_gateway.process.status_line import status_line
 from tracseq_gateway.process.succession import SuccessionFailed
 from tracseq_gateway.process.worker_process import GRACE_SECONDS
 from tracseq_gateway.process.workforce import Farewell, Workforce
@@ -49,6 +55,9 @@ HURRY_GRACE_SECONDS: Final = 0.5
 """What a worker then gets before it is killed; with the time that sandbox and Redis get to leave, all are gone within
 three seconds."""
 
+END_SECONDS: Final = 5.0
+"""What the end of a gateway takes at most once its workers are gone: Redis, the sandbox, sockets."""
+
 ANNOUNCE_SECONDS: Final = 6.0
 """How long the announcement waits for the workers and the first round of probes, which by default ends after five."""
 
@@ -61,7 +70,8 @@ class Supervisor(Service):
     that takes too long, or when another gateway has taken over from this one, ``leave`` is called, by default the
     reactor's ``stop``. ``source`` is where :meth:`reload` gets another configuration from. ``announce`` is called once
     with what the probes say: when all workers serve and every instance was probed, or when that takes too long.
-    ``variables`` are set in the environment of the workers.
+    ``variables`` are set in the environment of the workers. ``own_log`` is this process's log, by default nobody's.
+    ``manager`` is told how the gateway is.
     """
 
     def __init__(
@@ -80,13 +90,15 @@ class Supervisor(Service):
         command: Sequence[str] = COMMAND,
         variables: Mapping[str, str] | None = None,
         leave: Callable[[], None] | None = None,
+        own_log: OwnLog | None = None,
+        manager: Manager | None = None,
     ) -> None:
         self.setName("supervisor")
         self._reactor = reactor
         self._config = config
         self._port: int = listeners[0].getsockname()[1]
         self._directory = directory
-        self._provisions = Provisions(redis)
+        self._provisions = Provisions(reactor, redis, lambda: self._workforce.processes)
         self._sandbox = sandbox
         self._source = source
         self._announce = announce
@@ -97,6 +109,8 @@ class Supervisor(Service):
         self._variables = dict(variables or {})
         self._handover = self._provisions.handover(config, self._variables)
         self._workforce = Workforce(self._handover.launch(reactor, command), listeners, self._provisions.bury)
+        self._levels = LogLevels(own_log or OwnLog(LogPublisher()), config.log, self._workforce.relevel)
+        self._notice = Notice(reactor, self._workforce.give_notice)
         tools = Tools(reactor, agent, lambda instance: self._publish([instance]), Random())  # noqa: S311
         self._monitor = HealthMonitor(config.services.values(), tools)
         self._drains = Drains(reactor, self._monitor.snapshot, self._publish)
@@ -109,6 +123,7 @@ class Supervisor(Service):
         self._watch = FileWatch(reactor, self.reload)
         self._predecessor = predecessor
         self._leave = leave or reactor.stop
+        self._manager = manager or Manager(reactor)
         self._estate: Estate | None = None
         self._control: ControlSocket | None = None
         if directory is not None:
@@ -117,6 +132,8 @@ class Supervisor(Service):
                 "reload": self._answerReload,
                 **self._outlook.commands,
                 **self._drains.commands(self._outlook),
+                "log-level": self._levels.answer,
+                "explain": Explanations(reactor, self._workforce.serving).answer,
                 **self._estate.commands,
             }
             self._control = ControlSocket(reactor, directory.control_socket, commands)
@@ -130,6 +147,7 @@ class Supervisor(Service):
     def startService(self) -> None:
         """Start everything once the reactor runs: it can take note of a child's end only then."""
         super().startService()
+        self._levels.begin()
         self._reactor.callWhenRunning(lambda: Deferred.fromCoroutine(self._start()))
 
     def stopService(self) -> Deferred[None]:
@@ -140,7 +158,7 @@ class Supervisor(Service):
     def hurry(self) -> None:
         """Let the stop, now or when it comes, last two seconds at most."""
         self._hurried = True
-        if not self.running:
+        if not self._notice.cut_short() and not self.running:
             self._workforce.hasten(*self._patience)
 
     @property
@@ -151,6 +169,7 @@ class Supervisor(Service):
 
     def kill(self) -> None:
         """Kill all processes."""
+        self._notice.cut_short()  # else other workers would follow
         self._workforce.condemn()
         self._provisions.kill()
         if self._sandbox is not None:
@@ -186,7 +205,9 @@ class Supervisor(Service):
             self._sandbox.start()
         self._begun = True
         self._follow()
+        self._manager.begin(self._statusLine, lambda: not self.running or self.workers.running > 0)
         serving = self._workforce.start()
+        serving.addCallback(lambda _: self._manager.ready(follows=self._predecessor is not None))
         if self._predecessor is None:
             self._listenToCommands()
         else:
@@ -226,7 +247,19 @@ class Supervisor(Service):
         if self._announce is not None:
             self._announce(self._monitor.snapshot())
 
+    def _statusLine(self) -> str:
+        if not self.running:
+            return "stopping: open requests are finished"
+        return status_line(self.workers, tuple(self._config.services), self._monitor.snapshot())
+
     async def _reload(self) -> Reloaded:
+        self._manager.reloading()
+        try:
+            return await self._reloadNow()
+        finally:
+            self._manager.reloaded()
+
+    async def _reloadNow(self) -> Reloaded:
         claimed = self._dependent or (self._estate is not None and self._estate.claimed)
         if self._source is None or not self._begun or not self.running or claimed:
             return self._report.refused(["a gateway that starts, stops or is being taken over does not reload"])
@@ -261,6 +294,7 @@ class Supervisor(Service):
         """Go by this configuration, as the workers do already."""
         lists = self._workforce.retain(self._foundAsBefore(config))
         self._config = config
+        self._levels.adopt(config.log)
         self._monitor.change(
             evolve(service, instances=tuple(lists.get(name, service.instances)))
             for name, service in config.services.items()
@@ -294,6 +328,10 @@ class Supervisor(Service):
     async def _end(self) -> None:
         followed = self._estate is not None and self._estate.left
         gentle = (followed or self._dependent) and not self._hurried
+        if self._estate is not None and followed:
+            self._manager.followed(self._estate.heir_pid)
+        else:
+            self._manager.stopping(self._config.gateway.stop_delay + sum(self._patience) + END_SECONDS)
         if self._predecessor is not None:
             self._predecessor.abandon()
         self._watch.follow([])
@@ -302,6 +340,8 @@ class Supervisor(Service):
         if self._announcement is not None and self._announcement.active():
             self._announcement.cancel()
         self._drains.stop()
+        if self._config.gateway.stop_delay and self.workers.running and not (gentle or self._hurried):
+            await self._notice.give(self._config.gateway.stop_delay)
         self._takeLeave(await self._workforce.drain(*self._patience, gentle=gentle))
         self._outlook.stop()
         await gatherResults([self._provisions.end(), self._sandbox.stop() if self._sandbox else succeed(None)])
@@ -310,6 +350,8 @@ class Supervisor(Service):
             await self._control.close()
         if self._directory is not None:
             self._directory.release()
+        self._levels.end()
+        self._manager.end()
 
     def _takeLeave(self, farewell: Farewell) -> None:
         if farewell.crashed:

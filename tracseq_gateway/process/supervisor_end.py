@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -19,9 +20,11 @@ from tracseq_gateway.process.control import (
     Conversation,
     Cover,
     Digested,
+    Explain,
     Leaving,
     Observed,
     Ping,
+    Scrape,
     Watching,
     unpackObservation,
 )
@@ -44,10 +47,12 @@ class Reader(Protocol):
 
 
 class SupervisorEnd(Conversation):
-    """What the worker says is passed to ``reader``."""
+    """What the worker says is passed to ``reader``; ``scrape`` makes a page of metrics for it, in OpenMetrics or as
+    text, and gives its file's path."""
 
-    def __init__(self, log: Logger, reader: Reader) -> None:
+    def __init__(self, log: Logger, reader: Reader, scrape: Callable[[bool], Deferred[str]]) -> None:
         super().__init__()
+        self._scrape = scrape
         self._log = log
         self._reader = reader
         self._digest = Assembly()
@@ -64,6 +69,11 @@ class SupervisorEnd(Conversation):
         copy = listener.dup()
         answer = self.callRemote(Cover, index=index, descriptor=copy.fileno())
         answer.addErrback(self._notCovered).addBoth(lambda _: copy.close())
+
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        """Fires with the worker's report; fails when the connection is lost before."""
+        answer: Deferred[dict[str, bytes]] = self.callRemote(Explain, question=question)
+        return answer.addCallback(lambda said: said["report"])
 
     def _notCovered(self, failure: Failure) -> None:
         if failure.check(ConnectionClosed) is None:  # else it accepts nothing any more
@@ -99,6 +109,11 @@ class SupervisorEnd(Conversation):
         """The worker shows the overview to somebody, or to nobody any more."""
         self._reader.hearWatching(watching)
         return {}
+
+    @Scrape.responder
+    def scrape(self, openmetrics: bool) -> Deferred[dict[str, str]]:
+        """The worker is asked for the metrics."""
+        return self._scrape(openmetrics).addCallback(lambda path: {"path": path})
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See ``IProtocol``."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from attrs import Factory, frozen
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionClosed, ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
@@ -27,6 +29,7 @@ from tracseq_gateway.process.control import (
     STACK_SIGNAL,
     Drain,
     OverviewChanged,
+    PageNotMade,
     Serve,
     Uncover,
     adopt,
@@ -57,6 +60,8 @@ class Launch:
     """What is set in a worker's environment beside, or instead of, what is in ours."""
     watchdog_seconds: float = 0.0
     """Within how many seconds a serving worker that answers no more is killed; 0: never."""
+    scrape: Callable[[bool], Deferred[str]] = lambda openmetrics: fail(PageNotMade("nothing is measured"))
+    """Makes a page of metrics; see ``metrics_pages``."""
 
 
 @frozen
@@ -114,7 +119,7 @@ class WorkerProcess(ProcessProtocol):
         self._owner = owner
         self._log = Logger(namespace=f"worker {index}")
         self._lines = LineLogger(self._log)
-        self._control = SupervisorEnd(self._log, self)
+        self._control = SupervisorEnd(self._log, self, launch.scrape)
         self._process: IProcessTransport | None = None
         self._deadline: IDelayedCall | None = None
         self._watchdog = Watchdog(
@@ -154,7 +159,9 @@ class WorkerProcess(ProcessProtocol):
             ours.setblocking(False)
             theirs.setblocking(False)
             command = [*self._launch.command, "--worker", str(self.index)]
-            files: dict[int, int | str] = {0: nothing, 1: 1, 2: "r"}
+            files: dict[int, int | str] = {0: nothing, 2: "r"}
+            if sys.__stdout__ is not None:  # else number 1 was closed from the start, and is something else by now
+                files[1] = 1
             files |= {CONTROL_FD: theirs.fileno(), LISTEN_FD: listener.fileno(), CONFIG_FD: self._launch.config}
             environment = {**os.environ, **self._launch.variables}
             self._process = reactor.spawnProcess(self, command[0], command, env=environment, childFDs=files)
@@ -177,6 +184,10 @@ class WorkerProcess(ProcessProtocol):
         if self.watching:
             for piece, last in in_pieces(overview):
                 self.tell(OverviewChanged, piece=piece, last=last)
+
+    def explain(self, question: bytes) -> Deferred[bytes]:
+        """Ask what would become of a request; to be called while it serves. Fails when it is gone before it answers."""
+        return self._control.explain(question)
 
     def cover(self, index: int, listener: socket.socket) -> None:
         """Let it accept from the socket of worker ``index``, too. To be called while it serves."""

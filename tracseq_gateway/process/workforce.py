@@ -9,20 +9,23 @@ from typing import TypeVar
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Log
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.overview.digest import Digest
 from tracseq_gateway.process.control import (
     InstancesChanged,
     InstancesListed,
+    LevelsChanged,
     Observed,
     WorkersChanged,
     packInstances,
+    packLevels,
     packList,
     packObservation,
     packWorkers,
 )
 from tracseq_gateway.process.covering import Covering
+from tracseq_gateway.process.metrics_pages import Processes
 from tracseq_gateway.process.relay import Relay
 from tracseq_gateway.process.slot import Slot
 from tracseq_gateway.process.succession import Succession
@@ -59,7 +62,9 @@ class Workforce:
         self._instances: dict[tuple[str, str], InstanceHealth] = {}
         self._relay = Relay(launch.reactor.seconds, self._knows)
         self._covering = Covering()
+        self._levels: bytes | None = None
         self._told: WorkerHealth | None = None
+        self._stopping = False
         self._complete: Deferred[None] = Deferred()
         self._succession: Succession | None = None
         self._listed: Collection[str] = ()
@@ -76,7 +81,14 @@ class Workforce:
             configured=len(self._slots),
             running=sum(slot.serving for slot in self._slots),
             restarts=sum(slot.restarts for slot in self._slots),
+            stopping=self._stopping,
         )
+
+    @property
+    def processes(self) -> Processes:
+        """The worker processes that serve, for the metrics."""
+        pids = {str(index): slot.pid for index, slot in enumerate(self._slots) if slot.pid is not None}
+        return Processes(self.health.restarts, pids)
 
     @property
     def workers(self) -> list[WorkerProcess]:
@@ -107,6 +119,12 @@ class Workforce:
         for worker in self.workers:
             self._tellInstances(worker, news.values())
 
+    def relevel(self, log: Log) -> None:
+        """Tell all workers, also those to come, by which levels to log."""
+        self._levels = packLevels(log)
+        for worker in self.workers:
+            worker.tell(LevelsChanged, levels=self._levels)
+
     def restate(self, instances: Iterable[InstanceHealth]) -> None:
         """Tell all workers about these instances, and forget those that are not among them."""
         self._instances.clear()
@@ -130,6 +148,11 @@ class Workforce:
         succession.begin()
         return succession.done.addBoth(self._settled)
 
+    def give_notice(self) -> None:
+        """Have all workers say that the gateway will stop, while they serve as before."""
+        self._stopping = True
+        self.changed()
+
     def drain(self, seconds: float, grace: float = GRACE_SECONDS, *, gentle: bool = False) -> Deferred[Farewell]:
         """Close the sockets and let all workers finish within ``seconds``; what is left ``grace`` later is killed.
 
@@ -151,6 +174,11 @@ class Workforce:
         for worker in self.workers:
             worker.drain(seconds, grace, gentle=gentle)
 
+    def serving(self, index: int | None = None) -> WorkerProcess | None:
+        """A worker that serves and answers: that of the slot ``index``, or the first; None when there is none."""
+        slots = self._slots if index is None else self._slots[index : index + 1] if index >= 0 else []
+        return next((slot.able for slot in slots if slot.able is not None), None)
+
     def condemn(self) -> None:
         """Kill all workers now."""
         for worker in self.workers:
@@ -164,6 +192,8 @@ class Workforce:
                 continue
             worker.tell(InstancesListed, service=service, instances=packList(instances))
         self._tellInstances(worker, self._instances.values())
+        if self._levels is not None:
+            worker.tell(LevelsChanged, levels=self._levels)
         worker.tell(WorkersChanged, workers=packWorkers(self.health))
         for observation in self._relay.standing():
             worker.tell(Observed, observation=packObservation(observation))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
@@ -13,11 +13,17 @@ from tracseq_gateway.config.model import OWN_PATHS
 from tracseq_gateway.errors import NOT_FOUND, GatewayError
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import METHODS
-from tracseq_gateway.interfaces import Request, Stage
-from tracseq_gateway.routing.table import RouteTable
+from tracseq_gateway.interfaces import Stage
+from tracseq_gateway.routing.table import Route, RouteTable
 
 OWN = tuple(path.encode("ascii") for path in OWN_PATHS)
-_OPTIONS_OF_ALL = OutgoingHead(204, b"No Content", [(b"allow", b", ".join(sorted(METHODS)))])
+OPTIONS_OF_ALL = OutgoingHead(204, b"No Content", [(b"allow", b", ".join(sorted(METHODS)))])
+"""How ``OPTIONS *`` is answered."""
+
+
+def no_route() -> GatewayError:
+    """Why a path that belongs to nobody is refused."""
+    return GatewayError(NOT_FOUND, "no service has this path")
 
 
 @implementer(IResource)
@@ -58,18 +64,25 @@ class GatewayResource:
         if route is not None and not path.startswith(self._not_of_services):
             route.target(request)
         else:
-            self._dispatch_rest(request, path, route.target if route is not None else None)
+            self._dispatch_rest(request, path)
 
-    def _dispatch_rest(self, request: Any, path: bytes, stage: Callable[[Request], None] | None) -> None:
+    def _dispatch_rest(self, request: Any, path: bytes) -> None:
         """The gateway's own pages, and paths that merely begin like one."""
-        if path == b"*":
-            request.begin(_OPTIONS_OF_ALL, b"", True)
-        elif self._is_own(path):
+        found = self.destination(path)
+        if isinstance(found, Route):
+            found.target(request)
+        elif found == "own page":
             request.render_from(self._own)
-        elif stage is not None:
-            stage(request)
+        elif found == "server":
+            request.begin(OPTIONS_OF_ALL, b"", True)
         else:
-            request.refuse(GatewayError(NOT_FOUND, "no service has this path"))
+            request.refuse(no_route())
+
+    def destination(self, path: bytes) -> Route[Stage] | Literal["own page", "server"] | None:
+        """Who answers a path: a service by its route, one of the gateway's own pages, or for ``*`` the gateway."""
+        if path == b"*":
+            return "server"
+        return "own page" if self._is_own(path) else self._find(path)
 
     def _is_own(self, path: bytes) -> bool:
         if path == b"/":

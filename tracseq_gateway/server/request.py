@@ -34,6 +34,7 @@ class Channel(Protocol):
 
     via: str
     root: IResource
+    address: str
     secure: bool
     local_port: int
 
@@ -157,6 +158,12 @@ class GatewayRequest(ResourceRequest):
         self._body_done = not head.fields.length
         self._collecting: tuple[int, Callable[[bytes | None], None]] | None = None
         self._taken = False
+
+    @property
+    def peer(self) -> str:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        address: str = self.channel.address
+        return address
 
     def process(self) -> None:
         """Hand the request to the resource tree."""

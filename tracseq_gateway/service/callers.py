@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -12,7 +13,7 @@ from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.config.policies import Role
 from tracseq_gateway.identity.access import Access
 from tracseq_gateway.identity.api_keys import ApiKeys
-from tracseq_gateway.identity.authenticator import Authenticator
+from tracseq_gateway.identity.authenticator import Ask, Authenticator, Refresh
 from tracseq_gateway.identity.introspection import Introspection, introspection_client
 from tracseq_gateway.identity.jwks import JwksSource, fetcher
 from tracseq_gateway.identity.key_sources import configured_keys
@@ -118,6 +119,13 @@ class Callers:
     def _session_watch(self, prefix: int) -> Link:
         settings = self._settings
         return SessionWatch(prefix, settings.logout, settings.sessions, self.revocations, settings.password_changes)
+
+    def rehearsal(self, ask: Ask | None, refresh: Refresh | None) -> Callers:
+        """One whose links judge as those of this one would now, and change nothing here; see the authenticator's."""
+        twin = copy(self)
+        twin.authenticator = self.authenticator.rehearsal(ask, refresh)
+        twin._signer = self._signer.rehearsal()
+        return twin
 
     def start(self) -> Deferred[None]:
         """Listen to the other workers, and fetch published keys; fires when these are there or cannot be had."""

@@ -11,12 +11,14 @@ from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.forwarding import AnswerRules
 from tracseq_gateway.http.paths import PathPatterns
 from tracseq_gateway.http.security_headers import SecurityHeaders, is_telltale
+from tracseq_gateway.http.trace_context import TRACE_FIELDS
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.middleware.addresses import address_lists
 from tracseq_gateway.middleware.chain import Link, Verdict
 from tracseq_gateway.middleware.content_type import content_types
 from tracseq_gateway.middleware.cors import Cors
 from tracseq_gateway.middleware.limits import body_limit
+from tracseq_gateway.middleware.tracing import tracing_link
 
 
 class Doors:
@@ -27,13 +29,14 @@ class Doors:
         self._hides = config.security.hide_server
         self._limits = config.rate_limit.enabled and config.rate_limit.legacy_headers
         self._cors = Cors(config.cors) if config.cors.enabled else None
-        addresses = address_lists(config.security.allow, config.security.deny)
-        self.front: list[Link] = []
+        self.replaced = TRACE_FIELDS if config.tracing.enabled else frozenset()
+        """Fields of requests that the gateway writes anew."""
+        self.addresses = address_lists(config.security.allow, config.security.deny)
+        """The link with the lists of addresses, or None."""
+        self.cors: Link | None = self._cors.link if self._cors is not None else None
+        tracing = tracing_link(config.tracing) if config.tracing.enabled else None
+        self.front = [link for link in (tracing, self.addresses, self.cors) if link is not None]
         """The links that every request passes, to services and to the gateway's own pages."""
-        if addresses is not None:
-            self.front.append(addresses)
-        if self._cors is not None:
-            self.front.append(self._cors.link)
 
     def own_lines(self, secure: bool) -> bytes:
         """The lines of the gateway's own answers, each with its CRLF."""

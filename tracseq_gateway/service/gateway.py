@@ -3,7 +3,7 @@
 Services first, then for each route its proxy, its limits and its chain, then the table, the resource tree and the site:
 each stage is given the next one, so that calls go forward while imports go down.
 
-The order of a request's way, and why:
+The order of a request's way, and why; a request gets its place in a trace before all, so that refusals have one:
 
 1. Address lists: one look-up, for everybody.
 2. CORS: a preflight carries no credentials and asks for nothing of a service, so it is answered before it could be
@@ -22,8 +22,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -32,16 +31,15 @@ from twisted.internet.protocol import ClientFactory
 
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config, Service
-from tracseq_gateway.config.upstream import Instance
+from tracseq_gateway.config.upstream import Instance, Priority
 from tracseq_gateway.http.forwarding import known_answer_lines
 from tracseq_gateway.http.paths import PathPatterns
 from tracseq_gateway.http.request_head import METHODS
 from tracseq_gateway.interfaces import InstanceHealth, Observation, Request, Stage, WorkerHealth
-from tracseq_gateway.limits.concurrency import client_concurrency, service_concurrency
+from tracseq_gateway.limits.concurrency import ClientConcurrency, ServiceConcurrency
 from tracseq_gateway.limits.rules import Keys
 from tracseq_gateway.metrics.counting import InstanceCount
-from tracseq_gateway.metrics.metrics import Metrics
-from tracseq_gateway.middleware.chain import Chain, Link
+from tracseq_gateway.middleware.chain import Chain
 from tracseq_gateway.middleware.limits import concurrency_limit, lag_limit, last_hop, loop_guard
 from tracseq_gateway.net.connect import connect_tcp
 from tracseq_gateway.net.deadlines import Deadlines
@@ -57,9 +55,12 @@ from tracseq_gateway.server.site import GatewaySite
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.digests import SLOW_SECONDS, Digester
 from tracseq_gateway.service.doors import Doors, body_links
+from tracseq_gateway.service.explain import Parts, report
+from tracseq_gateway.service.gauging import Gauging
 from tracseq_gateway.service.own_pages import OwnPages
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
+from tracseq_gateway.service.way import Door, Way
 from tracseq_gateway.upstream.pool import Connect
 from tracseq_gateway.upstream.proxy import Proxy, Times, path_timeouts
 from tracseq_gateway.upstream.service import UpstreamService
@@ -108,7 +109,7 @@ class Gateway:
             service.passive.observed = self._observe
         self._lag = LagMeter(reactor)
         self._keys = Keys(config.redis.key_prefix)
-        self.records = Records(config, reactor, now)
+        self.records = Records(config, reactor, now, environ)
         self.records.instances = self._instance_counts
         self.doors = Doors(config)
         self._rules = self.doors.rules
@@ -120,6 +121,8 @@ class Gateway:
         self.records.watch(notable.request_ended)
         self.records.hand_to(Digester(reactor, notable, self._present, self._tell_digest).take)
         self._show_parts()
+        self._ways: dict[bytes, Way] = {}
+        self._root: GatewayResource
         self.site = self._build_site(now)
 
     def _build_site(self, now: Callable[[], float]) -> GatewaySite:
@@ -130,7 +133,7 @@ class Gateway:
             config, self._reactor, self.status, self.records, now, self.doors, self.callers, self.feed
         )
         self._recorder = self.records.recorder
-        root = GatewayResource(
+        self._root = GatewayResource(
             RouteTable([self._route(service) for service in settings]),
             own.root,
             (lambda following: Chain(front, following)) if front else None,
@@ -138,7 +141,7 @@ class Gateway:
         )
         deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}
         return GatewaySite(
-            root,
+            self._root,
             self._reactor,
             self.deadlines,
             config.client,
@@ -146,7 +149,7 @@ class Gateway:
             config.gateway.via,
             own_lines=self.doors.own_lines,
             kept_back=frozenset({self.callers.secret_header} if self.callers is not None else ()),
-            replaced=frozenset(deadlines - {b""}),
+            replaced=frozenset(deadlines - {b""}) | self.doors.replaced,
             recorder=self._recorder,
             proxied=config.gateway.proxy_protocol,
         )
@@ -154,25 +157,20 @@ class Gateway:
     def _show_parts(self) -> None:
         """Let ``/health`` and the metrics show how the parts are that this worker is made of."""
         self.status.show_judgement(self._judgement)
-        records, metrics, rates, callers = self.records, self.records.metrics, self.rates, self.callers
+        metrics, rates, callers = self.records.metrics, self.rates, self.callers
         if rates is not None:
             self.status.show("rate_limits", self._limiter_mode)
         if callers is not None:
             self.status.show("sessions", lambda: "shared" if callers.shared else "alone")
         if metrics is None:
             return
-        records.measure(lambda: metrics.in_flight(self.site.active))
-        records.measure(lambda: metrics.lag(self._lag.lag))
-        for name, service in self.services.items():
-            records.measure(partial(self._measure_service, metrics, name))
-            records.count(service.passive.counts, partial(metrics.service_events, name))
+        gauging = Gauging(metrics, self.records)
+        gauging.worker(lambda: self.site.active, lambda: len(self.site.channels), lambda: self._lag.lag)
+        gauging.services(self.services, self.status)
         if rates is not None:
-            records.count(rates.limiter.outcomes, metrics.limiter_decided)
-            records.count(rates.link.errors, metrics.redis_failed)
-            records.measure(lambda: metrics.redis_up(rates.limiter.shared))
+            gauging.rates(rates)
         if callers is not None:
-            records.count(callers.authenticator.outcomes, metrics.token_judged)
-            records.measure(lambda: metrics.revocations(len(callers.revocations)))
+            gauging.callers(callers)
 
     def _limiter_mode(self) -> str:
         rates = self.rates
@@ -196,11 +194,6 @@ class Gateway:
         passive = self.services[name].passive
         return passive.breaker.state, passive.ejected
 
-    def _measure_service(self, metrics: Metrics, name: str) -> None:
-        passive = self.services[name].passive
-        metrics.service_health(name, self.status.service_state(name))
-        metrics.service_kept_out(name, circuit_open=not passive.breaker.closed, ejected=len(passive.ejected))
-
     def _instance_counts(self) -> Mapping[tuple[str, str], InstanceCount]:
         """What each instance did since this was last asked."""
         return {
@@ -215,7 +208,7 @@ class Gateway:
         rewrite = settings.rewrite.rstrip("/").encode("ascii")
         via = self._config.gateway.via
         path: Route[None] = Route(prefix, rewrite, None)
-        last: Stage = Proxy(
+        proxy = Proxy(
             self.services[settings.name],
             path.upstream_path,
             self.deadlines,
@@ -224,31 +217,33 @@ class Gateway:
             self._recorder is not None,
             _times_of(settings, len(prefix)),
         )
+        last: Stage = proxy
         if self.rates is not None:
             last = self.rates.stage(settings, len(prefix), last)
-        return Route(prefix, rewrite, _named(settings.name, Chain(self._links(settings, len(prefix)), last)))
+        priority = settings.priority or ("high" if settings.name == self._config.auth.service else "normal")
+        doors = tuple(self._doors_of(settings, len(prefix), priority))
+        self._ways[prefix] = Way(settings, len(prefix), rewrite, priority, doors, proxy)
+        return Route(prefix, rewrite, _named(settings.name, Chain([door.link for door in doors], last)))
 
-    def _links(self, settings: Service, prefix: int) -> list[Link]:
+    def _doors_of(self, settings: Service, prefix: int, priority: Priority) -> Iterator[Door]:
         """The links of one service, in their order."""
         gateway = self._config.gateway
-        links: list[Link] = [loop_guard(gateway.via), last_hop(sorted(METHODS))]
-        priority = settings.priority or ("high" if settings.name == self._config.auth.service else "normal")
+        yield Door("hops", loop_guard(gateway.via))
+        yield Door("hops", last_hop(sorted(METHODS)))
         if gateway.max_concurrent_requests:
-            links.append(concurrency_limit(gateway.max_concurrent_requests, lambda: self.site.busy, priority))
+            most = gateway.max_concurrent_requests
+            yield Door("load", concurrency_limit(most, lambda: self.site.busy, priority))
         if gateway.max_lag:
-            links.append(lag_limit(gateway.max_lag, self._lag, priority))
-        links += body_links(settings, prefix)
-        if self.callers is not None:
-            links += self.callers.links(settings, prefix)
+            yield Door("load", lag_limit(gateway.max_lag, self._lag, priority))
+        for link in body_links(settings, prefix):
+            yield Door("body", link)
+        for link in self.callers.links(settings, prefix) if self.callers is not None else ():
+            yield Door("identity", link)
         if settings.max_concurrent:
-            links.append(service_concurrency(settings.max_concurrent))
+            yield Door("at once", ServiceConcurrency(settings.max_concurrent))
         if settings.max_concurrent_per_client:
-            links.append(
-                client_concurrency(
-                    settings.max_concurrent_per_client, self._keys, fields=self._config.rate_limit.standard_headers
-                )
-            )
-        return links
+            fields = self._config.rate_limit.standard_headers
+            yield Door("at once", ClientConcurrency(settings.max_concurrent_per_client, self._keys, fields=fields))
 
     def _connect_tcp(self, host: str, port: int, factory: ClientFactory, timeout: float | None) -> None:
         connect_tcp(host, port, factory, timeout, self._reactor)
@@ -311,6 +306,8 @@ class Gateway:
     def update_workers(self, workers: WorkerHealth) -> None:
         """Take over how many workers there are."""
         self.status.update_workers(workers)
+        if workers.stopping:
+            self.status.draining = True
         if self.records.metrics is not None:
             self.records.metrics.workers(workers)
         if self.rates is not None:
@@ -321,6 +318,23 @@ class Gateway:
         service = self.services.get(observation.service)
         if service is not None:
             service.passive.take(observation)
+
+    def scrape_by(self, scrape: Callable[[bool], Deferred[str]]) -> None:
+        """Have pages of metrics made by ``scrape`` (in OpenMetrics or as text; it gives the path of a file).
+
+        Otherwise they are made here, in a thread, of what this worker can see.
+        """
+        self.records.scrape = scrape
+
+    def explain(self, question: bytes, *, live: bool = True) -> Deferred[bytes]:
+        """Say what would become of a request, in JSON; nothing is sent, and nothing charged: see ``service.explain``.
+
+        ``live``: this gateway serves, so that its state says something. Never fails for what is asked: then the report
+        is an ``error``.
+        """
+        config, site, root = self._config, self.site, self._root
+        parts = Parts(config, site, root, self.doors, self._ways, self.callers, self.rates, self._lag, live)
+        return Deferred.fromCoroutine(report(parts, question))
 
     def drain(self, seconds: float, gentle: bool = False) -> Deferred[int]:
         """Stop: take up the connections that already wait, accept no others, finish what is open.

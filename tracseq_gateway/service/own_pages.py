@@ -17,11 +17,14 @@ from tracseq_gateway.admin.pages import DASHBOARD, pages
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.config.model import Config
 from tracseq_gateway.interfaces import Request, Stage
-from tracseq_gateway.metrics.page import Page
+from tracseq_gateway.metrics.page import Page, load
 from tracseq_gateway.middleware.chain import Chain, Link
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.doors import Doors
 from tracseq_gateway.service.records import Records
+
+SCRAPE_SECONDS = 10.0
+"""How long the supervisor is waited for that makes the page of metrics; as long as Prometheus waits for us."""
 
 
 class OwnPages:
@@ -67,13 +70,14 @@ class OwnPages:
         return DashboardPage(_settings(config), events, Care(*self._doors.of_page(POLICY)))
 
     def _metrics_page(self) -> Resource:
-        metrics, reactor = self._records.metrics, self._reactor
+        return MetricsPage(self._make_metrics, self._reactor.seconds, self._records.hand_over)
+
+    def _make_metrics(self, openmetrics: bool) -> Deferred[Page]:
+        metrics, scrape, reactor = self._records.metrics, self._records.scrape, self._reactor
         assert metrics is not None, "asked for only when metrics are on"
-
-        def run(make: Callable[[], Page]) -> Deferred[Page]:
-            return deferToThreadPool(reactor, reactor.getThreadPool(), make)
-
-        return MetricsPage(metrics.page, run, reactor.seconds, self._records.hand_over)
+        if scrape is None:
+            return deferToThreadPool(reactor, reactor.getThreadPool(), metrics.page, openmetrics)
+        return scrape(openmetrics).addTimeout(SCRAPE_SECONDS, reactor).addCallback(load, openmetrics)
 
     def close(self) -> None:
         """End what is open on the pages, so that their clients go to another worker."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -18,6 +20,7 @@ from tracseq_gateway.limits.gcra import Policy
 from tracseq_gateway.limits.limiter import Limiter
 from tracseq_gateway.limits.local_store import LocalStore
 from tracseq_gateway.limits.logins import LoginGuard
+from tracseq_gateway.limits.peeking import PeekingLimiter, Untouched
 from tracseq_gateway.limits.redis_store import RedisStore
 from tracseq_gateway.limits.rules import Keys, Rule
 from tracseq_gateway.limits.stage import Limits, LimitStage
@@ -39,20 +42,42 @@ class Rates:
     ) -> None:
         """``now`` gives seconds since the epoch; ``called`` is told of each call of Redis, see :class:`RedisStore`."""
         self._settings = config.rate_limit
+        self._reactor = reactor
         self._keys = keys
+        self._now = now
         self._tried: Deferred[None] | None = None
         self._stopping = False
         self.link = redis_link(reactor, config.redis, self._changed)
         self.store = RedisStore(self.link, reactor, called)
-        self.limiter = Limiter(self.store, LocalStore(reactor.seconds), reactor.seconds)
-        self._fields = LimitFields(
-            standard=self._settings.standard_headers, legacy=self._settings.legacy_headers, now=now
-        )
+        self.limiter: Limiter = Limiter(self.store, LocalStore(reactor.seconds), reactor.seconds)
+        self._fields = self._new_fields()
         # One policy object for one limit, however many services it holds for: it is told apart by identity.
         self._policies = {
             name: Policy(name, limit.per_minute, limit.burst, limit.unit, _largest(limit, config))
             for name, limit in self._settings.limits.items()
         }
+
+    def _new_fields(self) -> LimitFields:
+        settings = self._settings
+        return LimitFields(standard=settings.standard_headers, legacy=settings.legacy_headers, now=self._now)
+
+    def peeking(self, *, live: bool) -> PeekingLimiter:
+        """A limiter that answers as this one's would, and charges nothing; not ``live``: as if nobody had called."""
+        if not live:
+            return PeekingLimiter(self.limiter, Untouched(), Untouched())
+        return PeekingLimiter(self.limiter, self.store, RedisStore(self.link, self._reactor))
+
+    def rehearsal(self, limiter: PeekingLimiter, *, by_account: bool = True) -> Rates:
+        """One that holds requests to the same limits, by another limiter.
+
+        Not ``by_account``: failed logins are looked at by their address alone, and no body is.
+        """
+        twin = copy(self)
+        twin.limiter, twin._fields = limiter, self._new_fields()
+        if not by_account:
+            guard = evolve(self._settings.failed_logins, account="")
+            twin._settings = evolve(self._settings, failed_logins=guard)
+        return twin
 
     @property
     def when_down(self) -> str:

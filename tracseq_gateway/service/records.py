@@ -1,4 +1,4 @@
-"""What one worker writes down: counts, metrics, and the access log."""
+"""What one worker writes down: counts, metrics, the access log, and traces."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
 
 from tracseq_gateway import __version__
@@ -16,6 +16,7 @@ from tracseq_gateway.interfaces import Recorder
 from tracseq_gateway.metrics.counting import Counted, InstanceCount, RequestCounts
 from tracseq_gateway.metrics.metrics import Metrics
 from tracseq_gateway.metrics.recorder import RequestRecorder, Witness
+from tracseq_gateway.tracing.tracing import open_tracing
 
 READ_SECONDS = 1.0
 """How often what rooms count for themselves is read; a request does not pay for it."""
@@ -27,14 +28,17 @@ Instances = Callable[[], Mapping[tuple[str, str], InstanceCount]]
 class Records:
     """Built once from the configuration."""
 
-    def __init__(self, config: Config, reactor: Any, now: Callable[[], float]) -> None:
-        """``now`` gives seconds since the epoch."""
+    def __init__(self, config: Config, reactor: Any, now: Callable[[], float], environ: Mapping[str, str]) -> None:
+        """``now`` gives seconds since the epoch; ``environ`` holds secrets that the configuration names."""
         self.metrics = Metrics(config.services, __version__) if config.metrics.enabled else None
-        self._log = open_access_log(
-            config.access_log, reactor, self.metrics.log_lines_dropped if self.metrics is not None else None
-        )
+        routes = {name: service.prefix for name, service in config.services.items()}
+        dropped = self.metrics.log_lines_dropped if self.metrics is not None else None
+        self._log = open_access_log(config.access_log, routes, reactor, dropped)
+        self.tracing = open_tracing(config, reactor, environ)
         self.instances: Instances = dict
         """Asked whenever what was counted is handed over; set by who has the instances."""
+        self.scrape: Callable[[bool], Deferred[str]] | None = None
+        """Has a page of metrics made elsewhere; see :meth:`Gateway.scrape_by`."""
         self._counts = RequestCounts(config.services)
         self._takers: list[Callable[[Counted], object]] = []
         self._readings: list[Callable[[], None]] = []
@@ -47,6 +51,10 @@ class Records:
             self.hand_to(self.metrics.add)
         if self._log is not None:
             self.watch(self._log.record)
+        if self.tracing is not None:
+            self.watch(self.tracing.record)
+            if self.metrics is not None:
+                self.count(self.tracing.counts, self.metrics.spans_ended)
 
     @property
     def recorder(self) -> Recorder | None:
@@ -96,7 +104,8 @@ class Records:
         if self._reading.running:
             self._reading.stop()
             self._read()
-        return self._log.stop() if self._log is not None else succeed(None)
+        ended = gatherResults([each.stop() for each in (self._log, self.tracing) if each is not None])
+        return ended.addCallback(lambda _: self._read())  # what became of the last spans counts, too
 
     def hand_over(self) -> None:
         """Give what was counted to those who take it."""

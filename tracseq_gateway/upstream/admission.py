@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 
 from tracseq_gateway.config.upstream import Admission
 
@@ -26,6 +27,13 @@ class AdmissionControl:
         self._slices: deque[list[float]] = deque()  # each: when it began, requests, successes
         self._requests = 0.0
         self._successes = 0.0
+
+    def rehearsal(self, random: Callable[[], float]) -> AdmissionControl:
+        """One that goes on as this one would, and counts nothing here."""
+        twin = copy(self)
+        twin._random = random
+        twin._slices = deque(list(piece) for piece in self._slices)
+        return twin
 
     def admits(self) -> bool:
         """Whether a request is let through."""

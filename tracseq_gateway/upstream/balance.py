@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from math import exp
 from typing import Protocol
 
@@ -35,6 +36,20 @@ class Policy(Protocol):
 
     def choose(self, candidates: Sequence[Candidate], request: Request | None = None) -> int:
         """Return the index of one; there is at least one. ``request`` is None for the gateway's own errands."""
+
+
+def copied(policy: Policy, random: Callable[[], float]) -> Policy:
+    """One that chooses as ``policy`` would from now on, with its own numbers from ``random``; that one stays as it is.
+
+    A policy keeps its state in its attributes: what it counts, where it draws, and policies that it leans on.
+    """
+    twin = copy(policy)
+    for name, value in vars(policy).items():
+        if name == "_random":
+            setattr(twin, name, random)
+        elif hasattr(value, "choose"):
+            setattr(twin, name, copied(value, random))
+    return twin
 
 
 class RoundRobin:

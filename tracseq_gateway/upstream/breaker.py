@@ -7,6 +7,7 @@ done here too, and needs no reactor: an open circuit is found to be due when som
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Literal, get_args
 
 State = Literal["closed", "open", "half_open", "trying"]
@@ -90,6 +91,12 @@ class Breaker:
 
     def __repr__(self) -> str:
         return f"<Breaker {self.state}>"
+
+    def rehearsal(self) -> Breaker:
+        """One that goes on as this one would, and tells nobody."""
+        twin = copy(self)
+        twin._changed = lambda opened: None
+        return twin
 
     def hear(self, event: Event, seconds: float = 0.0) -> None:
         """Take an event; ``seconds`` is how long another worker's circuit is still open."""

@@ -225,6 +225,13 @@ class Prober:
             return  # and the probe was broken off
         ended = reactor.seconds()
         before = self.health
+        _log.debug(
+            "{service} at {url} was probed in {seconds:.3f} s: {what}",
+            service=before.service,
+            url=before.url,
+            seconds=ended - began,
+            what=error or "healthy",
+        )
         self._standing = judge(self._standing, Outcome(ended - began, error), self._policy, self._tools.now())
         self._note(before)
         self._tools.report(self.health)

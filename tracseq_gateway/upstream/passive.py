@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from copy import copy
 
 from tracseq_gateway.config.model import Service
 from tracseq_gateway.interfaces import Observation
@@ -47,6 +48,12 @@ class PassiveHealth:
         self._ejector = Ejector(settings.outliers, deadlines.now)
         self._troubled = False
         """Whether there are failures that a success would wipe out."""
+
+    def rehearsal(self) -> PassiveHealth:
+        """One that counts nothing here; its circuit goes on as this one's would."""
+        twin = copy(self)
+        twin.counts, twin.breaker = Counter(), self.breaker.rehearsal()
+        return twin
 
     @property
     def ejected(self) -> list[str]:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+from attrs import frozen
 from twisted.internet.error import (
     ConnectError,
     ConnectionRefusedError,
@@ -44,6 +45,23 @@ Connect = Callable[[str, int, ClientFactory, float | None], object]
 """Opens a TCP connection: host, port, factory, seconds that it may take or None."""
 
 
+ConnectEnded = Callable[[float, str], None]
+"""Told how many seconds an attempt to connect took, and why it failed: an error's slug, empty if it did not."""
+
+
+@frozen
+class PoolState:
+    """What a pool has."""
+
+    busy: int
+    idle: int
+    opening: int
+    waiting: int
+    """Requests that wait for a connection."""
+    most: int
+    """Connections that there may be."""
+
+
 class Taker(Protocol):
     """Who wants a connection."""
 
@@ -54,10 +72,8 @@ class Taker(Protocol):
         """There is none to be had."""
 
 
-class Pool(ClientFactory):
+class Pool:
     """See the module."""
-
-    noisy = False
 
     def __init__(
         self,
@@ -68,6 +84,7 @@ class Pool(ClientFactory):
         deadlines: Deadlines,
         connect: Connect,
         known: KnownLines,
+        connect_ended: ConnectEnded = lambda seconds, error: None,
     ) -> None:
         self.host = host
         self.port = port
@@ -77,6 +94,7 @@ class Pool(ClientFactory):
         self._connect = connect
         self.known = known
         """What the answers of all services have in common."""
+        self._connect_ended = connect_ended
         self._idle: dict[UpstreamConnection, None] = {}
         self._busy: set[UpstreamConnection] = set()
         self._opening = 0
@@ -88,10 +106,13 @@ class Pool(ClientFactory):
         self._queue_timer = Timer(deadlines, self._queue_expired)
 
     def __repr__(self) -> str:
-        return (
-            f"<Pool {self.host}:{self.port}: {len(self._busy)} busy, {len(self._idle)} idle, "
-            f"{self._opening} opening, {len(self._waiting) + len(self._fresh)} waiting>"
-        )
+        busy, idle, opening, waiting = self.counts
+        return f"<Pool {self.host}:{self.port}: {busy} busy, {idle} idle, {opening} opening, {waiting} waiting>"
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Connections that are busy, idle and being opened, and takers that wait."""
+        return len(self._busy), len(self._idle), self._opening, len(self._waiting) + len(self._fresh)
 
     def take(self, taker: Taker, *, fresh: bool = False) -> UpstreamConnection | None:
         """Return a connection now, or None: then ``taker`` is told later, or has been told already.
@@ -105,8 +126,8 @@ class Pool(ClientFactory):
                 return connection
             if self._full:
                 next(iter(self._idle)).abort()
-        if self._full and self._waiting_for_a_place >= self._limits.queue:
-            taker.not_connected(GatewayError(QUEUE_FULL, "too many requests wait for this service", retry_after=1))
+        if self.is_crowded:
+            taker.not_connected(crowded())
             return None
         if not self._queue_timer.running:
             self._queue_timer.start(self._limits.queue_seconds)
@@ -114,6 +135,17 @@ class Pool(ClientFactory):
         queue[taker] = self._deadlines.now() + self._limits.queue_seconds
         self._open_for_waiters()
         return None
+
+    @property
+    def state(self) -> PoolState:
+        """How many of what there are."""
+        waiting = len(self._waiting) + len(self._fresh)
+        return PoolState(len(self._busy), len(self._idle), self._opening, waiting, self._limits.max)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a request that finds no idle connection may not even wait for one."""
+        return self._full and self._waiting_for_a_place >= self._limits.queue
 
     @property
     def _full(self) -> bool:
@@ -128,7 +160,8 @@ class Pool(ClientFactory):
         """Open as many connections as takers wait for and there is room for."""
         while self._waiting_for_a_place > 0 and not self._full and not self._closed:
             self._opening += 1
-            self._connect(self.host, self.port, self, self._timeouts.connect or None)
+            attempt = _Attempt(self, self._deadlines)
+            self._connect(self.host, self.port, attempt, self._timeouts.connect or None)
 
     def leave(self, taker: Taker) -> None:
         """Wait no longer."""
@@ -181,25 +214,23 @@ class Pool(ClientFactory):
         self._queue_timer.close()
         self.retire()
 
-    # The reactor calls.
+    # An attempt to connect calls.
 
-    def buildProtocol(self, addr: IAddress | None) -> UpstreamConnection:
-        """A connection was opened."""
-        return _Opened(self, self._deadlines)
-
-    def opened(self, connection: UpstreamConnection) -> None:
-        """A new connection is ready."""
+    def opened(self, connection: UpstreamConnection, seconds: float) -> None:
+        """A new connection is ready, after so many seconds."""
         self._opening -= 1
         self._busy.add(connection)
+        self._connect_ended(seconds, "")
         self.give(connection)
 
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+    def not_opened(self, error: GatewayError, seconds: float) -> None:
         """No connection could be opened: the first waiter hears of it, and another is opened for the next."""
         self._opening -= 1
+        self._connect_ended(seconds, error.kind.slug)
         queue = self._waiting or self._fresh
         if queue:
             taker, _ = queue.popitem(last=False)
-            taker.not_connected(_connect_error(reason))
+            taker.not_connected(error)
         self._open_for_waiters()
 
     def _queue_expired(self) -> None:
@@ -219,12 +250,41 @@ class Pool(ClientFactory):
             self._queue_timer.start(min(left))
 
 
+class _Attempt(ClientFactory):
+    """One attempt to connect, however many addresses are tried for it."""
+
+    noisy = False
+
+    def __init__(self, pool: Pool, deadlines: Deadlines) -> None:
+        self._pool = pool
+        self._deadlines = deadlines
+        self._began = deadlines.now()
+
+    def buildProtocol(self, addr: IAddress | None) -> UpstreamConnection:
+        """A connection was opened."""
+        return _Opened(self._pool, self._deadlines, self._began)
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        """No connection could be opened."""
+        self._pool.not_opened(_connect_error(reason), self._deadlines.now() - self._began)
+
+
+def crowded() -> GatewayError:
+    """Why a request may not wait for a connection."""
+    return GatewayError(QUEUE_FULL, "too many requests wait for this service", retry_after=1)
+
+
 class _Opened(UpstreamConnection):
     """A connection that tells its pool when it is made."""
 
+    def __init__(self, pool: Pool, deadlines: Deadlines, began: float) -> None:
+        super().__init__(pool, deadlines)
+        self._began = began
+        self._clock = deadlines.now
+
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
-        self.pool.opened(self)
+        self.pool.opened(self, self._clock() - self._began)
 
 
 _CONNECT_KINDS: tuple[tuple[type[Exception], Kind, str], ...] = (

@@ -8,6 +8,7 @@ from all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from random import Random
 from urllib.parse import urlsplit
 
@@ -26,12 +27,13 @@ from tracseq_gateway.upstream.balance import (
     PowerOfTwo,
     RoundRobin,
     SmoothWeighted,
+    copied,
     measure,
 )
 from tracseq_gateway.upstream.hashing import ConsistentHash, key_of
 from tracseq_gateway.upstream.instance import Instance
 from tracseq_gateway.upstream.passive import PassiveHealth
-from tracseq_gateway.upstream.pool import Connect, Pool
+from tracseq_gateway.upstream.pool import Connect, ConnectEnded, Pool
 from tracseq_gateway.upstream.retry import RetryPolicy
 
 LEAST_WARMTH = 0.1
@@ -55,6 +57,8 @@ class UpstreamService:
         self._policy = self._policy_of(settings)
         # Second choices are not the policy's turn: they would make it pass over the same instance again and again.
         self._second_choice: Policy = LeastConnections()
+        self.connect_ended: ConnectEnded = lambda seconds, error: None
+        """Told how each attempt to connect to an instance ended; set by who counts them."""
         self.sticky = settings.sticky_cookie.encode("ascii")
         self.timed = settings.balance == "ewma"
         """Whether it is to be told how long answers take."""
@@ -88,6 +92,30 @@ class UpstreamService:
         }
         return makers[settings.balance]()
 
+    def rehearsal(self, pool_of: Callable[[Instance], Pool]) -> UpstreamService:
+        """One that lets in, chooses and passes on as this one would now, and changes nothing here.
+
+        ``pool_of`` gives what stands for the pool of an instance.
+        """
+        twin = copy(self)
+        twin._random = Random()  # noqa: S311
+        twin._random.setstate(self._random.getstate())
+        random = twin._random.random
+        twin._policy, twin._second_choice = copied(self._policy, random), copied(self._second_choice, random)
+        copies = {instance.url: copy(instance) for instance in self.instances}
+        for instance in copies.values():
+            instance.pool = pool_of(instance)
+        twin.instances = list(copies.values())
+        twin._eligible = [copies[instance.url] for instance in self._eligible]
+        twin.passive, twin.retries = self.passive.rehearsal(), copy(self.retries)
+        twin.breaker = twin.passive.breaker
+        twin.admission = self.admission.rehearsal(random) if self.admission is not None else None
+        return twin
+
+    def may_take(self, instance: Instance) -> bool:
+        """Whether requests may go to an instance now."""
+        return instance in self._eligible
+
     def _add(self, settings: upstream.Instance) -> None:
         parts = urlsplit(settings.url)
         pool = Pool(
@@ -98,8 +126,12 @@ class UpstreamService:
             self._deadlines,
             self._connect,
             self._known,
+            self._connect_ended,
         )
         self.instances.append(Instance(settings.url, settings.weight, parts.netloc.encode("ascii"), pool))
+
+    def _connect_ended(self, seconds: float, error: str) -> None:
+        self.connect_ended(seconds, error)
 
     def _in_flight(self) -> int:
         return sum(instance.in_flight for instance in self.instances)

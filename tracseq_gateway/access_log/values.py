@@ -1,0 +1,171 @@
+"""What a request that is over says of itself: one value for each field, as some form of line spells it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
+
+from attrs import frozen
+
+from tracseq_gateway.access_log.redaction import Redactor
+from tracseq_gateway.config.log_line import FIELDS, field_of_header
+from tracseq_gateway.config.logs import AccessLog
+from tracseq_gateway.interfaces import Identity, Request
+
+NAMES: Final = tuple(FIELDS)
+"""The fields that every request has."""
+
+MOST_KNOWN: Final = 4096
+LONGEST_KNOWN: Final = 256
+"""How many texts are kept, and how long they may be."""
+
+_PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+Spelled = tuple[str | None, ...]
+Values = Callable[[Request, float, float], tuple[object, ...]]
+"""Gives the values of a request that ended at a time (seconds since the epoch) after so many seconds."""
+
+
+@frozen
+class Spelling:
+    """How values stand in a line. Numbers stand as they are; so do times and ids, which need no escaping."""
+
+    text: Callable[[str], str]
+    octets: Callable[[bytes], str]
+    """The same for bytes of a head."""
+    nothing: str | None
+    """What there is not."""
+    yes: str = "true"
+    no: str = "false"
+
+
+def values_of(spelling: Spelling, settings: AccessLog, routes: Mapping[str, str]) -> Values:
+    """Return what gives the values of a request, in the order of :data:`NAMES`.
+
+    ``routes`` are the prefixes of the services. What is the same for many requests is spelled once.
+    """
+    nothing, yes, no = spelling.nothing, spelling.yes, spelling.no
+    known = KnownTexts(spelling.octets)
+    redact = Redactor(settings.redact)
+    slow_seconds = settings.slow_seconds or float("inf")
+    second_text = SecondText(lambda now: time.strftime("%Y-%m-%dT%H:%M:%S", now))
+    callers: Bounded[tuple[str, Identity | None], Spelled] = Bounded()
+    places: Bounded[tuple[str, str, str], Spelled] = Bounded()
+
+    def values(request: Request, ended: float, seconds: float) -> tuple[object, ...]:
+        head, error, trace = request.head, request.error, request.trace
+        second = int(ended)
+        caller = callers.get((request.client, request.identity)) or new_caller(request)
+        place = places.get((request.service, request.instance, request.limit)) or new_place(request)
+        admitted, passed_on, answered = request.admitted, request.passed_on, request.answered
+        return (
+            f"{second_text.at(second)}.{int((ended - second) * 1000):03d}Z",
+            request.request_id.decode("ascii"),
+            spelling.text(trace.trace_id) if trace is not None else nothing,
+            *caller,
+            known[head.method],
+            known[head.path],
+            spelling.octets(redact(head.query)),
+            _PROTOCOLS[head.minor],
+            request.status,
+            "%.3f" % (seconds * 1000),
+            "%.3f" % ((admitted - request.began) * 1000) if admitted else nothing,
+            "%.3f" % ((passed_on - admitted) * 1000) if passed_on else nothing,
+            "%.3f" % ((answered - passed_on) * 1000) if answered else nothing,
+            *place,
+            request.attempts,
+            request.received,
+            request.sent,
+            known[head.fields.agent] if head.fields.agent is not None else nothing,
+            spelling.text(error.kind.slug) if error is not None else nothing,
+            spelling.text(error.note or error.detail) if error is not None else nothing,
+            yes if seconds >= slow_seconds else no,
+        )
+
+    def new_caller(request: Request) -> Spelled:
+        identity = request.identity
+        user, key = (identity.subject, identity.key_name or None) if identity is not None else (None, None)
+        return callers.keep((request.client, identity), spelled(request.client, user, key))
+
+    def new_place(request: Request) -> Spelled:
+        service, instance, limit = request.service, request.instance, request.limit
+        texts = (service or None, routes.get(service), instance or None, limit or None)
+        return places.keep((service, instance, limit), spelled(*texts))
+
+    def spelled(*texts: str | None) -> Spelled:
+        return tuple(nothing if text is None else spelling.text(text) for text in texts)
+
+    return values
+
+
+def with_headers(values: Values, names: Sequence[str], spelling: Spelling, redact: Redactor) -> Values:
+    """The same, followed by the values of these fields of the request's head; of a Referer, the query is redacted."""
+    if not names:
+        return values
+    fields = [(name.lower().encode("ascii"), redact.url if name.lower() == "referer" else None) for name in names]
+
+    def spelled(request: Request, name: bytes, change: Callable[[bytes], bytes] | None) -> str | None:
+        value = request.head.get(name)
+        if value is None:
+            return spelling.nothing
+        return spelling.octets(value if change is None else change(value))
+
+    def longer(request: Request, ended: float, seconds: float) -> tuple[object, ...]:
+        return (*values(request, ended, seconds), *[spelled(request, name, change) for name, change in fields])
+
+    return longer
+
+
+def names_of(headers: Sequence[str]) -> tuple[str, ...]:
+    """The fields of a request and of these fields of its head."""
+    return (*NAMES, *map(field_of_header, headers))
+
+
+class Bounded(dict[Key, Value]):
+    """What was worked out and is likely to be needed again. When there is too much of it, it begins anew."""
+
+    def keep(self, key: Key, value: Value) -> Value:
+        """Keep ``value``, and return it."""
+        if len(self) >= MOST_KNOWN:
+            self.clear()
+        self[key] = value
+        return value
+
+
+class KnownTexts(Bounded[bytes, str]):
+    """From bytes to how they are spelled; what is long is spelled each time."""
+
+    def __init__(self, spell: Callable[[bytes], str]) -> None:
+        super().__init__()
+        self._spell = spell
+
+    def __missing__(self, value: bytes) -> str:
+        known = self._spell(value)
+        return self.keep(value, known) if len(value) <= LONGEST_KNOWN else known
+
+
+class SecondText:
+    """Writes a time of day, and does so once a second only."""
+
+    def __init__(self, write: Callable[[time.struct_time], str]) -> None:
+        self._write = write
+        self._second = -1
+        self._text = ""
+
+    def at(self, second: int) -> str:
+        """The text for whole seconds since the epoch."""
+        if second != self._second:
+            self._second = second
+            self._text = self._write(time.gmtime(second))
+        return self._text
+
+
+def text(value: bytes) -> str:
+    """Bytes of a head as text: UTF-8, or else ISO 8859-1, which every sequence of bytes can be."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

@@ -1,0 +1,32 @@
+"""The first thing that a request meets when traces are on: it gets its place in one."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from tracseq_gateway.config.tracing import Tracing
+from tracseq_gateway.http.origin import is_trusted, parse_address
+from tracseq_gateway.http.trace_context import Tracer
+from tracseq_gateway.interfaces import Request
+from tracseq_gateway.middleware.chain import Link
+
+_MOST_KNOWN = 4096
+"""Addresses that are remembered with the verdict on them."""
+
+
+def tracing_link(settings: Tracing) -> Link:
+    """Set each request's ``trace``, and tell the service of it in place of what the client said."""
+    networks = settings.trusted_parents
+
+    @lru_cache(_MOST_KNOWN)
+    def may_decide(peer: str) -> bool:
+        address = parse_address(peer)
+        return address is not None and is_trusted(address, networks)
+
+    place = Tracer(settings.ratio, may_decide if networks else None).place
+
+    def begin(request: Request) -> None:
+        request.trace, lines = place(request.head.fields.received, request.peer if networks else "")
+        request.forwarded += lines
+
+    return begin

@@ -1,0 +1,84 @@
+"""What of a worker's parts is shown in the metrics: read every second, so that no request pays for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from tracseq_gateway.admin.status import Status
+from tracseq_gateway.metrics.metrics import ConnectionCounts, Metrics
+from tracseq_gateway.service.callers import Callers
+from tracseq_gateway.service.rates import Rates
+from tracseq_gateway.service.records import Records
+from tracseq_gateway.upstream.service import UpstreamService
+
+
+class Gauging:
+    """Each method has one kind of part read from then on."""
+
+    def __init__(self, metrics: Metrics, records: Records) -> None:
+        self._metrics = metrics
+        self._records = records
+
+    def worker(self, requests: Callable[[], int], connections: Callable[[], int], lag: Callable[[], float]) -> None:
+        """The worker itself: requests that are open, connections of clients, and the lag of its reactor."""
+        metrics = self._metrics
+
+        def read() -> None:
+            metrics.in_flight(requests())
+            metrics.client_connections(connections())
+            metrics.lag(lag())
+
+        self._records.measure(read)
+
+    def services(self, services: Mapping[str, UpstreamService], status: Status) -> None:
+        """The services, their instances, and the connections to them."""
+        metrics, records = self._metrics, self._records
+
+        def read() -> None:
+            for name, service in services.items():
+                metrics.service_health(name, status.service_state(name))
+                passive = service.passive
+                metrics.service_kept_out(name, circuit_open=not passive.breaker.closed, ejected=len(passive.ejected))
+                metrics.service_connections(name, _connections(service))
+            metrics.instances(
+                {
+                    (name, instance.url): (_HEALTHY[instance.state], instance.record.ejected)
+                    for name, service in services.items()
+                    for instance in service.instances
+                }
+            )
+
+        records.measure(read)
+        for name, service in services.items():
+            records.count(service.passive.counts, partial(metrics.service_events, name))
+            service.connect_ended = partial(self._connect_ended, name)
+
+    def _connect_ended(self, service: str, seconds: float, error: str) -> None:
+        if error:
+            self._metrics.not_connected(service, error)
+        else:
+            self._metrics.connected(service, seconds)
+
+    def rates(self, rates: Rates) -> None:
+        """The limiter and its Redis."""
+        metrics, records = self._metrics, self._records
+        records.count(rates.limiter.outcomes, metrics.limiter_decided)
+        records.count(rates.link.errors, metrics.redis_failed)
+        records.measure(lambda: metrics.redis_up(rates.limiter.shared))
+
+    def callers(self, callers: Callers) -> None:
+        """Verdicts on tokens."""
+        metrics, records = self._metrics, self._records
+        records.count(callers.authenticator.outcomes, metrics.token_judged)
+        records.measure(lambda: metrics.tokens_remembered(len(callers.authenticator.verdicts)))
+        records.measure(lambda: metrics.revocations(len(callers.revocations)))
+
+
+_HEALTHY = {"healthy": True, "unhealthy": False, "unknown": None}
+
+
+def _connections(service: UpstreamService) -> ConnectionCounts:
+    each = [instance.pool.counts for instance in service.instances]
+    busy, idle, opening, waiting = (sum(counts) for counts in zip(*each, strict=True)) if each else (0, 0, 0, 0)
+    return ConnectionCounts(idle, busy, opening, waiting)

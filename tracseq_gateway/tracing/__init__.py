@@ -1,0 +1,1 @@
+"""Ground: spans of requests, for an OpenTelemetry collector."""
