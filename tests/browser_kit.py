@@ -98,7 +98,7 @@ class Browser:
         said: str = self.run("return document.querySelector(arguments[0]).ariaLabel", selector)
         return said.replace("\xa0", " ")
 
-    def until(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
         """Wait until something is true of the page."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -106,7 +106,7 @@ class Browser:
                 raise AssertionError(f"not within {seconds} s; the page shows:\n{self.text('body')}")
             time.sleep(0.05)
 
-    def until_shown(self, selector: str, words: str, seconds: float = 10.0) -> None:
+    def until_shown(self, selector: str, words: str, seconds: float = 20.0) -> None:
         """Wait until some words are to be seen."""
         self.until(lambda: words in self.text(selector), seconds)
 

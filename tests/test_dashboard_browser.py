@@ -158,6 +158,6 @@ class ConnectionTests(BrowserTestCase):
         self.assertIn("connection is lost", self.browser.run("return announcements.textContent"))
         again = Program("tests.dashboard_kit", "calm", str(urlsplit(program.url).port))
         self.addCleanup(again.stop)
-        self.browser.until_shown("#connection", "Live", 15.0)
+        self.browser.until_shown("#connection", "Live")
         self.assertEqual("", self.browser.text("#stale"))
         self.assertEqual("All is well with 7 services", self.browser.text("#headline"))

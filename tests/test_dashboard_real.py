@@ -104,7 +104,7 @@ class RunningTests(SynchronousTestCase):
         token = browser.run("return sessionStorage.token")
         self.assertNotIn(token, self.gateway.log.read_text())
         self.assertEqual(200, self.gateway.get("/auth/logout", "POST", authorization=f"Bearer {token}")[0])
-        browser.until_shown("#sign-in-reason", "session has ended", 20)
+        browser.until_shown("#sign-in-reason", "session has ended")
         self.assertIsNone(browser.run("return sessionStorage.token ?? null"))
         self.assertEqual("", shown("#overview"))
 
