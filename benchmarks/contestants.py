@@ -114,6 +114,8 @@ def gateway_configuration(stage: Stage) -> str:
         text += render("gateway_duties.toml", redis=stage.scratch / SOCKET, upstream=stage.upstream, **values)
     if stage.records is not None:
         text += _records(stage, stage.records)
+    else:
+        text += "\n[dashboard]\nenabled = false   # the others count nothing either\n"
     if stage.scraped:
         text += "\n[metrics]\nenabled = true\n"
     for number in range(stage.routes):
@@ -125,7 +127,7 @@ def gateway_configuration(stage: Stage) -> str:
 
 def _records(stage: Stage, on: tuple[str, ...]) -> str:
     log = stage.scratch / "access.log" if "log" in on else "off"
-    switches = {record: str(record in on).lower() for record in ("metrics", "traces")}
+    switches = {record: str(record in on).lower() for record in ("overview", "metrics", "traces")}
     return render("gateway_records.toml", log=log, upstream=stage.upstream, **switches)
 
 

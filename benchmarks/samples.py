@@ -164,7 +164,7 @@ class RecordSample(PerRequest):
     """One load of the part ``records``."""
 
     records: tuple[str, ...]
-    """What was written down: ``metrics``, ``log``, ``traces``."""
+    """What was written down: ``overview``, ``metrics``, ``log``, ``traces``."""
     round: int
     requests: int
     seconds: float

@@ -1,4 +1,5 @@
-"""What writing down costs: metrics, the access log and traces, each alone and all together, and nothing of it."""
+"""What writing down costs: the overview, metrics, the access log and traces, each alone and all together, and nothing
+of it."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ from benchmarks.samples import RecordSample
 from benchmarks.settings import Settings
 from benchmarks.wrk import VARIED, wrk
 
-RECORDS = ("metrics", "log", "traces")
-"""Traces keep 1 % of the requests, and a collector's stand-in takes them."""
+RECORDS = ("overview", "metrics", "log", "traces")
+"""The overview is what dashboard and ``status`` show. Traces keep 1 % of the requests, and a stand-in takes them."""
 
 
 def tasks() -> Iterator[tuple[str, ...]]:

@@ -102,7 +102,7 @@ RECORDED = Results(
     records=(
         RecordSample((), 1, 1000, 1.0, 0.03),
         RecordSample(("metrics",), 1, 1000, 1.0, 0.032),
-        RecordSample(("metrics", "log", "traces"), 1, 1000, 1.0, 0.041),
+        RecordSample(("overview", "metrics", "log", "traces"), 1, 1000, 1.0, 0.041),
     ),
 )
 
