@@ -49,7 +49,7 @@ setup(
     # would not lead twistd to the plugin in twisted/plugins.
     package_dir={"": "."},
     packages=[*find_packages(include=["tracseq_gateway", "tracseq_gateway.*"]), "twisted.plugins"],
-    package_data={"tracseq_gateway": ["py.typed", "limits/gcra.lua"]},
+    package_data={"tracseq_gateway": ["py.typed", "limits/gcra.lua", "admin/api_page/*", "admin/swagger_ui/*"]},
     install_requires=RUNTIME,
     extras_require={
         "embedded": EMBEDDED,

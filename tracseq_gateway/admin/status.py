@@ -144,6 +144,7 @@ class Status:
                 "health": "/health",
                 "health_of_services": "/health/services",
                 "services": "/services",
+                **({"docs": "/docs", "openapi": "/openapi.json"} if self._config.docs.enabled else {}),
                 **({"metrics": self._config.metrics.path} if self._config.metrics.enabled else {}),
             },
         }

@@ -12,6 +12,7 @@ from typing import Literal
 
 from attrs import Factory, field, frozen
 
+from tracseq_gateway.config.docs import Docs
 from tracseq_gateway.config.keys import MOMENT, Network, Seconds, Size, key, table
 from tracseq_gateway.config.policies import (
     AccessLog,
@@ -222,6 +223,11 @@ class Service:
     content_types: tuple[str, ...] = key(
         (), "Media types that a request body may have, such as ``application/json`` or ``image/*``. Empty: any."
     )
+    openapi: str = key(
+        "/openapi.json",
+        "Where an instance itself, asked with GET, has its OpenAPI document (3.0 or 3.1, JSON), for ``/docs``. Empty: "
+        "nowhere.",
+    )
 
 
 @frozen
@@ -238,3 +244,4 @@ class Config:
     security: Security = table(Security, "Further doors.")
     access_log: AccessLog = table(AccessLog, "One line a request.")
     metrics: Metrics = table(Metrics, "Prometheus metrics.")
+    docs: Docs = table(Docs, "The API page.")

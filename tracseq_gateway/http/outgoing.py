@@ -27,7 +27,8 @@ class OutgoingHead:
     ) -> None:
         """``length`` is the body's length if it is known; for HEAD and 304, what it would be.
 
-        ``of_service`` says that a service gave the answer; ``over_tls`` are lines for clients that came by TLS.
+        ``of_service`` says that a service gave the answer, or that it is to be left as it is like one;
+        ``over_tls`` are lines for clients that came by TLS.
         """
         self.status = status
         self.reason = reason

@@ -70,6 +70,11 @@ class SecurityHeaders:
         """Return the lines for the gateway's own answers, each with its CRLF; ``secure``: the client uses TLS."""
         return self._secure if secure else self._clear
 
+    def of_page(self, policy: bytes) -> tuple[Fields, bytes]:
+        """Return the fields of a page of the gateway's own with a Content-Security-Policy of its own, and the lines for
+        clients that came by TLS."""
+        return self.complete([(b"content-security-policy", policy)]), self.hsts_line([])
+
     def complete(self, pairs: Fields) -> Fields:
         """Return the fields of a service's answer with what is missing or too lax, but for what needs TLS."""
         dropped = {_HSTS}

@@ -79,6 +79,8 @@ class Callers:
             self._keys_known,
         )
         self._signer = IdentitySigner.of(settings, environ, now)
+        self.access: dict[str, Access] = {}
+        """What each service demands of its callers, by its name, once its links are made."""
 
     @property
     def secret_header(self) -> bytes:
@@ -102,6 +104,7 @@ class Callers:
             self.authenticator,
             self._signer.lines,
         )
+        self.access[settings.name] = access
         links = [cast(Link, access)]  # a Deferred of an error or nothing is one of a verdict, too
         if settings.name == self._settings.service:
             links.append(self._session_watch(prefix))

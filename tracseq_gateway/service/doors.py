@@ -39,6 +39,11 @@ class Doors:
         """The lines of the gateway's own answers, each with its CRLF."""
         return self._security.own_lines(secure) if self._security is not None else b""
 
+    def of_page(self, policy: str) -> tuple[Fields, bytes]:
+        """The security fields of a page with a Content-Security-Policy of its own, and its lines over TLS."""
+        own = policy.encode("ascii")
+        return self._security.of_page(own) if self._security is not None else ([(b"content-security-policy", own)], b"")
+
     @property
     def rules(self) -> AnswerRules | None:
         """What becomes of the fields of services' answers."""

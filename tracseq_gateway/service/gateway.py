@@ -114,7 +114,9 @@ class Gateway:
         """Build what stands before the services: routes, own pages, and the doors that every request passes."""
         config, front = self._config, self.doors.front
         settings = config.services.values()
-        own = OwnPages(config, self._reactor, self.status, self.records, now)
+        own = self._own_pages = OwnPages(
+            config, self._reactor, self.status, self.records, now, self.doors, self.callers, self.services
+        )
         self._recorder = self.records.recorder
         root = GatewayResource(
             RouteTable([self._route(service) for service in settings]),
@@ -307,6 +309,7 @@ class Gateway:
     def _close(self, cut: int) -> Deferred[int]:
         for service in self.services.values():
             service.close()
+        self._own_pages.stop()
         self.deadlines.stop()
         self._lag.stop()
         ended: list[Deferred[Any]] = [self.records.stop()]
