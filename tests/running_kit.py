@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,16 @@ class SlowService(threading.Thread):
 class RunningGateway:
     """``twistd tracseq-gateway`` with a configuration; everything ends with :meth:`stop`."""
 
-    def __init__(self, configuration: str, environ: Mapping[str, str] | None = None, workers: int = 2) -> None:
-        """``configuration`` is a file's text in which ``@UPSTREAM@`` stands for the service's URL."""
+    def __init__(
+        self,
+        configuration: str,
+        environ: Mapping[str, str] | None = None,
+        workers: int = 2,
+        options: Sequence[str] = (),
+    ) -> None:
+        """``configuration`` is a file's text in which ``@UPSTREAM@`` stands for the service's URL; ``options`` are
+        further ones of ``twistd tracseq-gateway``.
+        """
         self.directory = Path(tempfile.mkdtemp(prefix="gateway-"))
         self.service = EchoService()
         self.port = freePort()
@@ -99,7 +107,7 @@ class RunningGateway:
         self.configure(configuration)
         self.log = self.directory / "log"
         self.words = [*TWISTD, "-n", "--pidfile=", "tracseq-gateway", "--config", str(self.file)]
-        self.words += ["--port", str(self.port), "--host", "127.0.0.1", "--workers", str(workers)]
+        self.words += ["--port", str(self.port), "--host", "127.0.0.1", "--workers", str(workers), *options]
         inherited = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(self.directory)}
         self.environ = {**inherited, **(environ or {})}
         with self.log.open("wb") as log:

@@ -2,6 +2,10 @@
 
 // Shows the merged document in Swagger UI. Nothing is asked of other hosts, and no token outlives the page.
 window.addEventListener("DOMContentLoaded", () => {
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+  dark.addEventListener("change", follow);
+  follow();
   const place = document.getElementById("api");
   window.SwaggerUIBundle({
     domNode: place,
