@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tracseq_gateway.openapi.defaults import contradicts
@@ -46,7 +46,25 @@ def schema(value: Any, walk: Walk) -> Any:
     if "default" in taken and contradicts(taken["default"], taken):
         del taken["default"]
         walk.leave("defaults that their own schemas do not allow were left out")
+    if "discriminator" in taken:
+        choices = [part["$ref"] for name in ("oneOf", "anyOf") for part in taken.get(name, ()) if _refers(part)]
+        discriminate(taken, choices)
     return taken
+
+
+def _refers(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("$ref"), Reference)
+
+
+def discriminate(taken: dict[str, Any], choices: Iterable[Reference]) -> None:
+    """Say outright which value leads to which of these schemas: by itself it is their names, and these may change."""
+    mapping: dict[str, Reference] = dict(taken["discriminator"].get("mapping", {}))
+    for choice in choices:
+        *above, name = choice.key.pointer
+        if above == ["components", "schemas"] and choice not in mapping.values():
+            mapping.setdefault(name, choice)
+    if mapping:
+        taken["discriminator"] = {**taken["discriminator"], "mapping": mapping}
 
 
 def _reference(value: Any, walk: Walk) -> Reference:

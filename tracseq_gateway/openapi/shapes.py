@@ -18,11 +18,13 @@ Taker = Callable[[Any, Walk], Any]
 
 
 def anything(value: Any, walk: Walk) -> Any:
-    """Any JSON: an example, a default, an extension."""
+    """Any JSON: an example, a default, an extension. Not with a ``$ref`` in it, which readers might follow."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
         if isinstance(item, dict):
+            if "$ref" in item:
+                raise Unfit("examples and extensions with references in them were left out")
             waiting.extend(item.values())
         elif isinstance(item, list):
             waiting.extend(item)
@@ -116,7 +118,7 @@ def mapping(taker: Taker, fits: Callable[[str], object] = lambda name: True, *, 
             walk.weigh()
             with walk.at(name):
                 try:
-                    if not fits(name):
+                    if name == "$ref" or not fits(name):
                         raise Unfit("names that OpenAPI does not allow at their place were left out")
                     taken[name] = taker(item, walk)
                 except Unfit as unfit:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from attrs import frozen
 
 from tracseq_gateway.openapi.addresses import Address, bases
 from tracseq_gateway.openapi.grammar import COMPONENTS, STAND_INS, operation, parameter
 from tracseq_gateway.openapi.reading import Raw
+from tracseq_gateway.openapi.schemas import discriminate
 from tracseq_gateway.openapi.shapes import listing, text
 from tracseq_gateway.openapi.walk import Key, Unfit, Walk
 
@@ -89,6 +92,7 @@ def _tags(value: object) -> dict[str, str]:
 def _components(walk: Walk) -> dict[Key, Any]:
     """Take over what was referred to, and what that refers to."""
     taken: dict[Key, Any] = {}
+    heirs = _heirs(walk)
     while walk.wanted:
         wanted, walk.wanted = walk.wanted, []
         for key in wanted:
@@ -96,11 +100,29 @@ def _components(walk: Walk) -> dict[Key, Any]:
                 continue
             with walk.at("/".join(key.pointer)):
                 try:
-                    taken[key] = COMPONENTS[key.kind](walk.find(key.pointer), walk)
+                    value = COMPONENTS[key.kind](walk.find(key.pointer), walk)
+                    if key.kind == "schemas" and isinstance(value, dict) and "discriminator" in value:
+                        discriminate(value, [walk.refer("schemas", heir) for heir in heirs.get(key.pointer, ())])
+                    taken[key] = value
                 except Unfit as unfit:
                     walk.leave(unfit)
                     taken[key] = STAND_INS[key.kind]
     return taken
+
+
+def _heirs(walk: Walk) -> dict[tuple[str, ...], list[str]]:
+    """References to the schemas that are made of another by ``allOf``, by where that is: who refers to it may mean
+    them."""
+    found: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    schemas = walk.find_schemas()
+    for name, value in schemas.items():
+        parts = value.get("allOf") if isinstance(value, dict) else None
+        for part in parts if isinstance(parts, list) else ():
+            base = part.get("$ref") if isinstance(part, dict) else None
+            if isinstance(base, str) and base.startswith("#/components/schemas/"):
+                escaped = name.replace("~", "~0").replace("/", "~1")
+                found[("components", "schemas", base[21:])].append(f"#/components/schemas/{quote(escaped)}")
+    return found
 
 
 def _operations(document: Mapping[str, Any], walk: Walk, address: Address, document_path: str) -> Iterator[Operation]:

@@ -128,6 +128,12 @@ class Walk:
                 raise Unfit("references to what is not there were left out")
         return value
 
+    def find_schemas(self) -> dict[str, Any]:
+        """Return the schemas that the document names."""
+        components = self._root.get("components")
+        schemas = components.get("schemas") if isinstance(components, dict) else None
+        return schemas if isinstance(schemas, dict) else {}
+
 
 def _pointer(text: object) -> tuple[str, ...]:
     if not isinstance(text, str) or not text.startswith("#/") or len(text) > 1000:
