@@ -29,6 +29,7 @@ TEST = [
     "mypy-zope >= 1.0.17",
     "types-jsonschema >= 4.26",
     "openapi-spec-validator >= 0.7",
+    "selenium >= 4.40",  # the API page is used in a real browser
     "build >= 1.2",
     "setuptools >= 77",  # the packaging test builds without isolation
     "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -39,10 +40,10 @@ class ApiPageTests(SynchronousTestCase):
         browser.open(f"http://{self.own}/docs")
         return browser
 
-    def paths_on(self, browser: Browser) -> set[str]:
-        """The paths of the operations that the page shows."""
+    def shows(self, browser: Browser, paths: set[str]) -> bool:
+        """Whether these are the paths of the operations that the page shows."""
         shown = browser.find_all(".opblock-summary-path")
-        return {str(element.get_attribute("data-path")).replace("\u200b", "") for element in shown}
+        return {str(element.get_attribute("data-path")).replace("\u200b", "") for element in shown} == paths
 
     def log_in(self) -> str:
         body = json.dumps(LOGIN).encode()
@@ -64,7 +65,7 @@ class ApiPageTests(SynchronousTestCase):
                 path for path, item in document["paths"].items() if any(tag in it["tags"] for it in item.values())
             }
             browser.click(f'.opblock-tag[data-tag="{tag}"]')
-            browser.until(lambda described=described: self.paths_on(browser) == described)
+            browser.until(partial(self.shows, browser, described))
             browser.click(f'.opblock-tag[data-tag="{tag}"]')
 
         browser.click(".btn.authorize")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, fail
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -179,7 +179,7 @@ class FailureTests(CatalogueCase):
 
     def test_defect(self) -> None:
         """A defect in the merging reaches who asked, and the next is served."""
-        self.catalogue._aside = lambda work: execute(lambda: 1 / 0)  # type: ignore[assignment]
+        self.catalogue._aside = lambda work: fail(ZeroDivisionError())
         waiting = self.catalogue.document()
         self.answer(content(), content())
         self.failureResultOf(waiting, ZeroDivisionError)
@@ -200,7 +200,7 @@ class FetcherTests(SynchronousTestCase):
             fetched = fetcher(Agent(reactor), 5)("http://127.0.0.1:1/openapi.json")
             (host, port, factory, *_) = reactor.tcpClients[0]
             self.assertEqual((host, port), ("127.0.0.1", 1))
-            protocol = factory.buildProtocol(None)
+            protocol: Any = factory.buildProtocol(None)
             transport = StringTransport()
             protocol.makeConnection(transport)
             self.assertIn(b"GET /openapi.json HTTP/1.1", transport.value())

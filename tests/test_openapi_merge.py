@@ -97,7 +97,7 @@ class ClashTests(SynchronousTestCase):
         """Responses, bodies, headers and examples clash by themselves: one name may stand for each kind."""
 
         def content(text: str) -> dict[str, Any]:
-            item = {"responses": {"404": {"$ref": "#/components/responses/Error"}}}
+            item: dict[str, Any] = {"responses": {"404": {"$ref": "#/components/responses/Error"}}}
             item["requestBody"] = {"$ref": "#/components/requestBodies/Error"}
             made = document({"/x": {"post": item}}, schemas={"Error": ERROR})
             made["components"]["responses"] = {
@@ -183,13 +183,21 @@ class GatewayTests(SynchronousTestCase):
         """Beside what the service answers stands what the gateway may, by reference; a body is asked for first."""
         found = self.operation(need="none")["responses"]
         self.assertEqual(set(found), {"200", "502", "503", "504"})
-        everything = {"need": "required", "role": "guest", "limited": True, "max_body": 9, "content_types": ("a/b",)}
+        everything: dict[str, Any] = {
+            "need": "required",
+            "role": "guest",
+            "limited": True,
+            "max_body": 9,
+            "content_types": ("a/b",),
+        }
         found = self.operation(**everything)["responses"]
         self.assertEqual(set(found), {"200", "401", "403", "429", "502", "503", "504"})
         posting = document({"/x": {"post": {"responses": OK, "requestBody": {"content": {"a/b": {}}}}}})
         found = self.operation(posting, "post", **everything)["responses"]
         self.assertEqual(set(found), {"200", "401", "403", "413", "415", "429", "502", "503", "504"})
         self.assertEqual(found["401"], {"$ref": "#/components/responses/Unauthenticated"})
+        made = merged(part("samples", document({"/x/{id}": getting()})))
+        self.assertIn("400", made["paths"]["/samples/x/{id}"]["get"]["responses"])
 
     def test_both_answer(self) -> None:
         """Where the service answers with the same status, its answer stays, and the gateway's is another media type."""

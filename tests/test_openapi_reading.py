@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -89,7 +90,7 @@ class UpgradeTests(SynchronousTestCase):
 class DefaultTests(SynchronousTestCase):
     def test_contradictions(self) -> None:
         """A default is found wrong only where it surely is."""
-        for value, schema in (
+        wrong: list[tuple[Any, Any]] = [
             ("x", {"type": "integer"}),
             (True, {"type": "integer"}),
             (1.5, {"type": "integer"}),
@@ -103,9 +104,10 @@ class DefaultTests(SynchronousTestCase):
             ("x", {"anyOf": [{"type": "null"}, {"type": "integer"}]}),
             (1, {"allOf": [{"type": "string"}]}),
             (1, False),
-        ):
+        ]
+        for value, schema in wrong:
             self.assertTrue(contradicts(value, schema), (value, schema))
-        for value, schema in (
+        fine: list[tuple[Any, Any]] = [
             (1.0, {"type": "integer"}),
             (1, {"type": "number", "maximum": 1}),
             (None, {"anyOf": [{"type": "string"}, {"type": "null"}]}),
@@ -113,5 +115,6 @@ class DefaultTests(SynchronousTestCase):
             ("anything", {"format": "uuid", "pattern": "^x$"}),
             (1, True),
             ({}, {}),
-        ):
+        ]
+        for value, schema in fine:
             self.assertFalse(contradicts(value, schema), (value, schema))

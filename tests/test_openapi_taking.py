@@ -170,8 +170,9 @@ class HostileTests(SynchronousTestCase):
         """References to other documents, to nothing and to each other alone leave a schema that allows everything."""
         for text in ("http://elsewhere.test/a.json", "other.json#/A", "//elsewhere.test", "#/components/schemas/None"):
             self.assertEqual(self.schema({"$ref": text, "title": "T"}), {"title": "T"}, text)
-        for text in (7, None, ["#/x"], {}, "", "#"):
-            self.assertEqual(self.schema({"$ref": text}), {}, text)
+        odd: Any
+        for odd in (7, None, ["#/x"], {}, "", "#"):
+            self.assertEqual(self.schema({"$ref": odd}), {}, odd)
         circle = {"A": {"$ref": "#/components/schemas/B"}, "B": {"$ref": "#/components/schemas/A"}}
         self.assertEqual(self.schema({"$ref": "#/components/schemas/A"}, **circle), {})
         itself = {"A": {"type": "object", "properties": {"next": {"$ref": "#/components/schemas/A"}}}}
@@ -207,7 +208,8 @@ class HostileTests(SynchronousTestCase):
 
     def test_wholly_wrong(self) -> None:
         """However wrong a document is, the service is listed."""
-        for paths in (None, [], 7, {"/x": None}, {"/x": {"get": 7}}, {"/x": {"get": {"responses": {"200": 7}}}}):
+        wrong: list[Any] = [None, [], 7, {"/x": None}, {"/x": {"get": 7}}, {"/x": {"get": {"responses": {"200": 7}}}}]
+        for paths in wrong:
             content = document({}) | {
                 "paths": paths,
                 "components": paths,

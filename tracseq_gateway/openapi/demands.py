@@ -57,9 +57,14 @@ def sentences(demand: Demand) -> list[str]:
     return [*found, *demand.remarks]
 
 
-def answers(demand: Demand, takes_body: bool) -> dict[str, str]:
-    """By status, the names of the responses that the gateway itself may give instead of the service."""
+def answers(demand: Demand, takes_body: bool, has_parameters: bool) -> dict[str, str]:
+    """By status, the names of the responses that the gateway itself may give instead of the service.
+
+    ``has_parameters``: whether the path has some, which may be what no path can be.
+    """
     found = {}
+    if has_parameters:
+        found["400"] = "BadRequest"
     if demand.need != "none":
         found["401"] = "Unauthenticated"
         if demand.role or demand.keys_differ:
@@ -73,8 +78,8 @@ def answers(demand: Demand, takes_body: bool) -> dict[str, str]:
     return found | {"502": "BadGateway", "503": "ServiceUnavailable", "504": "GatewayTimeout"}
 
 
-def complete(body: dict[str, Any], demand: Demand, schemes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an operation with what the gateway adds to it."""
+def complete(body: dict[str, Any], path: str, demand: Demand, schemes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an operation with what the gateway adds to it; ``path`` is its public one."""
     made = dict(body)
     added = "\n\n".join(sentences(demand))
     if added:
@@ -83,7 +88,7 @@ def complete(body: dict[str, Any], demand: Demand, schemes: Mapping[str, Any]) -
         made["x-required-role"] = demand.role
     made["security"] = security(demand, schemes)
     responses = dict(made["responses"])
-    for status, name in answers(demand, "requestBody" in made).items():
+    for status, name in answers(demand, "requestBody" in made, "{" in path).items():
         if status not in responses:
             responses[status] = {"$ref": f"#/components/responses/{name}"}
         elif "$ref" not in responses[status]:
@@ -119,6 +124,9 @@ def common_responses(rate_fields: bool) -> dict[str, Any]:
         rate["RateLimit"] = _field("What is left, and for how long.")
         rate["RateLimit-Policy"] = _field("What may be used in which time.")
     return {
+        "BadRequest": _refusal(
+            "The request is not one that may be passed on, for example for a slash within a segment."
+        ),
         "Unauthenticated": _refusal("There is no token, or none that holds.", **{"WWW-Authenticate": _field("How.")}),
         "Forbidden": _refusal("Who calls may not do this; `required_role` says who may."),
         "ContentTooLarge": _refusal("The body is larger than the gateway takes."),

@@ -117,7 +117,7 @@ def _paths(
         body = renamed(operation.body, _naming(part.name, names))
         if index in id_of:
             body["operationId"] = id_of[index]
-        body = complete(body, part.demand(operation.method, operation.path), schemes)
+        body = complete(body, operation.path, part.demand(operation.method, operation.path), schemes)
         tags = [_tag(part.name, tag) for tag in operation.tags] or [part.name]
         paths.setdefault(operation.path, {})[operation.method] = {"tags": list(dict.fromkeys(tags)), **body}
     return paths
