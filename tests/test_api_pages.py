@@ -19,7 +19,7 @@ from tests.identity_lab import Lab
 from tests.kit import Answer, MemoryGateway
 from tests.kit_client import MemoryServer, request
 from tracseq_gateway.admin.api_pages import DocsPage
-from tracseq_gateway.admin.kept import Kept, accepts_gzip
+from tracseq_gateway.admin.kept import PIECE, Kept, accepts_gzip
 from tracseq_gateway.config.docs import Docs
 from tracseq_gateway.config.keys import Size
 from tracseq_gateway.config.model import Config, Gateway, Service
@@ -136,6 +136,22 @@ class PagesTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         fails.clear()
         self.assertEqual(server.visit(request(path)).answers()[0].status, 200)
+
+    def test_slow_clients(self) -> None:
+        """For a client that reads slowly a piece waits, not the file; it gets all of it, and a client that leaves ends
+        that."""
+        body = bytes(range(256)) * 4000
+        kept = Kept(b"text/css", body, b"", "tag", b"no-cache", [])
+        server = MemoryServer(kept.answer)
+        visitor = server.visit(request(b"/"), window=1000)
+        self.assertLess(visitor.transport.unsent(), 4 * PIECE)
+        for _ in range(100):
+            visitor.take(20_000)
+        (answer,) = visitor.answers()
+        self.assertEqual((answer.body, answer.framing), (body, "length"))
+        server.visit(request(b"/"), window=1000).leave()
+        (answer,) = server.visit(request(b"/", method=b"HEAD")).answers(b"HEAD")
+        self.assertEqual(answer.values(b"content-length"), [b"%d" % len(body)])
 
     def test_gzip(self) -> None:
         """Who takes gzip is told from who does not."""

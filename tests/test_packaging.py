@@ -117,6 +117,8 @@ class PackagingTests(SynchronousTestCase):
         with zipfile.ZipFile(self.wheel) as archive:
             names = archive.namelist()
         self.assertIn("tracseq_gateway/py.typed", names)
+        self.assertIn("tracseq_gateway/admin/swagger_ui/swagger-ui-bundle.js", names)
+        self.assertIn("tracseq_gateway/admin/api_page/start.js", names)
         self.assertIn("tracseq_gateway/limits/gcra.lua", names)
         self.assertEqual(
             ["twisted/plugins/tracseq_gateway_plugin.py"], [name for name in names if name.startswith("twisted/")]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from attrs import frozen
 
 from tracseq_gateway.errors import METHOD_NOT_ALLOWED, GatewayError
 from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.outgoing import OutgoingHead
+from tracseq_gateway.interfaces import Request
 
 _GZIP = re.compile(rb"(?:x-)?gzip|\*").fullmatch
 _NOTHING = re.compile(rb"q[ \t]*=[ \t]*0(?:\.0*)?").fullmatch
+
+PIECE: Final = 65536
+"""Bytes that are sent at once."""
 
 
 @frozen
@@ -52,7 +56,54 @@ class Kept:
         status, reason = (304, b"Not Modified") if same else (200, b"OK")
         # Like an answer of a service, it has its security fields already.
         head = OutgoingHead(status, reason, fields, len(body), of_service=True, over_tls=self.over_tls)
-        request.begin(head, b"" if same else body, True)
+        if same or request.method == b"HEAD":
+            request.begin(head, b"", True)
+        else:
+            _Sender(request, body).begin(head)
+
+
+class _Sender:
+    """Sends a body as fast as its client reads: what waits for a slow one is a piece, not a copy of the whole."""
+
+    def __init__(self, request: Request, body: bytes) -> None:
+        self._request = request
+        self._body = body
+        self._sent = 0
+        self._paused = False
+        self._sending = False
+
+    def begin(self, head: OutgoingHead) -> None:
+        self._request.attend(self)
+        self._sent = PIECE
+        self._request.begin(head, self._body[:PIECE], len(self._body) <= PIECE)
+        self._send()
+
+    def _send(self) -> None:
+        """Send on until the client is to be waited for; not from within itself, when a piece went out at once."""
+        if self._sending:
+            return
+        self._sending = True
+        while not self._paused and self._sent < len(self._body):
+            piece = self._body[self._sent : self._sent + PIECE]
+            self._sent += len(piece)
+            self._request.send(piece, self._sent >= len(self._body))
+        self._sending = False
+
+    def client_gone(self) -> None:
+        self._sent = len(self._body)
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        self._send()
+
+    def body_received(self, data: bytes) -> None:
+        """A body that nobody asked for."""
+
+    def body_ended(self) -> None:
+        """It does not matter here."""
 
 
 def _field(request: Any, name: bytes) -> bytes:
