@@ -30,6 +30,9 @@ OPTIONS = (
     "--disable-sync",
 )
 
+MISSING = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+"""What is not installed; deploy/debian-packages.txt names the packages."""
+
 Found = TypeVar("Found")
 
 

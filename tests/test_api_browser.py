@@ -7,7 +7,7 @@ from functools import partial
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.browser_kit import Browser
+from tests.browser_kit import MISSING, Browser
 from tests.running_kit import RunningGateway
 from tracseq_gateway.sandbox import SERVICES
 
@@ -23,6 +23,9 @@ LISTING = "#operations-samples-list_samples_short"
 
 class ApiPageTests(SynchronousTestCase):
     """``/docs`` of a gateway with the sandbox's seven services."""
+
+    if MISSING:
+        skip = f"no {' and no '.join(MISSING)}"
 
     def setUp(self) -> None:
         self.gateway = RunningGateway(CONFIGURATION, workers=1, options=["--sandbox"])
