@@ -138,9 +138,11 @@ class ClashTests(SynchronousTestCase):
         made = merged(
             part("auth", document({"/x": getting(operationId="list"), "/y": getting(operationId="me")})),
             part("samples", document({"/x": getting(operationId="list"), "/y": getting(operationId="auth_list")})),
+            part("gateway", document({"/x": getting(operationId="health"), "/y": getting(operationId="gateway_root")})),
         )
         ids = [item["get"]["operationId"] for path, item in made["paths"].items() if path[1:5] in ("auth", "samp")]
         self.assertEqual(ids, ["auth_list_2", "me", "samples_list", "auth_list"])
+        self.assertEqual(made["paths"]["/gateway/y"]["get"]["operationId"], "gateway_gateway_root")
 
     def test_tags(self) -> None:
         """Tags are the services', each with its own below it; descriptions come along, and groups of tags."""

@@ -65,6 +65,7 @@ def merge(front: Front, parts: Sequence[Part]) -> dict[str, Any]:
         _add_components(components, part, names)
     if front.schemes:
         components["securitySchemes"] = dict(front.schemes)
+    own = _own_paths(front)
     tags = {OWN_TAG: [{"name": OWN_TAG, "description": "What the gateway itself answers."}]}
     tags |= {part.name: list(_tags(part)) for part in parts}
     return {
@@ -73,7 +74,7 @@ def merge(front: Front, parts: Sequence[Part]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "security": [],
         "tags": [tag for group in tags.values() for tag in group],
-        "paths": {**_own_paths(front), **_paths(parts, names, front.schemes)},
+        "paths": {**own, **_paths(parts, names, front.schemes, own)},
         "components": {kind: dict(sorted(found.items())) for kind, found in components.items() if found},
         "x-tagGroups": [{"name": name, "tags": [tag["name"] for tag in group]} for name, group in tags.items()],
         "x-services": [_summary(part) for part in parts],
@@ -102,15 +103,16 @@ def _own_paths(front: Front) -> dict[str, Any]:
 
 
 def _paths(
-    parts: Sequence[Part], names: Mapping[tuple[str, Key], str], schemes: Mapping[str, Any]
+    parts: Sequence[Part], names: Mapping[tuple[str, Key], str], schemes: Mapping[str, Any], own: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
+    reserved = [operation["operationId"] for item in own.values() for operation in item.values()]
     listed = [(part, operation) for part in parts for operation in _operations(part)]
     wanted = [
         (index, operation.body["operationId"])
         for index, (_, operation) in enumerate(listed)
         if "operationId" in operation.body
     ]
-    ids = operation_ids([(listed[index][0].name, wish) for index, wish in wanted])
+    ids = operation_ids([(listed[index][0].name, wish) for index, wish in wanted], reserved)
     id_of = dict(zip((index for index, _ in wanted), ids, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for index, (part, operation) in enumerate(listed):

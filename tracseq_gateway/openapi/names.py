@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -119,13 +119,9 @@ def renamed(value: Any, name: Callable[[Key], str]) -> Any:
     return value
 
 
-def operation_ids(wanted: Sequence[tuple[str, str]]) -> list[str]:
-    """Name operations, given the service and the id of each: ids that come again get their service's name before."""
-    often: defaultdict[str, int] = defaultdict(int)
-    for _, wish in wanted:
-        often[wish] += 1
-    names = Names(wish for wish, times in often.items() if times == 1)
-    given = []
-    for service, wish in wanted:
-        given.append(wish if often[wish] == 1 else names.give(f"{service}_{wish}"))
-    return given
+def operation_ids(wanted: Sequence[tuple[str, str]], reserved: Iterable[str] = ()) -> list[str]:
+    """Name operations, given the service and the id of each: ids that come again, or are reserved, get their service's
+    name before their own."""
+    often = Counter([*reserved, *(wish for _, wish in wanted)])
+    names = Names(often)
+    return [wish if often[wish] == 1 else names.give(f"{service}_{wish}") for service, wish in wanted]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,18 +14,17 @@ from twisted.web.resource import Resource
 from tracseq_gateway import __version__
 from tracseq_gateway.admin.api_pages import DOCS, DOCUMENT, POLICY, DocsPage, WaitingPage, kept_document
 from tracseq_gateway.admin.described import SCHEMAS, own_paths
+from tracseq_gateway.admin.kept import Kept
 from tracseq_gateway.config.model import OWN_PATHS, Config, Service
-from tracseq_gateway.config.policies import Authentication, Limit, RateLimit
-from tracseq_gateway.http.paths import PathPatterns
-from tracseq_gateway.identity.access import Need
-from tracseq_gateway.interfaces import ROLES
+from tracseq_gateway.config.policies import Authentication
 from tracseq_gateway.net.quiet import QuietEndpoints
 from tracseq_gateway.openapi.addresses import Address
 from tracseq_gateway.openapi.catalogue import Catalogue
-from tracseq_gateway.openapi.demands import API_KEY, BEARER, Demand
+from tracseq_gateway.openapi.demands import API_KEY, BEARER
 from tracseq_gateway.openapi.merge import Front, Part
 from tracseq_gateway.openapi.sources import Source, Tools, fetcher
 from tracseq_gateway.routing.table import Route, RouteTable
+from tracseq_gateway.service.api_rules import ServiceRules
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.doors import Doors
 from tracseq_gateway.upstream.service import UpstreamService
@@ -45,70 +44,71 @@ class ApiDocs:
         further: Iterable[str] = (),
     ) -> None:
         """``further`` are the paths of pages that only some configurations have; ``now`` gives the time of day."""
-        agent = Agent.usingEndpointFactory(reactor, QuietEndpoints(reactor, config.docs.timeout))
 
         def aside(work: Callable[[], Any]) -> Deferred[Any]:
             return deferToThreadPool(reactor, reactor.getThreadPool(), work)
 
-        tools = Tools(
-            fetcher(agent, config.docs.max_document),
-            aside,
-            reactor,
-            now,
-            config.docs.cache_seconds,
-            config.docs.timeout,
-        )
-        own = (*OWN_PATHS, *further)
-        find = RouteTable([Route(_bytes(it.prefix), b"", it.name) for it in config.services.values()]).find
-        parts = [
-            (
-                described(settings, config, callers),
-                Source(
-                    settings.name,
-                    settings.openapi,
-                    Address(settings.prefix, settings.rewrite, partial(_goes_to, settings.name, find, own)),
-                    _instances(services[settings.name]),
-                    tools,
-                ),
-            )
-            for settings in config.services.values()
-        ]
-        own_root = all(it.prefix != "/" for it in config.services.values())
-        front = Front(
-            "TracSeq Gateway",
-            __version__,
-            schemes(config.auth) if config.auth.enabled else {},
-            config.rate_limit.standard_headers,
-            own_paths(own_root, {*further, DOCS, DOCUMENT}, config.metrics.path),
-            SCHEMAS,
-        )
-        self.catalogue = Catalogue(front, parts, aside)
-        security = doors.of_page(POLICY)
-        listed = [(settings.name, settings.prefix) for settings in config.services.values()]
+        docs = config.docs
+        agent = Agent.usingEndpointFactory(reactor, QuietEndpoints(reactor, docs.timeout))
+        tools = Tools(fetcher(agent, docs.max_document), aside, reactor, now, docs.cache_seconds, docs.timeout)
+        settings = config.services.values()
+        goes_to = _routing(settings, (*OWN_PATHS, *further))
+        parts = []
+        for service in settings:
+            address = Address(service.prefix, service.rewrite, partial(goes_to, service.name))
+            source = Source(service.name, service.openapi, address, _instances(services[service.name]), tools)
+            parts.append((described(service, config, callers), source))
+        self._catalogue = Catalogue(_front(config, {*further, DOCS, DOCUMENT}), parts, aside)
+        self._security = doors.of_page(POLICY)
         self.pages: dict[str, Resource] = {
-            DOCS: DocsPage(listed, aside, security),
-            DOCUMENT: WaitingPage(
-                lambda: self.catalogue.document().addCallback(
-                    lambda made: kept_document(made.plain, made.zipped, made.tag, security)
-                )
-            ),
+            DOCS: DocsPage([(service.name, service.prefix) for service in settings], aside, self._security),
+            DOCUMENT: WaitingPage(self._document),
         }
+        """By their paths."""
+
+    def _document(self) -> Deferred[Kept]:
+        return self._catalogue.document().addCallback(
+            lambda made: kept_document(made.plain, made.zipped, made.tag, self._security)
+        )
 
     def stop(self) -> None:
         """Fetch nothing more."""
-        self.catalogue.stop()
+        self._catalogue.stop()
 
 
-def _bytes(prefix: str) -> bytes:
-    return prefix.rstrip("/").encode("ascii")
+def described(settings: Service, config: Config, callers: Callers | None) -> Part:
+    """One service as the gateway sees it, without its document."""
+    if callers is None:
+        rules = ServiceRules(settings, config)
+    else:
+        rules = ServiceRules(settings, config, partial(callers.need, settings.name))
+    return Part(settings.name, settings.prefix, None, "none", "", rules.remarks, rules.demand)
 
 
-def _goes_to(name: str, find: Callable[[bytes], Route[str] | None], own: Iterable[str], path: str) -> bool:
-    """Whether a public path goes to this service."""
-    if any(path == page or path.startswith(page + "/") for page in own):
-        return False
-    route = find(path.encode("ascii"))
-    return route is not None and route.target == name
+def _front(config: Config, further: Collection[str]) -> Front:
+    own_root = all(service.prefix != "/" for service in config.services.values())
+    return Front(
+        "TracSeq Gateway",
+        __version__,
+        schemes(config.auth) if config.auth.enabled else {},
+        config.rate_limit.standard_headers,
+        own_paths(own_root, further, config.metrics.path),
+        SCHEMAS,
+    )
+
+
+def _routing(services: Iterable[Service], own: Collection[str]) -> Callable[[str, str], bool]:
+    """Whether a public path goes to the service of a name."""
+    routes = [Route(service.prefix.rstrip("/").encode("ascii"), b"", service.name) for service in services]
+    find = RouteTable(routes).find
+
+    def goes_to(name: str, path: str) -> bool:
+        if any(path == page or path.startswith(page + "/") for page in own):
+            return False
+        route = find(path.encode("ascii"))
+        return route is not None and route.target == name
+
+    return goes_to
 
 
 def _instances(service: UpstreamService) -> Callable[[], str | None]:
@@ -137,70 +137,3 @@ def schemes(settings: Authentication) -> dict[str, Any]:
             "description": "A key of an instrument or a service.",
         }
     return found
-
-
-def described(settings: Service, config: Config, callers: Callers | None) -> Part:
-    """One service as the gateway sees it, without its document."""
-    prefix = len(_bytes(settings.prefix))
-    has_keys = bool(config.auth.api_keys or config.auth.api_keys_file)
-    limited = config.rate_limit.enabled
-    rates = PathPatterns({path: rule.rate_limit for path, rule in settings.paths.items() if rule.rate_limit})
-    sizes = PathPatterns({path: (rule.max_body,) for path, rule in settings.paths.items() if rule.max_body is not None})
-    types = PathPatterns(
-        {path: (rule.content_types,) for path, rule in settings.paths.items() if rule.content_types is not None}
-    )
-    further = [
-        (limit, PathPatterns(dict.fromkeys(limit.paths, True)))
-        for limit in (config.rate_limit.limits.values() if limited else ())
-        if not limit.services or settings.name in limit.services
-    ]
-
-    def demand(method: str, path: str) -> Demand:
-        below = path.encode("ascii")[prefix:]
-        need = callers.access[settings.name].need(path.encode("ascii")) if callers is not None else Need.of("none", {})
-        rank = need.ranks.get(method.upper().encode("ascii"))
-        rate = rates.find(below) if limited else None
-        size = sizes.find(below)
-        kinds = types.find(below)
-        remarks = [f"{_rate(rate)} for this path."] if rate is not None else []
-        for limit, paths in further:
-            if (not limit.methods or method.upper() in limit.methods) and (not limit.paths or paths.find(below)):
-                remarks.append(_limit(limit))
-        if size is not None and size != (settings.max_body,):
-            remarks.append(f"Takes bodies of up to {_size(size[0])}." if size[0] else "Takes bodies of any size.")
-        return Demand(
-            need.auth,
-            ROLES[rank] if rank is not None and need.auth != "none" else "",
-            has_keys,
-            limited or bool(settings.max_concurrent_per_client),
-            size[0] if size is not None else settings.max_body,
-            kinds[0] if kinds is not None else settings.content_types,
-            tuple(remarks),
-        )
-
-    said = [f"{_rate(settings.rate_limit or config.rate_limit.default)}."] if limited else []
-    if settings.max_body:
-        said.append(f"Bodies of up to {_size(settings.max_body)}.")
-    return Part(settings.name, settings.prefix, None, "none", "", tuple(said), demand)
-
-
-def _rate(rate: RateLimit) -> str:
-    return f"At most {rate.requests_per_minute} requests a minute for each client, {rate.burst} at once"
-
-
-def _limit(limit: Limit) -> str:
-    who = {
-        "client": "each client",
-        "address": "each address",
-        "service": "all clients of a service together",
-        "everyone": "all clients together",
-    }[limit.per]
-    what = "bytes of request bodies" if limit.unit == "bytes" else "requests"
-    return f"At most {limit.per_minute} {what} a minute for {who}, {limit.burst} at once."
-
-
-def _size(size: int) -> str:
-    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if size >= 1024**power and size % 1024**power == 0:
-            return f"{size // 1024**power} {unit}"
-    return f"{size} bytes"

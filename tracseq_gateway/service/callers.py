@@ -9,7 +9,7 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from tracseq_gateway.config.model import Config, Service
-from tracseq_gateway.identity.access import Access
+from tracseq_gateway.identity.access import Access, Need
 from tracseq_gateway.identity.api_keys import ApiKeys
 from tracseq_gateway.identity.authenticator import Authenticator
 from tracseq_gateway.identity.introspection import Introspection, introspection_client
@@ -79,8 +79,7 @@ class Callers:
             self._keys_known,
         )
         self._signer = IdentitySigner.of(settings, environ, now)
-        self.access: dict[str, Access] = {}
-        """What each service demands of its callers, by its name, once its links are made."""
+        self._access: dict[str, Access] = {}
 
     @property
     def secret_header(self) -> bytes:
@@ -104,11 +103,15 @@ class Callers:
             self.authenticator,
             self._signer.lines,
         )
-        self.access[settings.name] = access
+        self._access[settings.name] = access
         links = [cast(Link, access)]  # a Deferred of an error or nothing is one of a verdict, too
         if settings.name == self._settings.service:
             links.append(self._session_watch(prefix))
         return links
+
+    def need(self, service: str, path: bytes) -> Need:
+        """What a service, whose links have been made, demands of who asks for a public path."""
+        return self._access[service].need(path)
 
     def _session_watch(self, prefix: int) -> Link:
         settings = self._settings
