@@ -113,6 +113,9 @@ class Answerer(Protocol):
     def resume(self) -> None:
         """The client has read what was sent."""
 
+    def leave(self) -> None:
+        """The gateway stops: end what would not end by itself. Called for a switched protocol only."""
+
 
 @frozen
 class Repeat:
@@ -221,6 +224,9 @@ class Request(Protocol):
 
     def send(self, data: bytes, done: bool) -> None:
         """Send more of the body."""
+
+    def switch(self, head: OutgoingHead, protocol: bytes, answerer: Answerer) -> None:
+        """Send a 101: from now on ``answerer`` gets all that the client sends as it comes, and :meth:`send` sends."""
 
     def refuse(self, error: GatewayError) -> None:
         """Answer with an error, or cut the answer off if one has begun."""

@@ -154,6 +154,19 @@ class Breaker:
 
 
 @frozen
+class Tunnels:
+    """Connections that change to another protocol, WebSocket above all. They hold no place in the connection pool."""
+
+    upgrades: tuple[str, ...] = key(
+        ("websocket",),
+        "Protocols that a request may change to; what asks for another is answered without. Empty: none.",
+    )
+    idle: Seconds = key(Seconds(300.0), "Longest silence in both directions. 0: no limit.")
+    total: Seconds = key(Seconds(0.0), "Longest duration. 0: no limit.")
+    max: int = key(10_000, "Open tunnels of the service in one worker; beyond it 503. 0: no limit.")
+
+
+@frozen
 class Admission:
     """Admission control by the share of requests that succeed (client-side throttling)."""
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+SWITCHED = 101
+"""The status of a request whose connection speaks another protocol now."""
 LAST_CALL_SECONDS = 1.0
 """How long before the end of a gentle drain what is still idle is closed in an orderly way."""
 
@@ -77,6 +79,8 @@ class GatewaySite(Site):
         self.active = 0
         self.awaited = 0
         """Of the active ones, those that are not worked on before more of their bodies has come."""
+        self.tunnels = 0
+        """Of the active ones, those that have switched to another protocol."""
         self.channels: set[HTTPChannel] = set()
         self._by_address: Counter[str] = Counter()
         self._drained: Deferred[int] | None = None
@@ -124,7 +128,7 @@ class GatewaySite(Site):
     @property
     def busy(self) -> int:
         """Requests that are being worked on."""
-        return self.active - self.awaited
+        return self.active - self.awaited - self.tunnels
 
     def request_began(self) -> None:
         """Count a request in."""
@@ -133,6 +137,8 @@ class GatewaySite(Site):
     def request_ended(self, request: GatewayRequest) -> None:
         """Count a request out, and tell those who wait for its end."""
         self.active -= 1
+        if request.status == SWITCHED:
+            self.tunnels -= 1
         request.over()
         if self._recorder is not None:
             self._recorder.request_ended(request)

@@ -49,6 +49,9 @@ class Receiver(Protocol):
     method: bytes
     timeouts: Timeouts
 
+    def switched(self, head: AnswerHead) -> Receiver:
+        """The service switches protocols: return who receives from now on. Raises AnswerRefused if nobody asked."""
+
     def interim(self, head: AnswerHead) -> None:
         """An interim answer came."""
 
@@ -241,12 +244,36 @@ class UpstreamConnection(TwistedProtocol):
         self._partial = data
 
     def _interim(self, exchange: Receiver, head: AnswerHead, rest: bytes) -> None:
+        if head.status == 101:
+            self._switch(exchange, head, rest)
+            return
         self._interims += 1
         if self._interims > MAX_INTERIM:
             raise AnswerRefused("too many interim answers")
         exchange.interim(head)
         if rest and self._exchange is exchange:
             self._head(rest)
+
+    def _switch(self, exchange: Receiver, head: AnswerHead, rest: bytes) -> None:
+        """From now on both directions are streams that end with the connection."""
+        self._timer.stop()
+        self._reusable = False
+        self._state, self._left = _BODY, UNTIL_CLOSE
+        receiver = self._exchange = exchange.switched(head)
+        self._timeouts = receiver.timeouts
+        self.pool.lost(self)
+        self._sending = True
+        self.transport.registerProducer(_Sender(self, receiver), True)
+        if rest:
+            receiver.answer_data(rest, False)
+
+    def hang_up(self) -> None:
+        """Close once all is sent; whatever comes is not read."""
+        self._exchange = None
+        self._timer.stop()
+        if self._sending:
+            self._stop_sending()
+        self.transport.loseConnection()
 
     def _body(self, data: bytes) -> None:
         exchange = self._exchange

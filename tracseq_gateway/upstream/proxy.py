@@ -71,6 +71,7 @@ class Proxy:
         self.via = via
         self.preserve_host = settings.host_header == "preserve"
         self.body_buffer = settings.body_buffer
+        self.upgrades = frozenset(name.lower().encode("ascii") for name in settings.tunnels.upgrades)
         self.times = Times.of(settings.timeouts, settings.deadline_header)
         self.times_of = times_of
 
