@@ -9,6 +9,7 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from tracseq_gateway.config.model import Config, Service
+from tracseq_gateway.http.websocket_token import WebSocketTokens
 from tracseq_gateway.identity.access import Access
 from tracseq_gateway.identity.api_keys import ApiKeys
 from tracseq_gateway.identity.authenticator import Authenticator
@@ -101,6 +102,7 @@ class Callers:
             settings.paths,
             self.authenticator,
             self._signer.lines,
+            WebSocketTokens(self._settings.websocket.query, self._settings.websocket.protocol),
         )
         links = [cast(Link, access)]  # a Deferred of an error or nothing is one of a verdict, too
         if settings.name == self._settings.service:
