@@ -31,6 +31,8 @@ TEST = [
     "openapi-spec-validator >= 0.7",
     "build >= 1.2",
     "setuptools >= 77",  # the packaging test builds without isolation
+    "websockets >= 17",  # services and clients of WebSockets, and Autobahn's cases of what they may say
+    "kosoku >= 0.1",
     "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes
 ]
 DOCS = ["sphinx >= 8", "myst-parser >= 4", "furo"]
