@@ -36,6 +36,8 @@ class AnswerHead:
     connection: frozenset[bytes]
     dated: bool
     """Whether it has a Date field."""
+    events: bool = False
+    """Whether a stream of server-sent events follows."""
     upgrade: bytes = b""
     """The protocol that a 101 switches to, in lower case."""
     outgoing: OutgoingHead | None = None
@@ -109,6 +111,8 @@ def _answer_head(raw: bytes, bodiless: bool, known: KnownLines) -> AnswerHead:
         declared = None
     dated = bool(special.values(b"date"))
     head = AnswerHead(status, line[3] or b"", minor, received, length, declared, keep_alive, connection, dated)
+    kind = head.get(b"content-type")
+    head.events = kind is not None and kind[:17].lower() == b"text/event-stream"
     if status == 101 and minor and b"upgrade" in connection:
         head.upgrade = b", ".join(special.values(b"upgrade")).lower()
     return head

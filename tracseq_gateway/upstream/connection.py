@@ -89,6 +89,8 @@ class UpstreamConnection(TwistedProtocol):
         self._partial = b""
         self._interims = 0
         self._left = 0
+        self._silence = 0.0
+        """How long the service may be silent within the present answer; 0: for ever."""
         self._decoder: ChunkedDecoder | None = None
         self._reusable = False
         self._sending = False
@@ -146,7 +148,7 @@ class UpstreamConnection(TwistedProtocol):
         """Read on."""
         if self._paused:
             self._paused = False
-            self._timer.start(self._timeouts.idle)
+            self._timer.start(self._silence)
             self.transport.resumeProducing()
 
     def expire_after(self, seconds: float) -> None:
@@ -235,7 +237,8 @@ class UpstreamConnection(TwistedProtocol):
         else:
             self._left = UNTIL_CLOSE
         self._state = _BODY
-        self._timer.start(self._timeouts.idle)
+        self._silence = self._timeouts.events if head.events else self._timeouts.idle
+        self._timer.start(self._silence)
         exchange.answer(head, rest, False)
 
     def _partial_head(self, data: bytes) -> None:
@@ -259,8 +262,9 @@ class UpstreamConnection(TwistedProtocol):
         self._timer.stop()
         self._reusable = False
         self._state, self._left = _BODY, UNTIL_CLOSE
+        # Who receives from now on looks to the time: bytes in either direction count.
+        self._silence = 0.0
         receiver = self._exchange = exchange.switched(head)
-        self._timeouts = receiver.timeouts
         self.pool.lost(self)
         self._sending = True
         self.transport.registerProducer(_Sender(self, receiver), True)
@@ -298,7 +302,7 @@ class UpstreamConnection(TwistedProtocol):
             if done:
                 self._done()
         if not done and not self._paused:
-            self._timer.start(self._timeouts.idle)
+            self._timer.start(self._silence)
         if data or done:
             exchange.answer_data(data, done)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracseq_gateway.config.keys import Seconds
 from tracseq_gateway.config.upstream import Timeouts
 from tracseq_gateway.errors import GatewayError
 from tracseq_gateway.http.answer_head import AnswerHead
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 CLOSING_SECONDS = 5.0
 """How long the two ends of a WebSocket may take to close it once the client was told to leave."""
-NO_TIMES = Timeouts(idle=Seconds(0.0))
-"""The tunnel itself looks to the time, since bytes in either direction count."""
 
 
 class Tunnel:
@@ -48,7 +45,7 @@ class Tunnel:
     )
 
     method = b"GET"
-    timeouts = NO_TIMES
+    timeouts = Timeouts()
     upgrade = b""
 
     def __init__(
