@@ -39,6 +39,8 @@ TEST = [
     "opentelemetry-proto >= 1.40",  # reads what the gateway sends to collectors
     "selenium >= 4.51",  # with Debian's Chromium: pages as people see them
     "axe-core-python >= 0.1",
+    "websockets >= 17",  # services and clients of WebSockets, and Autobahn's cases of what they may say
+    "kosoku >= 0.1",
     "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes
 ]
 DOCS = ["sphinx >= 8", "myst-parser >= 4", "furo"]

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from attrs import define
-from httptools import HttpRequestParser
+from httptools import HttpParserUpgrade, HttpRequestParser
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IConnector
@@ -151,6 +151,8 @@ class ServiceConnection:
         self.transport = MemoryTransport()
         self.requests: list[Received] = []
         """Complete requests."""
+        self.upgrade_asked = False
+        """Whether a request asked for another protocol: what follows it is not parsed."""
         self._current = Received()
         self._parser = HttpRequestParser(self)
         self._taken = 0
@@ -159,7 +161,12 @@ class ServiceConnection:
 
     def _written(self, data: bytes) -> None:
         MemoryTransport.write(self.transport, data)
-        self._parser.feed_data(data)
+        if self.upgrade_asked:
+            return
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            self.upgrade_asked = True
 
     # httptools calls.
 

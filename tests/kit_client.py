@@ -88,6 +88,9 @@ class Attendant:
     def body_ended(self) -> None:
         self.heard.append("ended")
 
+    def leave(self) -> None:
+        """Never called."""
+
     def client_gone(self) -> None:
         self.heard.append("gone")
 

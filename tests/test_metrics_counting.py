@@ -27,6 +27,7 @@ def request(service: str = "samples", **differing: Any) -> Any:
         "service": service,
         "status": 200,
         "error": None,
+        "began": 0.0,
         "passed_on": 0.0,
         "answered": 0.0,
         "received": 0,
@@ -76,6 +77,11 @@ class CountingTests(SynchronousTestCase):
         self.counts.request_ended(request(passed_on=5.0), 0.0, 1.0)
         samples = self.counts.taken({}).services["samples"]
         self.assertEqual((sum(samples.first_bytes), samples.seconds_to_first_byte), (1, 0.25))
+
+    def test_tunnel(self) -> None:
+        """A connection that changed its protocol took as long as that change, however long it was open."""
+        self.counts.request_ended(request(status=101, began=5.0, passed_on=5.0, answered=5.25), 0.0, 3600.0)
+        self.assertEqual(self.counts.taken({}).services["samples"].seconds, 0.25)
 
     def test_errors(self) -> None:
         """Errors of the gateway's own are counted by their kind; what was never routed has a service of its own."""

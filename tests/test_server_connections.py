@@ -217,6 +217,9 @@ class Taker:
     def body_ended(self) -> None:
         answer_whole(self.request, self.request.path + b" " + self.body)
 
+    def leave(self) -> None:
+        """Never called."""
+
     def client_gone(self) -> None:
         raise AssertionError("the client is there")
 

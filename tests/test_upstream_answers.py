@@ -90,7 +90,7 @@ class InterimTests(AnswerTestCase):
     def test_no_switch_of_protocols(self) -> None:
         """101 that nobody asked for is a broken answer, with or without an Upgrade field."""
         for fields in (b"", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"):
-            for request in (ask(), ask(b"GET", b"1.1", b"Connection: upgrade", b"Upgrade: websocket")):
+            for request in (ask(), ask(b"GET", b"1.1", b"Connection: upgrade", b"Upgrade: tls/1.3")):
                 client, connection = self.make(request)
                 connection.answer(b"HTTP/1.1 101 Switching Protocols\r\n" + fields + b"\r\nframes")
                 (answer,) = client.answers()

@@ -54,6 +54,9 @@ class Visitor:
         assert self.waits, "told twice"
         self.error = error
 
+    def switched(self, head: AnswerHead) -> Visitor:
+        raise AssertionError("no protocol is switched here")
+
     def interim(self, head: AnswerHead) -> None:
         """None comes here."""
 

@@ -16,7 +16,7 @@ PARTIAL = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789"
 
 def limits(**seconds: float) -> Timeouts:
     """Time-outs of which only the named ones are set."""
-    none = {"connect": 0.0, "response": 0.0, "idle": 0.0, "total": 0.0}
+    none = {"connect": 0.0, "response": 0.0, "idle": 0.0, "events": 0.0, "total": 0.0}
     return Timeouts(**{name: Seconds(value) for name, value in {**none, **seconds}.items()})
 
 
@@ -165,6 +165,25 @@ class IdleTimeoutTests(TimeoutTestCase):
             connection.answer(bytes((byte,)))
         (answer,) = client.answers()
         self.assertEqual((answer.body, answer.complete), (b"abc", True))
+
+    def test_events(self) -> None:
+        """A stream of events may be silent for longer, and what is sent to show that it lives counts."""
+        client, connection = self.make(limits(response=5, idle=60, events=300))
+        connection.answer(b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream;charset=utf-8\r\n\r\n")
+        for _ in range(3):
+            self.gateway.pass_time(290, 5)
+            connection.answer(b": still here\n\n")
+        self.assertFalse(client.closed)
+        self.assertEqual(client.answers()[0].body, b": still here\n\n" * 3)
+        self.gateway.pass_time(310, 5)
+        self.assertCut(client, connection)
+
+    def test_events_end_with_their_reader(self) -> None:
+        """Who leaves a stream of events ends the request to the service at once."""
+        client, connection = self.make(limits())
+        connection.answer(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        client.leave()
+        self.assertOver(connection)
 
     def test_a_slow_client_is_not_the_service(self) -> None:
         """While the client holds the service back, the service's time does not run; afterwards it has all of it."""

@@ -56,6 +56,7 @@ METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "Method Not Allowed", "clie
 REQUEST_TIMEOUT = Kind("request-timeout", 408, "Request Timeout", "client")
 BODY_TOO_LARGE = Kind("body-too-large", 413, "Content Too Large", "client")
 TARGET_TOO_LONG = Kind("target-too-long", 414, "URI Too Long", "client")
+UPGRADE_REQUIRED = Kind("upgrade-required", 426, "Upgrade Required", "client")
 EXPECTATION_FAILED = Kind("expectation-failed", 417, "Expectation Failed", "client")
 HEAD_TOO_LARGE = Kind("head-too-large", 431, "Request Header Fields Too Large", "client")
 NOT_IMPLEMENTED = Kind("not-implemented", 501, "Not Implemented", "client")

@@ -65,6 +65,9 @@ class WorkerHealth:
     """Whether the gateway will stop soon, though it serves as before: nobody new should be sent to it."""
 
 
+SWITCHED = 101
+"""The status of a request whose connection speaks another protocol now, until either side closes it."""
+
 ROLES: tuple[Role, ...] = get_args(Role)
 """The platform's roles, lowest first: who has one may do what the lower ones may."""
 
@@ -116,6 +119,9 @@ class Answerer(Protocol):
 
     def resume(self) -> None:
         """The client has read what was sent."""
+
+    def leave(self) -> None:
+        """The gateway stops: end what would not end by itself. Called for a switched protocol only."""
 
 
 @frozen
@@ -229,6 +235,9 @@ class Request(Protocol):
 
     def send(self, data: bytes, done: bool) -> None:
         """Send more of the body."""
+
+    def switch(self, head: OutgoingHead, protocol: bytes, answerer: Answerer) -> None:
+        """Send a 101: from now on ``answerer`` gets all that the client sends as it comes, and :meth:`send` sends."""
 
     def refuse(self, error: GatewayError) -> None:
         """Answer with an error, or cut the answer off if one has begun."""

@@ -11,7 +11,7 @@ from attrs import frozen
 from tracseq_gateway.access_log.redaction import Redactor
 from tracseq_gateway.config.log_line import FIELDS, field_of_header
 from tracseq_gateway.config.logs import AccessLog
-from tracseq_gateway.interfaces import Identity, Request
+from tracseq_gateway.interfaces import SWITCHED, Identity, Request
 
 NAMES: Final = tuple(FIELDS)
 """The fields that every request has."""
@@ -90,7 +90,7 @@ def values_of(
             known[head.fields.agent] if head.fields.agent is not None else nothing,
             spelling.text(error.kind.slug) if error is not None else nothing,
             spelling.text(error.note or error.detail) if error is not None else nothing,
-            yes if seconds >= slow_seconds else no,
+            yes if seconds >= slow_seconds and request.status != SWITCHED else no,
         )
 
     def new_caller(request: Request) -> Spelled:

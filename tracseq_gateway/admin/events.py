@@ -91,6 +91,9 @@ class Watcher:
         """The client reads too slowly."""
         self._full = True
 
+    def leave(self) -> None:
+        """Never called: this stays HTTP."""
+
     def resume(self) -> None:
         """It has read everything."""
         self._full = False

@@ -95,6 +95,9 @@ class _Sender:
     def pause(self) -> None:
         self._paused = True
 
+    def leave(self) -> None:
+        """Never called: this stays HTTP."""
+
     def resume(self) -> None:
         self._paused = False
         self._send()

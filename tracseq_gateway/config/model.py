@@ -42,6 +42,7 @@ from tracseq_gateway.config.upstream import (
     Priority,
     Retries,
     Timeouts,
+    Tunnels,
 )
 
 OWN_PATHS = ("/health", "/services", "/metrics", "/docs", "/openapi.json", "/dashboard")
@@ -190,6 +191,7 @@ class Service:
     timeouts: Timeouts = table(Timeouts, "How long the service may take.")
     health: Health = table(Health, "Active probes.")
     connections: Connections = table(Connections, "The connection pool of each instance, in each worker.")
+    tunnels: Tunnels = table(Tunnels, "Changes of protocol, as for WebSocket.")
     deadline_header: str = key(
         "X-Request-Timeout-Ms",
         "Field that tells the service how many milliseconds its answer may take. Empty: none.",

@@ -107,6 +107,18 @@ class ApiKey:
 
 
 @frozen
+class WebSocketToken:
+    """Where the token of a WebSocket may be, since browsers can set no Authorization field for it."""
+
+    query: str = key("access_token", "Query parameter that may hold it; it is taken out of the query. Empty: none.")
+    protocol: str = key(
+        "bearer",
+        'Subprotocol behind which it may stand as if it were the next one, as in ``new WebSocket(url, ["bearer", '
+        "token])``; both are taken out of the list. Empty: none.",
+    )
+
+
+@frozen
 class Authentication:
     """Who may call."""
 
@@ -127,6 +139,7 @@ class Authentication:
     cache_seconds: Seconds = key(Seconds(300.0), "How long a verdict is kept, at most until the token's ``exp``.")
     cache_entries: int = key(10_000, "Verdicts that one worker keeps; the least recently used go first.", least=1)
     jwt: Jwt = table(Jwt, "Local verification.")
+    websocket: WebSocketToken = table(WebSocketToken, "Tokens of WebSockets.")
     logout: tuple[str, ...] = key(
         ("/logout",), "Paths below the auth service's prefix whose POST ends the caller's session when it succeeds."
     )

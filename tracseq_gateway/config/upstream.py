@@ -47,6 +47,10 @@ class Timeouts:
     idle: Seconds = key(
         Seconds(60.0), "Longest silence within the body of an answer, and of a service that takes no more of a request."
     )
+    events: Seconds = key(
+        Seconds(300.0),
+        "The same within an answer of type ``text/event-stream``: comments that services send as heart-beats count.",
+    )
     total: Seconds = key(
         Seconds(0.0), "From the request's head to the answer's end, everything included, retries and their pauses too."
     )
@@ -58,6 +62,7 @@ class PathTimeouts:
 
     response: Seconds | None = key(None, "Seconds from the end of the request to the head of the answer.")
     idle: Seconds | None = key(None, "Longest silence within a body.")
+    events: Seconds | None = key(None, "Longest silence within a stream of events.")
     total: Seconds | None = key(None, "From the request's head to the answer's end.")
 
 
@@ -151,6 +156,19 @@ class Breaker:
     open_seconds: Seconds = key(
         Seconds(60.0), "How long requests are then answered with 503 before one is let through to try.", least=MOMENT
     )
+
+
+@frozen
+class Tunnels:
+    """Connections that change to another protocol, WebSocket above all. They hold no place in the connection pool."""
+
+    upgrades: tuple[str, ...] = key(
+        ("websocket",),
+        "Protocols that a request may change to; what asks for another is answered without. Empty: none.",
+    )
+    idle: Seconds = key(Seconds(300.0), "Longest silence in both directions. 0: no limit.")
+    total: Seconds = key(Seconds(0.0), "Longest duration. 0: no limit.")
+    max: int = key(10_000, "Open tunnels of the service in one worker; beyond it 503. 0: no limit.")
 
 
 @frozen

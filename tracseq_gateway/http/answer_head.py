@@ -14,7 +14,7 @@ from tracseq_gateway.http.heads import LONGEST_KEPT, NOTHING, SpecialFields, con
 from tracseq_gateway.http.outgoing import OutgoingHead
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n").match
-ANSWER_SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"connection", b"date"})
+ANSWER_SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"connection", b"date", b"upgrade"})
 MAX_ANSWER_HEAD = 65536
 MAX_ANSWER_FIELDS = 256
 _ANSWER_START = b"HTTP/1."
@@ -36,6 +36,10 @@ class AnswerHead:
     connection: frozenset[bytes]
     dated: bool
     """Whether it has a Date field."""
+    events: bool = False
+    """Whether a stream of server-sent events follows."""
+    upgrade: bytes = b""
+    """The protocol that a 101 switches to, in lower case."""
     outgoing: OutgoingHead | None = None
     """What goes on to a client, made once (see ``forwarding``)."""
 
@@ -83,9 +87,6 @@ def _answer_head(raw: bytes, bodiless: bool, known: KnownLines) -> AnswerHead:
         raise AnswerRefused("a malformed status line")
     if len(raw) > MAX_ANSWER_HEAD:
         raise AnswerRefused("an answer head that is too large", ANSWER_TOO_LARGE)
-    if line[2] == b"101":
-        # No Upgrade is passed on, so nobody asked.
-        raise AnswerRefused("a switch of protocols that nobody asked for")
     try:
         HttpResponseParser(NOTHING).feed_data(raw)
     except HttpParserUpgrade:
@@ -109,7 +110,12 @@ def _answer_head(raw: bytes, bodiless: bool, known: KnownLines) -> AnswerHead:
     if declared == CHUNKED:
         declared = None
     dated = bool(special.values(b"date"))
-    return AnswerHead(status, line[3] or b"", minor, received, length, declared, keep_alive, connection, dated)
+    head = AnswerHead(status, line[3] or b"", minor, received, length, declared, keep_alive, connection, dated)
+    kind = head.get(b"content-type")
+    head.events = kind is not None and kind[:17].lower() == b"text/event-stream"
+    if status == 101 and minor and b"upgrade" in connection:
+        head.upgrade = b", ".join(special.values(b"upgrade")).lower()
+    return head
 
 
 def _answer_length(special: SpecialFields, minor: int) -> int | None:

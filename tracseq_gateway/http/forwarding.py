@@ -103,10 +103,15 @@ def known_answer_lines() -> KnownLines:
     return KnownLines(ANSWER_SPECIAL, drops_from_answer)
 
 
+def upgrade_lines(protocol: bytes) -> bytes:
+    """The lines that ask for, or announce, a switch of protocols (RFC 9110 section 7.8)."""
+    return b"connection: upgrade\r\nupgrade: %b\r\n" % protocol
+
+
 def request_head(head: RequestHead, target: bytes, host: bytes, forwarded: bytes, request_id: bytes) -> bytes:
     """Write the head of the request to a service.
 
-    ``target`` is path and query, ``forwarded`` the lines of :class:`ForwardedLines`.
+    ``target`` is path and query, ``forwarded`` the lines of :class:`ForwardedLines` and others that are added.
     """
     fields = head.fields
     return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%bx-request-id: %b\r\n%b\r\n" % (

@@ -12,6 +12,8 @@ from tracseq_gateway.config.policies import PathRule, Role, TokenNeed
 from tracseq_gateway.errors import FORBIDDEN, GatewayError
 from tracseq_gateway.http.paths import ExactPaths, PathPatterns
 from tracseq_gateway.http.request_head import METHODS, RequestHead
+from tracseq_gateway.http.websocket import WEBSOCKET
+from tracseq_gateway.http.websocket_token import WebSocketTokens
 from tracseq_gateway.identity.authenticator import Found
 from tracseq_gateway.interfaces import ROLES, Identity, Request
 
@@ -115,17 +117,20 @@ class Access:
         paths: Mapping[str, PathRule],
         authenticator: Identifies,
         lines: Callable[[Identity], bytes],
+        websocket_tokens: WebSocketTokens | None = None,
     ) -> None:
         """Compile the demands.
 
         :param prefix: how many bytes of a path are the service's public prefix.
         :param lines: the header lines that tell the service who calls.
+        :param websocket_tokens: where else than in Authorization the token of a WebSocket may be.
         """
         self._service = service
         self._prefix = prefix
         self._identify = authenticator.identify
         self._unauthenticated = authenticator.unauthenticated
         self._lines = lines
+        self._websocket_tokens = websocket_tokens
         self._usual = Need.of(auth, roles)
         self._open = Need("none", {})
         self._public = ExactPaths(public) if public else None
@@ -146,9 +151,19 @@ class Access:
         if need.auth == "none":
             return None
         found = self._identify(head)
+        if found is None and head.fields.upgrade == WEBSOCKET:
+            found = self._identify_websocket(request)
         if isinstance(found, Deferred):
             return found.addCallback(self._found, request, need)
         return self._found(found, request, need)
+
+    def _identify_websocket(self, request: Request) -> Found | Deferred[Found] | None:
+        moved = self._websocket_tokens.move(request.head) if self._websocket_tokens is not None else None
+        if moved is None:
+            return None
+        request.head = moved.head
+        request.answer_lines += moved.answer_lines
+        return self._identify(moved.head)
 
     def _found(self, found: Found | None, request: Request, need: Need) -> GatewayError | None:
         if isinstance(found, GatewayError):

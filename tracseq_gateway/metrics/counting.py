@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from attrs import field, frozen
 
-from tracseq_gateway.interfaces import Request
+from tracseq_gateway.interfaces import SWITCHED, Request
 
 OWN: Final = "gateway"
 """The service of what the gateway answers itself: its own pages."""
@@ -131,6 +131,8 @@ class RequestCounts:
         service = request.service or (OWN if error is None else UNROUTED)
         self._requests[request.head.method, service, request.status] += 1
         counts = self._services[service]
+        if request.status == SWITCHED:
+            seconds = request.answered - request.began  # how long it was open afterwards, is nobody's slowness
         bucket = bisect_left(FINE_BOUNDS, seconds)
         counts.durations[bucket] += 1
         counts.seconds += seconds

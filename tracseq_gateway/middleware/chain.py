@@ -99,3 +99,6 @@ class _Waiting:
 
     def resume(self) -> None:
         """Nothing was paused."""
+
+    def leave(self) -> None:
+        """Never called."""

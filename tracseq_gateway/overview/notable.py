@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import frozen
 
-from tracseq_gateway.interfaces import Request
+from tracseq_gateway.interfaces import SWITCHED, Request
 from tracseq_gateway.overview.digest import Ended
 
 TOO_MANY: Final = 429
@@ -57,8 +57,8 @@ class Notable:
             self._failed.append(describe(request, ended, seconds))
             if request.error is None:
                 self._answered[request.service, f"status-{status}"] += 1
-        # The gateway's own pages may go on for as long as somebody looks at them.
-        if seconds >= self._slow_seconds and request.service:
+        # The gateway's own pages may go on for as long as somebody looks at them, and so may another protocol.
+        if seconds >= self._slow_seconds and request.service and status != SWITCHED:
             self._slow.append(describe(request, ended, seconds))
 
     def _note_refusal(self, request: Request) -> None:

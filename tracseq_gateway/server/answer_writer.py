@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tracseq_gateway.errors import GatewayError, problem
+from tracseq_gateway.http.forwarding import upgrade_lines
 from tracseq_gateway.http.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, answer_length
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import RequestHead
@@ -67,6 +68,11 @@ class AnswerWriter:
         elif secure:
             added += head.over_tls
         return b"%bx-request-id: %b\r\n%b%b\r\n%b" % (head.lines(), request_id, added, framing, data), closing
+
+    def switch(self, request_id: bytes, head: OutgoingHead, added: bytes, protocol: bytes) -> bytes:
+        """Return the head of a 101; what follows is written as it is."""
+        self._framing = UNTIL_CLOSE
+        return b"%bx-request-id: %b\r\n%b%b\r\n" % (head.lines(), request_id, added, upgrade_lines(protocol))
 
     def more(self, data: bytes, done: bool) -> bytes:
         """Return more of the body; ``done`` ends it."""

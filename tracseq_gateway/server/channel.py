@@ -49,8 +49,8 @@ DRAIN_IDLE_SECONDS = 0.1
 FIRST_REQUEST_SECONDS = 0.5
 """The same for a connection that has brought no request yet."""
 
-_HEAD, _BODY, _ANSWERING, _LINGERING, _LOST = range(5)
-"""Waiting for a head; reading a body; body complete, answer under way; refused; gone."""
+_HEAD, _BODY, _ANSWERING, _LINGERING, _TUNNEL, _LOST = range(6)
+"""Waiting for a head; reading a body; body complete, answer under way; refused; another protocol is spoken; gone."""
 
 
 @implementer(IPushProducer)
@@ -108,6 +108,9 @@ class HTTPChannel(Protocol):
         state = self._state
         if state == _BODY:
             self._body_data(data)
+        elif state == _TUNNEL:
+            if self._request is not None:
+                self._request.body_received(data)
         elif state != _LINGERING:
             self._waiting = self._waiting + data if self._waiting else data
             if state == _HEAD:
@@ -271,7 +274,7 @@ class HTTPChannel(Protocol):
 
     def pause_body(self) -> None:
         """Stop reading: nobody has room for more of the body."""
-        if self._state == _BODY:
+        if self._state in (_BODY, _TUNNEL):
             self._reading.close(FOR_BODY)
             self._timer.stop()
 
@@ -281,6 +284,8 @@ class HTTPChannel(Protocol):
 
     def resume_body(self) -> None:
         """Go on reading the body."""
+        if self._state == _TUNNEL:
+            self._reading.open(FOR_BODY)
         if self._state != _BODY or self._body is None:
             return
         if self._expects_continue:
@@ -317,6 +322,16 @@ class HTTPChannel(Protocol):
             self.transport.write(written)
         if done:
             self._answered()
+
+    def switch(self, request: GatewayRequest, head: OutgoingHead, protocol: bytes) -> None:
+        """See :class:`tracseq_gateway.server.request.Channel`."""
+        self.site.tunnels += 1
+        self._state = _TUNNEL
+        self._reading.open(FOR_AHEAD)
+        self.transport.write(self._writer.switch(request.request_id, head, request.answer_lines, protocol))
+        data, self._waiting = self._waiting, b""
+        if data:
+            request.body_received(data)
 
     def interim(self, head: OutgoingHead) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
@@ -421,7 +436,9 @@ class HTTPChannel(Protocol):
 
     def drain(self) -> None:
         """Close if idle and no request is on its way, else after its answer."""
-        if self._state == _HEAD and not self._waiting:
+        if self._state == _TUNNEL and self._request is not None:
+            self._request.leave()
+        elif self._state == _HEAD and not self._waiting:
             self._timer.start(DRAIN_IDLE_SECONDS if self._served else FIRST_REQUEST_SECONDS)
 
     def cut(self) -> bool:

@@ -44,6 +44,9 @@ class Channel(Protocol):
     def send(self, data: bytes, done: bool) -> None:
         """Send more body bytes."""
 
+    def switch(self, request: GatewayRequest, head: OutgoingHead, protocol: bytes) -> None:
+        """Send a 101, and hand over from now on whatever the client sends."""
+
     def interim(self, head: OutgoingHead) -> None:
         """Send an interim response."""
 
@@ -302,6 +305,22 @@ class GatewayRequest(ResourceRequest):
         """See :class:`tracseq_gateway.interfaces.Request`."""
         if not self.finished:
             self.channel.resume_body()
+
+    def switch(self, head: OutgoingHead, protocol: bytes, answerer: Answerer) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if self.finished:
+            answerer.client_gone()
+            return
+        self.begun = self._taken = True
+        self.status = head.status
+        self.max_body = 0
+        self._answerer = answerer
+        self.channel.switch(self, head, protocol)
+
+    def leave(self) -> None:
+        """The gateway stops, and the protocol was switched: nothing but this ends it."""
+        if self._answerer is not None:
+            self._answerer.leave()
 
     def interim(self, head: OutgoingHead) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""

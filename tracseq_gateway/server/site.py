@@ -18,7 +18,7 @@ from tracseq_gateway.errors import GatewayError
 from tracseq_gateway.http.forwarding import known_request_lines
 from tracseq_gateway.http.origin import is_trusted, parse_address
 from tracseq_gateway.http.request_head import HeadLimits
-from tracseq_gateway.interfaces import Recorder
+from tracseq_gateway.interfaces import SWITCHED, Recorder
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.server.channel import HTTPChannel
 from tracseq_gateway.server.proxied_channel import ProxiedChannel
@@ -77,6 +77,8 @@ class GatewaySite(Site):
         self.active = 0
         self.awaited = 0
         """Of the active ones, those that are not worked on before more of their bodies has come."""
+        self.tunnels = 0
+        """Of the active ones, those that have switched to another protocol."""
         self.channels: set[HTTPChannel] = set()
         self._by_address: Counter[str] = Counter()
         self._drained: Deferred[int] | None = None
@@ -124,7 +126,7 @@ class GatewaySite(Site):
     @property
     def busy(self) -> int:
         """Requests that are being worked on."""
-        return self.active - self.awaited
+        return self.active - self.awaited - self.tunnels
 
     def request_began(self) -> None:
         """Count a request in."""
@@ -133,6 +135,8 @@ class GatewaySite(Site):
     def request_ended(self, request: GatewayRequest) -> None:
         """Count a request out, and tell those who wait for its end."""
         self.active -= 1
+        if request.status == SWITCHED:
+            self.tunnels -= 1
         request.over()
         if self._recorder is not None:
             self._recorder.request_ended(request)

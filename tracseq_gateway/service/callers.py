@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.config.policies import Role
+from tracseq_gateway.http.websocket_token import WebSocketTokens
 from tracseq_gateway.identity.access import Access, Need
 from tracseq_gateway.identity.api_keys import ApiKeys
 from tracseq_gateway.identity.authenticator import Ask, Authenticator, Refresh
@@ -104,6 +105,7 @@ class Callers:
             settings.paths,
             self.authenticator,
             self._signer.lines,
+            WebSocketTokens(self._settings.websocket.query, self._settings.websocket.protocol),
         )
         self._access[settings.name] = access
         links = [cast(Link, access)]  # a Deferred of an error or nothing is one of a verdict, too

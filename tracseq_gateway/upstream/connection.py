@@ -49,6 +49,9 @@ class Receiver(Protocol):
     method: bytes
     timeouts: Timeouts
 
+    def switched(self, head: AnswerHead) -> Receiver:
+        """The service switches protocols: return who receives from now on. Raises AnswerRefused if nobody asked."""
+
     def interim(self, head: AnswerHead) -> None:
         """An interim answer came."""
 
@@ -86,6 +89,8 @@ class UpstreamConnection(TwistedProtocol):
         self._partial = b""
         self._interims = 0
         self._left = 0
+        self._silence = 0.0
+        """How long the service may be silent within the present answer; 0: for ever."""
         self._decoder: ChunkedDecoder | None = None
         self._reusable = False
         self._sending = False
@@ -143,7 +148,7 @@ class UpstreamConnection(TwistedProtocol):
         """Read on."""
         if self._paused:
             self._paused = False
-            self._timer.start(self._timeouts.idle)
+            self._timer.start(self._silence)
             self.transport.resumeProducing()
 
     def expire_after(self, seconds: float) -> None:
@@ -232,7 +237,8 @@ class UpstreamConnection(TwistedProtocol):
         else:
             self._left = UNTIL_CLOSE
         self._state = _BODY
-        self._timer.start(self._timeouts.idle)
+        self._silence = self._timeouts.events if head.events else self._timeouts.idle
+        self._timer.start(self._silence)
         exchange.answer(head, rest, False)
 
     def _partial_head(self, data: bytes) -> None:
@@ -241,12 +247,37 @@ class UpstreamConnection(TwistedProtocol):
         self._partial = data
 
     def _interim(self, exchange: Receiver, head: AnswerHead, rest: bytes) -> None:
+        if head.status == 101:
+            self._switch(exchange, head, rest)
+            return
         self._interims += 1
         if self._interims > MAX_INTERIM:
             raise AnswerRefused("too many interim answers")
         exchange.interim(head)
         if rest and self._exchange is exchange:
             self._head(rest)
+
+    def _switch(self, exchange: Receiver, head: AnswerHead, rest: bytes) -> None:
+        """From now on both directions are streams that end with the connection."""
+        self._timer.stop()
+        self._reusable = False
+        self._state, self._left = _BODY, UNTIL_CLOSE
+        # Who receives from now on looks to the time: bytes in either direction count.
+        self._silence = 0.0
+        receiver = self._exchange = exchange.switched(head)
+        self.pool.lost(self)
+        self._sending = True
+        self.transport.registerProducer(_Sender(self, receiver), True)
+        if rest:
+            receiver.answer_data(rest, False)
+
+    def hang_up(self) -> None:
+        """Close once all is sent; whatever comes is not read."""
+        self._exchange = None
+        self._timer.stop()
+        if self._sending:
+            self._stop_sending()
+        self.transport.loseConnection()
 
     def _body(self, data: bytes) -> None:
         exchange = self._exchange
@@ -271,7 +302,7 @@ class UpstreamConnection(TwistedProtocol):
             if done:
                 self._done()
         if not done and not self._paused:
-            self._timer.start(self._timeouts.idle)
+            self._timer.start(self._silence)
         if data or done:
             exchange.answer_data(data, done)
 

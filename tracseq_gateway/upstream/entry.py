@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tracseq_gateway.errors import NOT_ADMITTED, GatewayError
+from tracseq_gateway.errors import NOT_ADMITTED, OVERLOADED, GatewayError
+from tracseq_gateway.http.request_head import RequestHead
+from tracseq_gateway.http.websocket import WEBSOCKET, handshake_fault
 from tracseq_gateway.upstream.service import UpstreamService
 
 End = Literal["succeeded", "failed", "withdrawn"]
@@ -43,3 +45,11 @@ def let_in(service: UpstreamService) -> Entry | GatewayError:
     if service.breaker.closed:
         return Entry(service, False)
     return Entry(service, True) if service.breaker.admits() else service.circuit_open()
+
+
+def tunnel_fault(service: UpstreamService, head: RequestHead) -> GatewayError | None:
+    """Why a request that may change the protocol is not passed on; None if it is."""
+    most = service.settings.tunnels.max
+    if most and service.tunnels >= most:
+        return GatewayError(OVERLOADED, "too many open connections of this kind", retry_after=1)
+    return handshake_fault(head) if head.fields.upgrade == WEBSOCKET else None

@@ -25,18 +25,21 @@ from tracseq_gateway.errors import (
     STALE_CONNECTION,
     TOTAL_TIMEOUT,
     WRITE_TIMEOUT,
+    AnswerRefused,
     GatewayError,
 )
 from tracseq_gateway.http.answer_head import AnswerHead
-from tracseq_gateway.http.forwarding import outgoing_head, request_head
+from tracseq_gateway.http.forwarding import outgoing_head, request_head, upgrade_lines
+from tracseq_gateway.http.websocket import WEBSOCKET, accept_of
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.upstream.connection import UpstreamConnection
-from tracseq_gateway.upstream.entry import End, Entry, let_in
+from tracseq_gateway.upstream.entry import End, Entry, let_in, tunnel_fault
 from tracseq_gateway.upstream.instance import Instance
 from tracseq_gateway.upstream.passive import UNREACHABLE_STATUSES
 from tracseq_gateway.upstream.request_body import RequestBody
 from tracseq_gateway.upstream.retry import IDEMPOTENT
+from tracseq_gateway.upstream.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from tracseq_gateway.upstream.proxy import Proxy, Times
@@ -65,6 +68,7 @@ class Exchange:
         "_total",
         "_tried",
         "_until",
+        "_upgrade",
         "method",
         "timeouts",
     )
@@ -89,6 +93,9 @@ class Exchange:
         self._body = RequestBody(length, proxy.service.retries.max_body) if length else None
         self._total: Timer | None = None
         self._until = 0.0
+        wanted = request.head.fields.upgrade
+        self._upgrade = wanted if wanted and wanted in proxy.upgrades else b""
+        """The protocol that the service may switch to."""
 
     def start(self) -> None:
         """Make the first attempt, if the service is to have any."""
@@ -98,7 +105,10 @@ class Exchange:
             self._until = proxy.deadlines.now() + self.timeouts.total
             self._total = Timer(proxy.deadlines, self._total_expired)
             self._total.start(self.timeouts.total)
-        if self._body is None or not proxy.body_buffer:
+        fault = tunnel_fault(proxy.service, request.head) if self._upgrade else None
+        if fault is not None:
+            self._fail(fault)
+        elif self._body is None or not proxy.body_buffer:
             self._begin()
         elif proxy.service.breaker.seconds_left:
             # Who may not pass need not send his body first.
@@ -179,7 +189,7 @@ class Exchange:
             head,
             proxy.upstream_path(head.path) + head.query,
             head.host if proxy.preserve_host and head.host else authority,
-            request.forwarded + line,
+            request.forwarded + line + (upgrade_lines(self._upgrade) if self._upgrade else b""),
             request.request_id,
         )
         request.passed_on = now
@@ -399,3 +409,27 @@ class Exchange:
         """See :class:`tracseq_gateway.interfaces.Answerer`."""
         if self._connection is not None:
             self._connection.resume_answer()
+
+    def leave(self) -> None:
+        """See :class:`tracseq_gateway.interfaces.Answerer`: an answer ends by itself."""
+
+    def switched(self, head: AnswerHead) -> Tunnel:
+        """See :class:`tracseq_gateway.upstream.connection.Receiver`."""
+        protocol, connection, instance = self._upgrade, self._connection, self._instance
+        if not protocol or head.upgrade != protocol or connection is None:
+            raise AnswerRefused("a switch of protocols that nobody asked for")
+        request, proxy = self._request, self._proxy
+        websocket = protocol == WEBSOCKET
+        if websocket and head.get(b"sec-websocket-accept") != accept_of(request.head):
+            raise AnswerRefused("an answer to another WebSocket handshake")
+        if proxy.clocked:
+            request.answered = proxy.deadlines.now()
+        if instance is not None:
+            proxy.service.passive.succeeded(instance)
+        self._tell_end("succeeded")
+        self._over()
+        # It takes connection and instance over.
+        self._connection = self._instance = None
+        tunnel = Tunnel(request, connection, instance, proxy.deadlines, proxy.service, websocket=websocket)
+        request.switch(outgoing_head(head, proxy.via, proxy.rules), protocol, tunnel)
+        return tunnel

@@ -43,7 +43,7 @@ def deadline_line(field: bytes, seconds: float) -> bytes:
 
 def path_timeouts(usual: Timeouts, own: PathTimeouts) -> Timeouts:
     """The timeouts of a path: its own where it has some."""
-    own_ones = {name: getattr(own, name) for name in ("response", "idle", "total")}
+    own_ones = {name: getattr(own, name) for name in ("response", "idle", "events", "total")}
     return evolve(usual, **{name: value for name, value in own_ones.items() if value is not None})
 
 
@@ -71,6 +71,7 @@ class Proxy:
         self.via = via
         self.preserve_host = settings.host_header == "preserve"
         self.body_buffer = settings.body_buffer
+        self.upgrades = frozenset(name.lower().encode("ascii") for name in settings.tunnels.upgrades)
         self.times = Times.of(settings.timeouts, settings.deadline_header)
         self.times_of = times_of
 

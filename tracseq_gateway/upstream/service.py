@@ -50,6 +50,8 @@ class UpstreamService:
         self.settings = settings
         self.name = settings.name
         self.instances: list[Instance] = []
+        self.tunnels = 0
+        """Connections that speak another protocol by now."""
         self._deadlines = deadlines
         self._connect = connect
         self._known = known

@@ -42,6 +42,9 @@ class RehearsedChannel:
     def send(self, data: bytes, done: bool) -> None:
         """Nobody sends more: what answers here says all at once."""
 
+    def switch(self, request: GatewayRequest, head: OutgoingHead, protocol: bytes) -> None:
+        """No service answers."""
+
     def interim(self, head: OutgoingHead) -> None:
         """No service answers."""
 

@@ -1,0 +1,182 @@
+"""A connection whose protocol was switched (RFC 9110 section 7.8): bytes both ways, until either side leaves.
+
+Rules:
+
+1. It begins with the service's own 101, which fits what the client asked for; before that nothing is passed on.
+2. Whoever is full pauses the other side.
+3. Silence in both directions ends it after a while, and so does its longest duration.
+4. When the gateway stops, a WebSocket's client is told to go elsewhere (1001), between two frames.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tracseq_gateway.config.upstream import Timeouts
+from tracseq_gateway.errors import GatewayError
+from tracseq_gateway.http.answer_head import AnswerHead
+from tracseq_gateway.http.websocket import GOING_AWAY, FrameEnds
+from tracseq_gateway.interfaces import Request
+from tracseq_gateway.net.deadlines import Deadlines, Timer
+
+if TYPE_CHECKING:
+    from tracseq_gateway.upstream.connection import UpstreamConnection
+    from tracseq_gateway.upstream.instance import Instance
+    from tracseq_gateway.upstream.service import UpstreamService
+
+CLOSING_SECONDS = 5.0
+"""How long the two ends of a WebSocket may take to close it once the client was told to leave."""
+
+
+class Tunnel:
+    """Stands in the place of the exchange that opened it: for the request, and for the connection."""
+
+    __slots__ = (
+        "_connection",
+        "_frames",
+        "_idle",
+        "_idle_seconds",
+        "_instance",
+        "_leaving",
+        "_open",
+        "_request",
+        "_service",
+        "_total",
+    )
+
+    method = b"GET"
+    timeouts = Timeouts()
+    upgrade = b""
+
+    def __init__(
+        self,
+        request: Request,
+        connection: UpstreamConnection,
+        instance: Instance | None,
+        deadlines: Deadlines,
+        service: UpstreamService,
+        *,
+        websocket: bool,
+    ) -> None:
+        """``instance`` is the one that it leads to, and has it among its requests in flight until it ends."""
+        self._request = request
+        self._connection: UpstreamConnection | None = connection
+        self._instance = instance
+        self._frames = FrameEnds() if websocket else None
+        self._leaving = False
+        self._open = True
+        self._service = service
+        service.tunnels += 1
+        limits = service.settings.tunnels
+        self._idle_seconds: float = limits.idle
+        self._idle = Timer(deadlines, self.leave)
+        self._idle.start(limits.idle)
+        self._total = Timer(deadlines, self.leave)
+        self._total.start(limits.total)
+
+    def _over(self) -> UpstreamConnection | None:
+        """It has ended; return the connection if that is still there."""
+        connection, self._connection = self._connection, None
+        if self._open:
+            self._open = False
+            self._service.tunnels -= 1
+        self._idle.close()
+        self._total.close()
+        if self._instance is not None:
+            self._instance.in_flight -= 1
+            self._instance = None
+        return connection
+
+    # From the client.
+
+    def body_received(self, data: bytes) -> None:
+        """Pass on what the client sends."""
+        self._idle.start(self._idle_seconds)
+        if self._connection is not None:
+            self._connection.send_more(data, False)
+
+    def body_ended(self) -> None:
+        """Never called: there is no end but that of the connection."""
+
+    def client_gone(self) -> None:
+        """The client has closed: what it sent last still goes out."""
+        connection = self._over()
+        if connection is not None:
+            connection.hang_up()
+
+    def pause(self) -> None:
+        """The client reads slower than the service sends."""
+        if self._connection is not None:
+            self._connection.pause_answer()
+
+    def resume(self) -> None:
+        """The client has read what was sent."""
+        if self._connection is not None:
+            self._connection.resume_answer()
+
+    def leave(self) -> None:
+        """End it in an orderly way: at once, or for a WebSocket when its two ends have heard of it and closed."""
+        if self._leaving or self._frames is None:
+            self._end()
+            return
+        self._leaving = True
+        self._total.stop()
+        self._idle_seconds = CLOSING_SECONDS
+        self._idle.start(CLOSING_SECONDS)
+        if self._frames.between:
+            self._request.send(GOING_AWAY, False)
+
+    def _end(self) -> None:
+        connection = self._over()
+        if connection is not None:
+            connection.hang_up()
+        self._request.send(b"", True)
+
+    # From the service.
+
+    def answer_data(self, data: bytes, done: bool) -> None:
+        """Pass on what the service sends."""
+        frames = self._frames
+        if frames is not None:
+            if self._leaving:
+                data = self._last_of(frames, data)
+            else:
+                frames.feed(data)
+        if not self._leaving:
+            self._idle.start(self._idle_seconds)
+        if done:
+            self._over()
+        if data or done:
+            self._request.send(data, done)
+
+    def _last_of(self, frames: FrameEnds, data: bytes) -> bytes:
+        """What of ``data`` still goes out now that the client is told to leave: the rest of a frame, and that."""
+        if frames.between:
+            return b""
+        data = data[: frames.feed(data, to_end=True)]
+        return data + GOING_AWAY if frames.between else data
+
+    def broken(self, error: GatewayError) -> None:
+        """The service's side broke off: all that came before was passed on."""
+        self._over()
+        self._request.send(b"", True)
+
+    def pause_sending(self) -> None:
+        """The service reads slower than the client sends."""
+        self._request.pause_body()
+
+    def resume_sending(self) -> None:
+        """The service has room again."""
+        self._request.resume_body()
+
+    # Nothing of HTTP comes any more.
+
+    def interim(self, head: AnswerHead) -> None:
+        """Never called."""
+
+    def answer(self, head: AnswerHead, data: bytes, done: bool) -> None:
+        """Never called."""
+
+    def switched(self, head: AnswerHead) -> Tunnel:
+        """Never called."""
+        return self
