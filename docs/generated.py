@@ -192,7 +192,7 @@ PARTS: dict[str, Callable[[], str]] = {
 def strangers(text: str) -> set[str]:
     """Find the files and identifiers that a page mentions and that do not exist."""
     files = {name for name in FILE.findall(text) if not any((top / name).exists() for top in (ROOT, ROOT / PACKAGE))}
-    told = [*(ROOT / PACKAGE).rglob("*.py"), *(path for path in (ROOT / "deploy").rglob("*") if path.is_file())]
+    told = [*(ROOT / PACKAGE).rglob("*.py"), *(ROOT / "deploy").rglob("*.y*ml")]
     words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in told)))
     return files | {word for mention in NAME.findall(text) for word in mention if word} - words
 

@@ -30,6 +30,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    "--disable-features=BackForwardCache",  # a page that was left is over, its stream too
 )
 CHROMIUM, CHROMEDRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
@@ -90,9 +91,14 @@ class Browser:
     def text(self, selector: str) -> str:
         """What somebody sees there; empty if there is nothing."""
         seen: str = self.run(SEEN, selector)
-        return seen
+        return seen.replace("\xa0", " ")  # between figures and their units
 
-    def until(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
+    def label(self, selector: str) -> str:
+        """What a screen reader says instead of a picture."""
+        said: str = self.run("return document.querySelector(arguments[0]).ariaLabel", selector)
+        return said.replace("\xa0", " ")
+
+    def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
         """Wait until something is true of the page."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -100,7 +106,7 @@ class Browser:
                 raise AssertionError(f"not within {seconds} s; the page shows:\n{self.text('body')}")
             time.sleep(0.05)
 
-    def until_shown(self, selector: str, words: str, seconds: float = 10.0) -> None:
+    def until_shown(self, selector: str, words: str, seconds: float = 20.0) -> None:
         """Wait until some words are to be seen."""
         self.until(lambda: words in self.text(selector), seconds)
 

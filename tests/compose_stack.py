@@ -66,7 +66,8 @@ def name_hosts(services: dict[str, Any], file: Path) -> None:
 def start(command: list[str], environ: dict[str, str], directory: Path) -> None:
     """Start a process; all end with the namespace."""
     with (directory / "log").open("ab") as log:
-        subprocess.Popen(command, env={**BASE, **environ}, cwd=directory, stdout=log, stderr=log)
+        variables = {**BASE, "TMPDIR": str(directory), **environ}
+        subprocess.Popen(command, env=variables, cwd=directory, stdout=log, stderr=log)
 
 
 def checked(service: dict[str, Any]) -> bool:

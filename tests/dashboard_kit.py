@@ -279,7 +279,7 @@ def main(reactor: Any, scene: str, port: int) -> None:
     from tracseq_gateway.admin.pages import Missing
 
     feed = OverviewFeed()
-    settings = {"login": "/auth/login", "role": "lab_administrator", "interval": 1.0}
+    settings = {"login": None, "logout": None, "interval": 1.0}
     care = Care([(b"content-security-policy", POLICY.encode("ascii"))])
     root = Missing.above()
     root.putChild(b"dashboard", DashboardPage(settings, Streams(feed, reactor, time.time), care))

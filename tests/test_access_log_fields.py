@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import example, given, settings
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.kit import MemoryGateway
 from tests.kit_client import request
 from tests.test_access_log import FIELD_BYTES, ended
+from tests.test_journal import parsed
 from tracseq_gateway.access_log.entries import journal_entries
 from tracseq_gateway.access_log.lines import json_lines, template_lines
 from tracseq_gateway.access_log.values import LONGEST_KNOWN, MOST_KNOWN, KnownTexts
@@ -20,7 +22,7 @@ from tracseq_gateway.config.log_line import FIELDS
 from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.errors import RESPONSE_TIMEOUT, GatewayError
 from tracseq_gateway.http.trace_context import TraceContext
-from tracseq_gateway.interfaces import Request
+from tracseq_gateway.interfaces import Identity, Request
 
 ROUTES = {"samples": "/api/samples"}
 HEAD = (
@@ -87,7 +89,39 @@ class WayTests(SynchronousTestCase):
 
     def test_fields(self) -> None:
         """A line has the fields that the table names, in its order; the journal has them under its own names."""
-        self.assertEqual(list(FIELDS), list(document(passed_on())))
+        one = passed_on()
+        one.identity = Identity("key", "sequencer", "guest", key_name="novaseq-1")
+        one.error = GatewayError(RESPONSE_TIMEOUT, note="late")
+        self.assertEqual(list(FIELDS), list(document(one)))
+        names = [name for name, _ in parsed(journal_entries(AccessLog(), ROUTES)(one, 0.0, 0.1))]
+        absent = {"user_agent"}
+        self.assertEqual([f"TRACSEQ_{name.upper()}" for name in FIELDS if name not in absent], names[3:])
+        self.assertEqual(["MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER"], names[:3])
+
+    def test_journal(self) -> None:
+        """An entry's message is short, or the line of another format; its priority says how bad it was."""
+        late = {"status": 504, "error": GatewayError(RESPONSE_TIMEOUT)}
+        template = AccessLog(format="template", template="$status $user")
+        cases: Sequence[tuple[AccessLog, dict[str, Any], float, bytes, bytes]] = (
+            (AccessLog(), {}, 0.1, b"GET /samples/1 200 in 100.0 ms", b"6"),
+            (AccessLog(), {}, 1.0, b"GET /samples/1 200 in 1000.0 ms", b"5"),
+            (AccessLog(), late, 2.0, b"GET /samples/1 504 in 2000.0 ms: response-timeout", b"4"),
+            (template, {}, 0.1, b"200 -", b"6"),
+        )
+        for chosen, changes, seconds, message, priority in cases:
+            one = passed_on()
+            for name, value in changes.items():
+                setattr(one, name, value)
+            fields = dict(parsed(journal_entries(chosen, ROUTES)(one, 0.0, seconds)))
+            self.assertEqual((message, priority), (fields["MESSAGE"], fields["PRIORITY"]))
+
+    def test_forged(self) -> None:
+        """A line feed in a value makes no field of its own."""
+        one = passed_on()
+        one.identity = Identity("user", "x\nTRACSEQ_STATUS=200\n", "guest")
+        fields = parsed(journal_entries(AccessLog())(one, 0.0, 0.1))
+        self.assertIn(("TRACSEQ_USER", b"x\nTRACSEQ_STATUS=200\n"), fields)
+        self.assertEqual(1, [name for name, _ in fields].count("TRACSEQ_STATUS"))
 
     def test_bounded(self) -> None:
         """What is kept of texts, callers and places is bounded, whatever comes."""

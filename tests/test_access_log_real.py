@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -103,6 +104,16 @@ class JournalTests(GatewayTestCase):
         Path(self.journal.socket).symlink_to(journal.socket)
         self.visit(1, "/samples/later")
         journal.wait_for("TRACSEQ_PATH=/samples/later")
+
+    def test_stuck(self) -> None:
+        """A journal that takes nothing more keeps no request waiting; what has no room is counted."""
+        self.begin(f'target = "journald"\njournal = "{self.journal.socket}"\nheaders = ["X-Filler"]')
+        pid = self.journal.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, pid, signal.SIGCONT)
+        for _ in range(100):
+            self.assertEqual(200, self.gateway.get("/samples/1", X_Filler="x" * 50_000)[0])
+        self.gateway.until(lambda: self.dropped() > 0)
 
 
 class FaultTests(GatewayTestCase):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -33,6 +34,17 @@ class CheckTests(ConfigTestCase):
     def test_ok(self) -> None:
         """A good file is ok."""
         self.assertEqual(self.run_main("check", MINIMAL), (0, f"{MINIMAL}: ok\n"))
+
+    def test_json(self) -> None:
+        """For a program, each problem has its parts as members."""
+        status, printed = self.run_main("check", self.written('[gateway]\nenvironment = "production"'), "--json")
+        document = json.loads(printed)
+        self.assertEqual((0, True, 1), (status, document["ok"], document["problems"][0]["line"]))
+        self.assertEqual(["warning"], [problem["level"] for problem in document["problems"]])
+        status, printed = self.run_main("check", self.written("[gateway]\nport = 7.5"), "--json")
+        document = json.loads(printed)
+        self.assertEqual((1, False), (status, document["ok"]))
+        self.assertIn("gateway.port", [problem["key"] for problem in document["problems"]])
 
     def test_contract(self) -> None:
         """The full contract file is ok, and all of it is acted on."""

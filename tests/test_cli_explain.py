@@ -54,7 +54,7 @@ class OfflineTests(ExplainTestCase):
         self.assertEqual((0, ""), (status, complained))
         lines = printed.splitlines()
         self.assertEqual("GET /samples/news?a=1 from 192.0.2.7", lines[0])
-        self.assertEqual("would be passed on to http://127.0.0.1:8081", lines[1])
+        self.assertEqual("would be passed on to samples, at http://127.0.0.1:8081", lines[1])
         self.assertEqual("by the configuration alone: no gateway was asked", lines[2])
         self.assertIn("  GET /api/v1/news?a=1 HTTP/1.1", lines)
         self.assertIn("  x-forwarded-for: 192.0.2.7", lines)
@@ -161,6 +161,7 @@ class WrittenTests(SynchronousTestCase):
 
     def test_headlines(self) -> None:
         """Each outcome has its words."""
+        upstream = {"service": "s", "instance": "http://i", "head": []}
         for changed, words in (
             ({"outcome": "unknown", "answer": None}, "cannot be told without asking others (--ask)"),
             ({"outcome": "answered", "answer": None}, "would be answered by the gateway itself"),
@@ -168,6 +169,6 @@ class WrittenTests(SynchronousTestCase):
                 {"outcome": "answered", "answer": {"status": 204, "head": [], "body": ""}},
                 "would be answered by the gateway itself with 204",
             ),
-            ({"outcome": "passed", "upstream": {"instance": "http://i", "head": []}}, "would be passed on to http://i"),
+            ({"outcome": "passed", "upstream": upstream}, "would be passed on to s, at http://i"),
         ):
             self.assertEqual(words, list(written({**self.report, **changed}))[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import time
 import tomllib
@@ -72,6 +73,32 @@ class PrintTests(SynchronousTestCase):
             self.assertEqual((2, ""), (status, printed), option)
             self.assertIn(words, complained)
         self.assertEqual(2, run("--name", "seq-7")[0])
+
+
+class JsonTests(SynchronousTestCase):
+    """With ``--json``."""
+
+    def test_table(self) -> None:
+        """Without a file, the key and the table for the configuration are members of one object."""
+        status, printed, complained = run(*LEAST, "--json")
+        document = json.loads(printed)
+        self.assertEqual((0, "", "seq-7"), (status, complained, document["name"]))
+        self.assertEqual({"hash", "owner", "role"}, set(tomllib.loads(document["table"])["auth"]["api_keys"]["seq-7"]))
+
+    def test_file(self) -> None:
+        """With a file, it is named; the key is shown, and no other time."""
+        file: str = self.mktemp()
+        _, printed, complained = run(*LEAST, "--json", "--file", file)
+        self.assertEqual(({"name", "key", "file"}, ""), (set(json.loads(printed)), complained))
+        status, printed, _ = run(*LEAST, "--json", "--file", file)
+        why = f"{file}:1: seq-7: there is a key of this name, another name would be right"
+        self.assertEqual((1, {"error": why}), (status, json.loads(printed)))
+
+    def test_wrong(self) -> None:
+        """A wrong option is an error in JSON, too."""
+        status, printed, complained = run(*LEAST, "--json", "--expires", "2127-01-31")
+        self.assertEqual((2, ""), (status, complained))
+        self.assertIn('--expires: "2127-01-31" is not a moment', json.loads(printed)["error"])
 
 
 class FileTests(SynchronousTestCase):

@@ -79,6 +79,9 @@ class ReloadTests(SynchronousTestCase):
         """What has changed is printed, and what is wrong or waits is complained of."""
         self.assertEqual((0, "reloaded: no key has changed\n", ""), self.answered())
         self.assertEqual((0, "a\nreloaded: 1 change\n", "b\n"), self.answered(changes=["a"], problems=["b"]))
+        with redirect_stdout(io.StringIO()) as said:
+            status = report({"accepted": False, "changes": [], "problems": ["b"]}, as_json=True)
+        self.assertEqual((1, '{"accepted": false, "changes": [], "problems": ["b"]}\n'), (status, said.getvalue()))
         status, printed, complained = self.answered(accepted=False, problems=["b"])
         self.assertEqual((1, ""), (status, printed))
         self.assertTrue(complained.startswith("b\ntracseq-gateway reload: refused"), complained)

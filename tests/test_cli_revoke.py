@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -64,6 +65,19 @@ class RevokeTests(RedisTestCase):
         done = await self.run_command("--user", "u-1", "-c", file)
         self.assertEqual((0, "user u-1 is revoked: 1 worker heard it\n", ""), done)
         await self.until(lambda: worker.is_revoked("", "u-1", time.time() - 1), 1.0)
+
+    async def test_json(self) -> None:
+        """For a program, what was revoked and by how many it was heard, or why it was not."""
+        redis = self.server()
+        file = self.config(f'[redis]\nurl = "{redis.url}"\n')
+        status, printed, _ = await self.run_command("--session", "s-1", "--config", file, "--json")
+        self.assertEqual((0, {"kind": "session", "name": "s-1", "workers": 0}), (status, json.loads(printed)))
+        status, printed, complained = await self.run_command("--session", "a\nb", "--config", file, "--json")
+        self.assertEqual((1, ""), (status, complained))
+        self.assertIn("--session: not an id", json.loads(printed)["error"])
+        file = self.config("[redis]\nurl = 7\n")
+        status, printed, _ = await self.run_command("--session", "a", "--config", file, "--json")
+        self.assertEqual((1, True), (status, ":5: redis.url: " in json.loads(printed)["error"]))
 
     async def test_unreachable(self) -> None:
         """Without a Redis the status is 1, and what is said names where it was looked for, without a password."""

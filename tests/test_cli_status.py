@@ -184,7 +184,6 @@ class FakeGateway(threading.Thread):
     def __init__(self, directory: Path) -> None:
         super().__init__(daemon=True)
         self.asked = 0
-        directory.mkdir(mode=0o700)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(os.fspath(directory / "control.sock"))
         self._listener.listen()
@@ -213,11 +212,18 @@ class TopTests(SynchronousTestCase):
     def setUp(self) -> None:
         above = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, above)
-        self.gateway = FakeGateway(above / "tracseq-gateway-9000")
-        self.addCleanup(self.gateway.close)
+        self.directory = above / "tracseq-gateway-9000"
+        self.directory.mkdir(mode=0o700)
+        self.gateway = FakeGateway(self.directory)
+        self.addCleanup(self.end)
         self.environ = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(above), "TERM": "xterm"}
         self.environ.pop("NO_COLOR", None)
         self.words = [*TRACSEQ_GATEWAY, "top", "--port", "9000", "--interval", "0.2"]
+
+    def end(self) -> None:
+        """The gateway ends, whichever it is by now."""
+        self.gateway.close()
+        (self.directory / "control.sock").unlink()
 
     def printed(self, *words: str) -> str:
         done = subprocess.run(
@@ -236,14 +242,42 @@ class TopTests(SynchronousTestCase):
         self.assertEqual(2, text.count("TracSeq Gateway 1.2"))
         self.assertNotIn("\x1b", text)
 
-    def test_terminal(self) -> None:
-        """On a terminal it draws on a screen of its own, again and again, until q, and gives the screen back."""
+    def test_pipe(self) -> None:
+        """Who reads only the beginning gets it, and no complaint."""
+        done = subprocess.run(
+            ["sh", "-c", '"$@" | head -1', "sh", *self.words],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        self.assertEqual((1, ""), (done.stdout.count("\n"), done.stderr))
+
+    def on_terminal(self) -> tuple[int, subprocess.Popen[bytes]]:
+        """Start it on a terminal, our end of which comes first."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(self.words, env=self.environ, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
         self.addCleanup(os.close, ours)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
+        return ours, process
+
+    def test_restarted(self) -> None:
+        """On a terminal it stays while the gateway is restarted: it says that there is none, and shows the new one."""
+        ours, process = self.on_terminal()
+        self._read(ours, lambda text: "worker replaced" in text)
+        self.end()
+        self._read(ours, lambda text: "no gateway can be reached" in text)
+        self.gateway = FakeGateway(self.directory)
+        self._read(ours, lambda text: "worker replaced" in text)
+        os.write(ours, b"q")
+        self._read(ours, lambda text: "\x1b[?1049l" in text)
+        self.assertEqual(0, process.wait(10))
+
+    def test_terminal(self) -> None:
+        """On a terminal it draws on a screen of its own, again and again, until q, and gives the screen back."""
+        ours, process = self.on_terminal()
         seen = self._read(ours, lambda text: "3 workers replaced" in text)
         self.assertTrue(seen.startswith("\x1b[?1049h\x1b[?25l"), seen[:40])
         self.assertIn("\x1b[32mhealthy\x1b[0m", seen)

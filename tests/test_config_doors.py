@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.config_files import SERVICE, ConfigTestCase
+from tracseq_gateway.config.dashboard import Dashboard
+from tracseq_gateway.config.keys import Seconds
 from tracseq_gateway.config.origins import origin_pattern
 from tracseq_gateway.config.problem import Wrong
 
@@ -153,4 +155,23 @@ class RedisTests(ConfigTestCase):
         self.assertSaid(
             '[redis]\nkey_prefix = "a b"',
             '5: redis.key_prefix: "a b" is no prefix of a key, 1 to 100 visible characters of ASCII would be right',
+        )
+
+
+class DashboardTests(ConfigTestCase):
+    def test_keys(self) -> None:
+        """The dashboard is there for administrators unless the file says otherwise."""
+        self.assertEqual(Dashboard(True, "lab_administrator", "/login", Seconds(1.0)), self.config(SERVICE).dashboard)
+        text = '[dashboard]\nenabled = false\nrole = "guest"\nlogin = "/auth/login"\ninterval = 5'
+        self.assertEqual(Dashboard(False, "guest", "/auth/login", Seconds(5.0)), self.config(SERVICE + text).dashboard)
+
+    def test_wrong(self) -> None:
+        """A path that is none, and an interval that nothing could keep, are refused."""
+        self.assertSaid(
+            '[dashboard]\nlogin = "login"',
+            '5: dashboard.login: "login" does not start with "/", a path from the root would be right',
+        )
+        self.assertSaid(
+            "[dashboard]\ninterval = 0.1",
+            "5: dashboard.interval: 0.1 is out of range, a number of seconds from 1 to 60 would be right",
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.config_files import SERVICE, ConfigTestCase
 from tracseq_gateway.config.log_line import FIELDS, template_parts
+from tracseq_gateway.config.logs import MOST_NAMESPACES
 
 TEMPLATE = '[access_log]\nformat = "template"\ntemplate = '
 
@@ -60,8 +61,9 @@ class AccessLogTests(ConfigTestCase):
             '5: access_log.template: is not used by the format "json", format = "template" would be right',
         )
         self.assertSaid(
-            '[access_log]\nformat = "combined"\nomit = ["path"]',
+            '[access_log]\nformat = "combined"\nomit = ["path"]\nheaders = ["X-Lab"]',
             '6: access_log.omit: has no effect on the format "combined", format = "json" would be right',
+            '7: access_log.headers: has no effect on the format "combined", $http_x_name in a template would be right',
         )
 
     def test_names(self) -> None:
@@ -100,3 +102,5 @@ class LogTests(ConfigTestCase):
             '5: log.level: "warning" is not known, did you mean "warn"?',
             '6: log.levels."a b": "a b" names no part of the program, "tracseq_gateway.upstream" would be right',
         )
+        many = "".join(f'part{number} = "debug"\n' for number in range(MOST_NAMESPACES + 1))
+        self.assertSaid(f"[log.levels]\n{many}", "4: log.levels: 65 parts of the program, at most 64 would be right")

@@ -134,10 +134,10 @@ class SettingsTests(PageTestCase):
 
     def test_open(self) -> None:
         """Without authentication there is nowhere to sign in."""
-        self.assertEqual({"login": None, "role": "lab_administrator", "interval": 1.0}, self.settings())
+        self.assertEqual({"login": None, "logout": None, "interval": 1.0}, self.settings())
 
     def test_sign_in(self) -> None:
         """With authentication the page learns where to sign in, below the auth service's own prefix."""
         auth = Authentication(enabled=True, service="auth", jwt=Jwt(secret_env=VARIABLE))
         settings = self.settings(auth=auth, dashboard=Dashboard(role="guest", login="/in", interval=Seconds(5.0)))
-        self.assertEqual({"login": "/auth/in", "role": "guest", "interval": 5.0}, settings)
+        self.assertEqual({"login": "/auth/in", "logout": "/auth/logout", "interval": 5.0}, settings)

@@ -42,7 +42,8 @@ headers = true
 class RunningTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.second = EchoService()
-        self.addCleanup(self._stop_second)
+        self.stopped = False
+        self.addCleanup(self.stop_second)
         configuration = CONFIGURATION.replace("@SECOND@", f"http://127.0.0.1:{self.second.port}")
         self.gateway = RunningGateway(configuration, workers=1, options=["--sandbox"])
         self.addCleanup(self.gateway.stop)
@@ -50,10 +51,10 @@ class RunningTests(SynchronousTestCase):
         self.browser: Browser = shared_browser()
         self.address = f"http://127.0.0.1:{self.gateway.port}/"
 
-    def _stop_second(self) -> None:
-        second, self.second = self.second, None
-        if second is not None:
-            second.stop()
+    def stop_second(self) -> None:
+        if not self.stopped:
+            self.stopped = True
+            self.second.stop()
 
     def sign_in(self, role: str, password: str = DEMO_PASSWORD) -> None:
         self.browser.until_shown("#sign-in", "Sign in")
@@ -62,7 +63,7 @@ class RunningTests(SynchronousTestCase):
         self.browser.click("#login button")
 
     def test_visit(self) -> None:
-        """An administrator signs in and sees real traffic, an instance that dies, a reload, and how a session ends."""
+        """An administrator signs in and sees real traffic, an instance that dies, a reload, and how sessions end."""
         browser, shown = self.browser, self.browser.text
         browser.visit(self.address)
         self.addCleanup(browser.forget)
@@ -72,7 +73,7 @@ class RunningTests(SynchronousTestCase):
         browser.until_shown("#sign-in-reason", "password")
         self.assertEqual("", shown("#overview"))
         self.sign_in("lab_technician")
-        browser.until_shown("#sign-in-reason", "This needs the role lab_administrator")
+        browser.until_shown("#sign-in-reason", "the role lab_administrator is needed")
         self.sign_in("lab_administrator")
         browser.until_shown("#connection", "Live")
         self.assertEqual("All is well with 2 services", shown("#headline"))
@@ -86,7 +87,7 @@ class RunningTests(SynchronousTestCase):
         browser.until_shown("#failed", "GET /board/x")
         browser.until_shown("#errors", "status-502")
 
-        self._stop_second()
+        self.stop_second()
         browser.until_shown("#service-board", "degraded")
         self.assertIn("board has 1 of 2 instances down", shown("#problems").replace("\n", " "))
         self.assertIn("refused", shown("#instances-board"))
@@ -103,6 +104,13 @@ class RunningTests(SynchronousTestCase):
         token = browser.run("return sessionStorage.token")
         self.assertNotIn(token, self.gateway.log.read_text())
         self.assertEqual(200, self.gateway.get("/auth/logout", "POST", authorization=f"Bearer {token}")[0])
-        browser.until_shown("#sign-in-reason", "session has ended", 20)
+        browser.until_shown("#sign-in-reason", "session has ended")
         self.assertIsNone(browser.run("return sessionStorage.token ?? null"))
         self.assertEqual("", shown("#overview"))
+
+        self.sign_in("lab_administrator")
+        browser.until_shown("#connection", "Live")
+        token = browser.run("return sessionStorage.token")
+        browser.click("#sign-out")
+        browser.until_shown("#sign-in", "Sign in")
+        self.gateway.until(lambda: self.gateway.get("/auth/me", authorization=f"Bearer {token}")[0] == 401)

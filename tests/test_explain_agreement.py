@@ -148,6 +148,7 @@ class AgreementTests(SynchronousTestCase):
             return
         self.assertEqual(done.answer.status, said["answer"]["status"], about)
         self.assertEqual(answer_lines(done.answer), comparable(said["answer"]["head"][1:]), about)
+        self.assertEqual(bool(done.answer.body), bool(said["answer"]["body"]), about)
         if done.answer.body:
             body, told = json.loads(done.answer.body), json.loads(said["answer"]["body"])
             self.assertEqual({**body, "request_id": ""}, {**told, "request_id": ""}, about)

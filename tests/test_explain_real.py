@@ -64,7 +64,8 @@ class RealTests(SynchronousTestCase):
         self.assertEqual(429, self.gateway.get("/samples/7", Authorization=f"Bearer {self.token}")[0])
 
     def test_text(self) -> None:
-        """People get a report of a screen or two; the token is neither in it nor in the log, and may come by a pipe."""
+        """People get a report of a screen or two; the token is neither in it nor in the log. What cannot be asked has
+        status 2, as has a worker that there is not."""
         status, printed, complained = self.gateway.command(
             "explain", "DELETE", "/samples/7", "--token-file", str(self.file), "--worker", "1"
         )
@@ -79,8 +80,6 @@ class RealTests(SynchronousTestCase):
         [socket] = Path(self.gateway.directory).glob("*/control.sock")
         self.assertEqual(0o600, stat.S_IMODE(os.stat(socket).st_mode))
 
-    def test_wrong(self) -> None:
-        """What cannot be asked has status 2, as has a worker that there is not."""
         for words, why in (
             (("--from", "nowhere"), "is no IP address"),
             (("--worker", "7"), "no worker 7 serves"),

@@ -12,6 +12,7 @@ from tests.explain_kit import RATES, SERVICES, Laboratory
 from tests.identity_lab import KEY
 from tracseq_gateway.config import Instance, Jwt, RateLimit, Service
 from tracseq_gateway.config.policies import Authentication, FailedLogins, WhenRedisIsDown
+from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.interfaces import InstanceHealth, Observation
 from tracseq_gateway.service.explain import Question
 from tracseq_gateway.service.explain.report import LONGEST_REPORT
@@ -36,6 +37,15 @@ class FrontTests(StepTestCase):
         step = self.step("request", address="10.1.2.3", fields=["X-Forwarded-For: 198.51.100.9"])
         self.assertEqual("198.51.100.9", step["facts"]["client"])
         self.assertIn("client 198.51.100.9, as the trusted proxy at 10.1.2.3 says", step["lines"])
+
+    def test_trace(self) -> None:
+        """The trace that it belongs to, and what the service is told of it."""
+        self.lab = Laboratory(tracing=Tracing(enabled=True, ratio=1.0))
+        trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+        report = self.lab.explain(target="/board/1", fields=[f"traceparent: 00-{trace}-00f067aa0ba902b7-01"])
+        self.assertIn(f"trace {trace}, continued; its spans are kept", report["steps"][0]["lines"])
+        [line] = [line for line in report["upstream"]["head"] if line.startswith("traceparent")]
+        self.assertTrue(line.startswith(f"traceparent: 00-{trace}-") and "00f067aa0ba902b7" not in line, line)
 
     def test_malformed(self) -> None:
         """What the parser refuses is refused with its words, and with all that the client would get."""

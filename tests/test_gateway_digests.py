@@ -75,6 +75,15 @@ class DigestTests(SynchronousTestCase):
         (service,) = self.second().services
         self.assertEqual((3, 3), (service.requests, self.told[0].instances[0].requests))
 
+    def test_end(self) -> None:
+        """A worker that ends tells what it had not told yet."""
+        self.make()
+        self.ask().leave()
+        self.gateway.clock.advance(0.5)
+        self.successResultOf(self.gateway.worker.drain(0.0))
+        (last,) = self.told
+        self.assertEqual((0.5, 1), (last.seconds, last.services[0].requests))
+
     def test_failed(self) -> None:
         """A request that failed is described, without its query; the kind of the error is counted."""
         self.make(retries=Retries(attempts=0), breaker=Breaker(failures=1))

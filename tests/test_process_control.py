@@ -13,7 +13,7 @@ from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_kit import FakeReactor
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Log
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.overview.digest import Digest
 from tracseq_gateway.overview.feed import OverviewFeed
@@ -26,6 +26,7 @@ from tracseq_gateway.process.control import (
     InstancesChanged,
     InstancesListed,
     Leaving,
+    LevelsChanged,
     Observed,
     OverviewChanged,
     PageNotMade,
@@ -36,6 +37,7 @@ from tracseq_gateway.process.control import (
     Watching,
     WorkersChanged,
     packInstances,
+    packLevels,
     packList,
     packObservation,
     packWorkers,
@@ -178,7 +180,10 @@ class AttendantTests(SynchronousTestCase):
         self.abandoned = 0
         self.listener = socket.socket()
         self.addCleanup(self.listener.close)
-        self.attendant = Attendant(self.reactor.typed, self.gateway, self.listener, 30.0, self.abandon)
+        self.levels: list[Log] = []
+        self.attendant = Attendant(
+            self.reactor.typed, self.gateway, self.listener, 30.0, self.abandon, self.levels.append
+        )
         self.supervisor = SupervisorEnd()
         self.pump: IOPump = connect(
             self.attendant,
@@ -235,6 +240,11 @@ class AttendantTests(SynchronousTestCase):
         leave()
         self.pump.flush()
         self.assertEqual([True, False], self.supervisor.watching)
+
+    def test_levels(self) -> None:
+        """A worker logs by the levels that it is told."""
+        self.say(LevelsChanged, levels=packLevels(Log("warn", {"redis": "error"})))
+        self.assertEqual([Log("warn", {"redis": "error"})], self.levels)
 
     def test_ping(self) -> None:
         """A ping is answered, also in a drain."""

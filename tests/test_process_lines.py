@@ -116,7 +116,7 @@ class LineTests(SynchronousTestCase):
 
     def test_likeAnEvent(self) -> None:
         """A line that only begins like an event is text."""
-        odd = ['["a"', '["a"]', json.dumps(["a"] * 6 + [1]), json.dumps(["a"] * 8)]
+        odd = ['["a"', '["a"]', json.dumps(["a"] * 6 + [1]), json.dumps(["a"] * 8), '["a",' + "[" * 8000]
         for line in odd:
             self.lines.feed(b"<6>" + line.encode() + b"\n")
         self.assertEqual([("info", line) for line in odd], self.logged())

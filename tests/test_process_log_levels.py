@@ -11,10 +11,10 @@ from twisted.logger import LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from tracseq_gateway.cli import main
-from tracseq_gateway.config.logs import Log
+from tracseq_gateway.config.logs import MOST_NAMESPACES, Log
 from tracseq_gateway.own_log.own_log import OwnLog
 from tracseq_gateway.process.control import packLevels, unpackLevels
-from tracseq_gateway.process.log_levels import MOST_NAMESPACES, LogLevels
+from tracseq_gateway.process.log_levels import LogLevels
 
 CONFIGURED = Log("info", {"redis": "error"})
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_kit import FakeProcess, FakeReactor
-from tracseq_gateway.config import Instance
+from tracseq_gateway.config import Instance, Log
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.process.control import (
     CONFIG_FD,
@@ -17,6 +17,7 @@ from tracseq_gateway.process.control import (
     LISTEN_FD,
     packObservation,
     unpackInstances,
+    unpackLevels,
     unpackList,
     unpackObservation,
     unpackWorkers,
@@ -149,6 +150,17 @@ class NewsTests(WorkforceTests):
         listed, changed, *_ = successor.heard()
         self.assertEqual((b"rag", [Instance(new.url, 2)]), (listed[b"service"], unpackList(listed[b"instances"])))
         self.assertEqual([InstanceHealth("auth", old.url), new], unpackInstances(changed[b"instances"]))
+
+    def test_levels(self) -> None:
+        """Levels of the log that were changed go to all workers, also to those that come later."""
+        workers = self.serve()
+        self.workforce.relevel(Log("debug"))
+        self.workforce.relevel(Log("warn", {"redis": "error"}))
+        workers[0].exit(1)
+        self.reactor.advance(0.0)
+        for worker, count in ((workers[1], 2), (self.reactor.spawned[-1], 1)):
+            heard = [unpackLevels(box[b"levels"]) for box in worker.heard() if b"levels" in box]
+            self.assertEqual((count, Log("warn", {"redis": "error"})), (len(heard), heard[-1]))
 
     def test_observed(self) -> None:
         """What a worker finds out is relayed of an instance that was listed, and not of one that is gone."""

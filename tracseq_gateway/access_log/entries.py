@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tracseq_gateway.access_log.lines import NO_ROUTES, line_format
-from tracseq_gateway.access_log.redaction import Redactor
-from tracseq_gateway.access_log.values import Spelling, names_of, text, values_of, with_headers
+from tracseq_gateway.access_log.values import Spelling, names_of, text, values_of
 from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.journal.entry import IDENTIFIER, entry
@@ -29,8 +28,7 @@ def journal_entries(settings: AccessLog, routes: Mapping[str, str] = NO_ROUTES) 
     the same once more. A server error is a warning, and a slow request a notice.
     """
     spelling = Spelling(str, text, None)
-    values = values_of(spelling, settings, routes)
-    values = with_headers(values, settings.headers, spelling, Redactor(settings.redact))
+    values = values_of(spelling, settings, routes, settings.headers)
     fields = [PREFIX + name.upper() if name not in settings.omit else "" for name in names_of(settings.headers)]
     message = short_message if settings.format == "json" else line_format(settings, routes)
     slow_seconds = settings.slow_seconds or float("inf")

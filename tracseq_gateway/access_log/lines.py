@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from tracseq_gateway.access_log.redaction import Redactor
-from tracseq_gateway.access_log.values import SecondText, Spelling, Values, names_of, text, values_of, with_headers
+from tracseq_gateway.access_log.values import SecondText, Spelling, Values, names_of, text, values_of
 from tracseq_gateway.config.log_line import HEADER, template_parts
 from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.interfaces import Request
@@ -47,8 +47,7 @@ def line_format(settings: AccessLog, routes: Mapping[str, str]) -> LineFormat:
 def json_lines(settings: AccessLog = DEFAULTS, routes: Mapping[str, str] = NO_ROUTES) -> LineFormat:
     """One JSON object a line; what there is not is null. Bytes that are no UTF-8 are read as ISO 8859-1."""
     spelling = Spelling(quoted, lambda value: quoted(text(value)), "null")
-    values = values_of(spelling, settings, routes)
-    values = with_headers(values, settings.headers, spelling, Redactor(settings.redact))
+    values = values_of(spelling, settings, routes, settings.headers)
     names = names_of(settings.headers)
     plain = {"time", "request_id", "protocol"}  # texts that are spelled without their quotes
     members = {name: f'"{name}":"%s"' if name in plain else f'"{name}":%s' for name in names}
@@ -65,7 +64,7 @@ def template_lines(settings: AccessLog, routes: Mapping[str, str] = NO_ROUTES) -
     wanted = [name for _, name in parts if name]
     headers = sorted({name.removeprefix(HEADER).replace("_", "-") for name in wanted if name.startswith(HEADER)})
     spelling = Spelling(lambda value: _hex(value.encode("utf-8", "surrogatepass")), _hex, "-")
-    values = with_headers(values_of(spelling, settings, routes), headers, spelling, Redactor(settings.redact))
+    values = values_of(spelling, settings, routes, headers)
     line = "".join(plain.replace("%", "%%") + ("%s" if name else "") for plain, name in parts)
     return _line(line + "\n", names_of(headers), wanted, values)
 

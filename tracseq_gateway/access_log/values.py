@@ -42,12 +42,14 @@ class Spelling:
     no: str = "false"
 
 
-def values_of(spelling: Spelling, settings: AccessLog, routes: Mapping[str, str]) -> Values:
-    """Return what gives the values of a request, in the order of :data:`NAMES`.
+def values_of(
+    spelling: Spelling, settings: AccessLog, routes: Mapping[str, str], headers: Sequence[str] = ()
+) -> Values:
+    """Return what gives the values of a request, in the order of :func:`names_of` ``headers``, fields of its head.
 
     ``routes`` are the prefixes of the services. What is the same for many requests is spelled once.
     """
-    nothing, yes, no = spelling.nothing, spelling.yes, spelling.no
+    nothing, yes, no, no_query = spelling.nothing, spelling.yes, spelling.no, spelling.octets(b"")
     known = KnownTexts(spelling.octets)
     redact = Redactor(settings.redact)
     slow_seconds = settings.slow_seconds or float("inf")
@@ -58,24 +60,30 @@ def values_of(spelling: Spelling, settings: AccessLog, routes: Mapping[str, str]
     def values(request: Request, ended: float, seconds: float) -> tuple[object, ...]:
         head, error, trace = request.head, request.error, request.trace
         second = int(ended)
-        caller = callers.get((request.client, request.identity)) or new_caller(request)
-        place = places.get((request.service, request.instance, request.limit)) or new_place(request)
+        client, user, key = callers.get((request.client, request.identity)) or new_caller(request)
+        where = (request.service, request.instance, request.limit)
+        service, route, instance, limit = places.get(where) or new_place(request)
         admitted, passed_on, answered = request.admitted, request.passed_on, request.answered
         return (
             f"{second_text.at(second)}.{int((ended - second) * 1000):03d}Z",
             request.request_id.decode("ascii"),
             spelling.text(trace.trace_id) if trace is not None else nothing,
-            *caller,
+            client,
+            user,
+            key,
             known[head.method],
             known[head.path],
-            spelling.octets(redact(head.query)),
+            spelling.octets(redact(head.query)) if head.query else no_query,
             _PROTOCOLS[head.minor],
             request.status,
             "%.3f" % (seconds * 1000),
             "%.3f" % ((admitted - request.began) * 1000) if admitted else nothing,
             "%.3f" % ((passed_on - admitted) * 1000) if passed_on else nothing,
             "%.3f" % ((answered - passed_on) * 1000) if answered else nothing,
-            *place,
+            service,
+            route,
+            instance,
+            limit,
             request.attempts,
             request.received,
             request.sent,
@@ -98,13 +106,11 @@ def values_of(spelling: Spelling, settings: AccessLog, routes: Mapping[str, str]
     def spelled(*texts: str | None) -> Spelled:
         return tuple(nothing if text is None else spelling.text(text) for text in texts)
 
-    return values
+    return _with_headers(values, headers, spelling, redact) if headers else values
 
 
-def with_headers(values: Values, names: Sequence[str], spelling: Spelling, redact: Redactor) -> Values:
+def _with_headers(values: Values, names: Sequence[str], spelling: Spelling, redact: Redactor) -> Values:
     """The same, followed by the values of these fields of the request's head; of a Referer, the query is redacted."""
-    if not names:
-        return values
     fields = [(name.lower().encode("ascii"), redact.url if name.lower() == "referer" else None) for name in names]
 
     def spelled(request: Request, name: bytes, change: Callable[[bytes], bytes] | None) -> str | None:

@@ -33,7 +33,7 @@ def _headline(report: dict[str, Any]) -> str:
     """What comes of it, in one line."""
     upstream, answer, outcome = report["upstream"], report["answer"], report["outcome"]
     if outcome == "passed":
-        return f"would be passed on to {upstream['instance']}" if upstream else "would be passed on"
+        return f"would be passed on to {upstream['service']}, at {upstream['instance']}"
     if outcome == "unknown":
         return "cannot be told without asking others (--ask)"
     if outcome == "answered" and answer is None:

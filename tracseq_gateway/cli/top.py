@@ -13,13 +13,13 @@ from tracseq_gateway.cli.asking import NOBODY, REFUSED, add_options, connect, fa
 from tracseq_gateway.cli.picture import Picture
 from tracseq_gateway.cli.screen import Screen
 from tracseq_gateway.cli.status import REQUEST, WAIT_SECONDS
-from tracseq_gateway.cli.tables import wants_colour
+from tracseq_gateway.cli.tables import painted, printable, wants_colour
 from tracseq_gateway.process.control_client import NoAnswer, NoGateway
 
 DESCRIPTION = """\
-Show what "status" shows, and the requests that failed or were slow of late, anew every second until q is pressed. Where
-the output is no terminal, one table follows the other; with --json, each is one line. The exit status is 0, or when the
-gateway cannot be asked any more, 1, and 2 if none runs there.
+Show what "status" shows, and the requests that failed or were slow of late, anew every second until q is pressed, also
+while the gateway is restarted. Where the output is no terminal, one table follows the other until the gateway is gone;
+with --json, each is one line. The exit status is 0, or 1 if the gateway gives no answer, 2 if none runs there.
 """
 
 LEAST_INTERVAL: Final = 0.2
@@ -44,6 +44,10 @@ def run(options: argparse.Namespace) -> int:
     except NoAnswer as error:
         return failed("top", error, REFUSED, as_json=options.json)
     except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        # Nobody reads any more, as behind "| head"; what is still buffered must not fail at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
@@ -73,11 +77,14 @@ def _one_after_the_other(options: argparse.Namespace) -> int:
 def _on_screen(options: argparse.Namespace) -> int:
     colour = wants_colour(sys.stdout, os.environ)
     shown = 0
-    overview = _asked(options)  # a gateway that is not there is said without taking the screen
+    lines = Picture(_asked(options), colour=colour).top()  # who finds no gateway is told without taking the screen
     with Screen(sys.stdin, sys.stdout) as screen:
         while True:
-            screen.draw(Picture(overview, colour=colour).top(), shutil.get_terminal_size().lines)
+            screen.draw(lines, shutil.get_terminal_size().lines)
             shown += 1
             if shown == options.count or b"q" in screen.keys(_interval(options)):
                 return 0
-            overview = _asked(options)
+            try:
+                lines = Picture(_asked(options), colour=colour).top()
+            except (NoGateway, NoAnswer) as error:
+                lines = [painted(printable(str(error)), "bad", colour=colour)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tracseq_gateway.config.api_keys import key_id
-from tracseq_gateway.config.logs import AccessLog
+from tracseq_gateway.config.logs import MOST_NAMESPACES, AccessLog, Log
 from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
 from tracseq_gateway.config.problem import Wrong, dotted
@@ -165,8 +165,19 @@ def _access_log(table: AccessLog) -> Iterator[Wrong]:
         yield Wrong("is empty", 'a template such as "$time $method $path $status" would be right', ("template",))
     if table.template and table.format != "template":
         yield Wrong(f'is not used by the format "{table.format}"', 'format = "template" would be right', ("template",))
-    if table.omit and table.format != "json" and table.target != "journald":
-        yield Wrong(f'has no effect on the format "{table.format}"', 'format = "json" would be right', ("omit",))
+    if table.format != "json" and table.target != "journald":
+        wrong = f'has no effect on the format "{table.format}"'
+        if table.omit:
+            yield Wrong(wrong, 'format = "json" would be right', ("omit",))
+        if table.headers:
+            yield Wrong(wrong, "$http_x_name in a template would be right", ("headers",))
+
+
+def _log(table: Log) -> Iterator[Wrong]:
+    if len(table.levels) > MOST_NAMESPACES:
+        yield Wrong(
+            f"{len(table.levels)} parts of the program", f"at most {MOST_NAMESPACES} would be right", ("levels",)
+        )
 
 
 def _tracing(table: Tracing) -> Iterator[Wrong]:
@@ -191,5 +202,6 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Authentication: _authentication,
     Cors: _cors,
     AccessLog: _access_log,
+    Log: _log,
     Tracing: _tracing,
 }

@@ -11,6 +11,9 @@ from tracseq_gateway.config.keys import Seconds, key
 JOURNAL: Final = "/run/systemd/journal/socket"
 """Where systemd-journald listens."""
 
+MOST_NAMESPACES: Final = 64
+"""How many parts of the program may have levels of their own; the workers are told of all in one message."""
+
 Level = Literal["debug", "info", "warn", "error"]
 """How much matters enough to be logged; each level includes those after it."""
 

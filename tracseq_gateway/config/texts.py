@@ -25,10 +25,13 @@ _MEDIA_RANGE = re.compile(rf"\*/\*|{_PART}/(?:\*|{_PART})")
 _HEADER_TEXT = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
-_NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*){0,15}")
+_NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 )
+
+LONGEST_NAMESPACE = 100
+"""Characters of the name of a part of the program."""
 
 # These make the connection or the message what it is, so none of them can be taken out of a request.
 _INDISPENSABLE = frozenset({"authorization", "connection", "content-length", "cookie", "host", "transfer-encoding"})
@@ -210,7 +213,7 @@ def short_name(name: str) -> str:
 
 def namespace(name: str) -> str:
     """A part of the program that logs under its own name."""
-    if not _NAMESPACE.fullmatch(name):
+    if len(name) > LONGEST_NAMESPACE or not _NAMESPACE.fullmatch(name):
         raise Wrong(f"{show(name)} names no part of the program", '"tracseq_gateway.upstream" would be right')
     return name
 

@@ -34,7 +34,7 @@ CHANGES: Final = 60
 MOST_RECENT: Final = 20
 MOST_RECURRING: Final = 20
 
-_WORSE: Final = ("off", "shared", "local", "open", "closed")
+_WORSE: Final = {"off": 0, "shared": 1, "local": 2, "open": 3, "closed": 4}
 """How rates are limited; when workers differ, what is furthest behind is shown."""
 
 
@@ -151,7 +151,7 @@ class Overview:
     def _limiter_mode(self) -> str:
         """How rates are limited where it is worst; as it was last, while new workers have said nothing yet."""
         modes = [digest.limits for digest in self.window.latest.values()]
-        return max(modes, key=_WORSE.index, default=self._limits)
+        return max(modes, key=lambda mode: _WORSE.get(mode, 0), default=self._limits)
 
     def _judgements(self) -> tuple[Mapping[str, Circuit], Mapping[str, set[str]]]:
         """Which circuits are not closed and which URLs are ejected, by service, in any worker."""

@@ -39,8 +39,9 @@ def serve(reactor: IReactor, build: Callable[[Config, IReactor], Serves]) -> Non
     faulthandler.register(STACK_SIGNAL)
     levels = Levels()
     globalLogBeginner.beginLoggingTo([lineObserver(sys.stderr, levels)], redirectStandardIO=False)
-    config = fitted(loads(readWhole(CONFIG_FD)), raiseDescriptorLimit())
+    config = loads(readWhole(CONFIG_FD))
     levels.apply(config.log)
+    config = fitted(config, raiseDescriptorLimit())
     attendant = Attendant(
         reactor,
         build(config, reactor),

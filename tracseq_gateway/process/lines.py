@@ -90,7 +90,7 @@ def _unpacked(text: str) -> Said | None:
         return None
     try:
         texts = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if len(texts) != _TEXTS or not all(isinstance(one, str) for one in texts):
         return None

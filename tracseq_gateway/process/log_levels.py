@@ -9,7 +9,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from tracseq_gateway.config.logs import Level, Log
+from tracseq_gateway.config.logs import MOST_NAMESPACES, Level, Log
 from tracseq_gateway.config.problem import Wrong, show
 from tracseq_gateway.config.texts import namespace
 from tracseq_gateway.own_log.own_log import OwnLog
@@ -18,8 +18,6 @@ from tracseq_gateway.process.control_socket import Answer
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 RESET: Final = "reset"
 """In the place of a level: what the configuration says holds again."""
-MOST_NAMESPACES: Final = 64
-"""How many parts of the program may have levels of their own."""
 
 
 class LogLevels:

@@ -16,8 +16,6 @@ from tracseq_gateway.overview.window import ServiceSum
 
 LEAST_SECONDS: Final = 0.9
 """Counts may come more often than once a second; digests are not sent more often than this."""
-SLOW_SECONDS: Final = 1.0
-"""From how long on a request is slow."""
 
 
 class Digester:
@@ -58,12 +56,16 @@ class Digester:
             self._sent += counts.sent
         self._errors.update(counted.errors)
         self._instances = {place: self._joined(place, count) for place, count in counted.instances.items()}
-        elapsed = self._seconds() - self._told
-        if elapsed >= LEAST_SECONDS:
-            self._told = self._seconds()
-            digest = self._digest(elapsed)
-            self._begin()
-            self._tell(digest)
+        if self._seconds() - self._told >= LEAST_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell what was not told yet: the worker is about to end."""
+        now = self._seconds()
+        digest = self._digest(now - self._told)
+        self._told = now
+        self._begin()
+        self._tell(digest)
 
     def _joined(self, place: tuple[str, str], count: InstanceCount) -> InstanceDigest:
         before = self._instances.get(place)

@@ -34,8 +34,9 @@ class Doors:
         self.addresses = address_lists(config.security.allow, config.security.deny)
         """The link with the lists of addresses, or None."""
         self.cors: Link | None = self._cors.link if self._cors is not None else None
-        tracing = tracing_link(config.tracing) if config.tracing.enabled else None
-        self.front = [link for link in (tracing, self.addresses, self.cors) if link is not None]
+        self.tracing: Link | None = tracing_link(config.tracing) if config.tracing.enabled else None
+        """The link that gives each request its place in a trace, or None."""
+        self.front = [link for link in (self.tracing, self.addresses, self.cors) if link is not None]
         """The links that every request passes, to services and to the gateway's own pages."""
 
     def own_lines(self, secure: bool) -> bytes:

@@ -53,7 +53,7 @@ from tracseq_gateway.routing.resource import GatewayResource
 from tracseq_gateway.routing.table import Route, RouteTable
 from tracseq_gateway.server.site import GatewaySite
 from tracseq_gateway.service.callers import Callers
-from tracseq_gateway.service.digests import SLOW_SECONDS, Digester
+from tracseq_gateway.service.digests import Digester
 from tracseq_gateway.service.doors import Doors, body_links
 from tracseq_gateway.service.explain import Parts, report
 from tracseq_gateway.service.gauging import Gauging
@@ -117,12 +117,12 @@ class Gateway:
         self.rates = (
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
         )
-        notable = Notable(SLOW_SECONDS, self._keys.client)
+        notable = Notable(config.access_log.slow_seconds or float("inf"), self._keys.client)
         self.records.watch(notable.request_ended)
-        self.records.hand_to(Digester(reactor, notable, self._present, self._tell_digest).take)
+        self._digester = Digester(reactor, notable, self._present, self._tell_digest)
+        self.records.hand_to(self._digester.take)
         self._show_parts()
         self._ways: dict[bytes, Way] = {}
-        self._root: GatewayResource
         self.site = self._build_site(now)
 
     def _build_site(self, now: Callable[[], float]) -> GatewaySite:
@@ -133,7 +133,7 @@ class Gateway:
             config, self._reactor, self.status, self.records, now, self.doors, self.callers, self.feed
         )
         self._recorder = self.records.recorder
-        self._root = GatewayResource(
+        self._root = root = GatewayResource(
             RouteTable([self._route(service) for service in settings]),
             own.root,
             (lambda following: Chain(front, following)) if front else None,
@@ -141,7 +141,7 @@ class Gateway:
         )
         deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}
         return GatewaySite(
-            self._root,
+            root,
             self._reactor,
             self.deadlines,
             config.client,
@@ -360,6 +360,7 @@ class Gateway:
         self.deadlines.stop()
         self._lag.stop()
         ended: list[Deferred[Any]] = [self.records.stop()]
+        self._digester.flush()
         if self.rates is not None:
             ended.append(self.rates.stop())
         if self.callers is not None:

@@ -67,13 +67,7 @@ class OwnPages:
     def _dashboard(self) -> Resource:
         config, access = self._config, self._access
         events: Stage = Chain([cast(Link, access)], self._streams) if access is not None else self._streams
-        login = config.services.get(config.auth.service) if access is not None else None
-        settings = {
-            "login": login.prefix.rstrip("/") + config.dashboard.login if login is not None else None,
-            "role": config.dashboard.role,
-            "interval": config.dashboard.interval,
-        }
-        return DashboardPage(settings, events, Care(*self._doors.of_page(POLICY)))
+        return DashboardPage(_settings(config), events, Care(*self._doors.of_page(POLICY)))
 
     def _metrics_page(self) -> Resource:
         return MetricsPage(self._make_metrics, self._reactor.seconds, self._records.hand_over)
@@ -88,6 +82,18 @@ class OwnPages:
     def close(self) -> None:
         """End what is open on the pages, so that their clients go to another worker."""
         self._streams.close()
+
+
+def _settings(config: Config) -> dict[str, object]:
+    """What the dashboard must know: public."""
+    auth = config.auth
+    service = config.services.get(auth.service) if auth.enabled else None
+    prefix = service.prefix.rstrip("/") if service is not None else None
+    return {
+        "login": None if prefix is None else prefix + config.dashboard.login,
+        "logout": None if prefix is None or not auth.logout else prefix + auth.logout[0],
+        "interval": config.dashboard.interval,
+    }
 
 
 def _anybody(request: Request) -> None:

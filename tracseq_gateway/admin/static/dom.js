@@ -38,22 +38,23 @@ export function setText(node, text) {
  * `make(item)` makes an element, `update(node, item)` shows what an item is now.
  */
 export function reconcile(parent, items, keyOf, make, update) {
-  const before = new Map();
-  for (const child of parent.children) if (child.dataset.key !== undefined) before.set(child.dataset.key, child);
-  let place = [...parent.children].find((child) => child.dataset.key !== undefined) ?? null;
+  const before = [...parent.children].filter((child) => child.dataset.key !== undefined);
+  const known = new Map(before.map((child) => [child.dataset.key, child]));
+  const kept = new Set();
+  let place = before[0] ?? null;
   for (const item of items) {
     const key = keyOf(item);
-    let node = before.get(key);
-    if (node === undefined) {
+    let node = known.get(key);
+    if (node === undefined || kept.has(node)) {
       node = make(item);
       node.dataset.key = key;
     }
-    before.delete(key);
+    kept.add(node);
     update(node, item);
     if (node === place) place = node.nextElementSibling;
     else parent.insertBefore(node, place);
   }
-  for (const node of before.values()) node.remove();
+  for (const node of before) if (!kept.has(node)) node.remove();
 }
 
 /** A row of a table with `count` cells; in a table that a phone stacks, each cell carries its column's name. */

@@ -1,6 +1,7 @@
 // Numbers and times as people read them. Null stands for "not known", and is shown as a dash.
 
 const DASH = "–";
+const JOINED = "\u00a0"; // A figure and its unit stay on one line.
 const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const clockOf = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
@@ -18,7 +19,7 @@ export const whole = (value) => (value === null || value === undefined ? DASH : 
 /** Milliseconds, in seconds from one second on. */
 export function milliseconds(value) {
   const [amount, unit] = millisecondParts(value);
-  return unit ? `${amount} ${unit}` : amount;
+  return unit ? amount + JOINED + unit : amount;
 }
 
 export function millisecondParts(value) {
@@ -39,7 +40,7 @@ export function byteParts(value) {
   return [value < 10 && power ? value.toFixed(1) : value.toFixed(0), units[power]];
 }
 
-export const bytes = (value) => byteParts(value).join(" ");
+export const bytes = (value) => byteParts(value).join(JOINED);
 
 /** A time of day, in the reader's own zone, from seconds since the epoch. */
 export const clock = (epoch) => clockOf.format(epoch * 1000);
@@ -47,14 +48,14 @@ export const clock = (epoch) => clockOf.format(epoch * 1000);
 /** A length of time in its largest unit, two for hours and days. */
 export function span(seconds) {
   seconds = Math.max(0, Math.round(seconds));
-  if (seconds < 100) return `${seconds} s`;
+  if (seconds < 100) return `${seconds}${JOINED}s`;
   const minutes = Math.round(seconds / 60);
-  if (minutes < 100) return `${minutes} min`;
+  if (minutes < 100) return `${minutes}${JOINED}min`;
   const hours = Math.floor(minutes / 60);
-  if (hours < 48) return `${hours} h ${minutes % 60} min`;
-  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  if (hours < 48) return [hours, "h", minutes % 60, "min"].join(JOINED);
+  return [Math.floor(hours / 24), "d", hours % 24, "h"].join(JOINED);
 }
 
-export const percent = (share) => `${(share * 100).toFixed(share < 0.0995 ? 1 : 0)} %`;
+export const percent = (share) => (share * 100).toFixed(share < 0.0995 ? 1 : 0) + JOINED + "%";
 
 export const plural = (count, noun) => `${grouped.format(count)} ${noun}${count === 1 ? "" : "s"}`;

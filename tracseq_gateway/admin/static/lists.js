@@ -47,7 +47,7 @@ export function showWorkers(overview) {
     tr.cells[1].append(mark());
     return tr;
   };
-  reconcile(byId("workers").tBodies[0], overview.workers, (worker) => String(worker.index), make, (tr, worker) => {
+  reconcile(byId("workers").tBodies[0], overview.workers, (worker) => String(worker.pid), make, (tr, worker) => {
     const [index, pid] = tr.cells[0].children;
     setText(index, String(worker.index));
     setText(pid, worker.pid ? `pid ${worker.pid}` : "");
@@ -77,7 +77,7 @@ export function showRequests(id, requests) {
     setAttribute(more, "aria-expanded", !all);
     showRequests(id, requests);
   };
-  reconcile(byId(id), all ? requests : requests.slice(0, FEW), (request) => request.request_id, makeRequest, () => {});
+  reconcile(byId(id), all ? requests : requests.slice(0, FEW), (request) => `${request.request_id} ${request.time}`, makeRequest, () => {});
 }
 
 /** One request, which changes no more. */

@@ -1,16 +1,14 @@
 // Puts the page together: the stream's news go to the parts that show them.
 
-import { Chart } from "./charts.js";
-import { announce, byId, element, fill, reconcile, row, setAttribute, setText } from "./dom.js";
-import { byteParts, clock, milliseconds, millisecondParts, number, plural, span, whole } from "./format.js";
+import { announce, byId, setText } from "./dom.js";
+import { clock, span } from "./format.js";
 import { showErrors, showLimits, showRequests, showWorkers } from "./lists.js";
-import { failingShare, isSlow, problemsOf } from "./problems.js";
 import { showServices } from "./services.js";
-import { ask, forget, prepare, token } from "./session.js";
-import { mark } from "./states.js";
+import { ask, forget, prepare, signOut, token } from "./session.js";
 import { Stream } from "./stream.js";
+import { showSummary, showUnknown } from "./summary.js";
+import { showTraffic } from "./traffic.js";
 
-const list = new Intl.ListFormat("en");
 const HIDDEN = 60_000; // Milliseconds after which a page that nobody sees gives its stream up.
 
 const settings = (() => {
@@ -18,37 +16,11 @@ const settings = (() => {
   return async () => (kept ??= await (await fetch("dashboard/settings.json")).json());
 })();
 
-const charts = {
-  rate: new Chart(byId("chart-rate"), {
-    title: "Requests",
-    series: [{ key: "requests_per_second", name: "", ink: "ink-blue", area: true }],
-    format: (value, scale) => (scale ? number(value) : `${number(value)}/s`),
-    least: 10,
-  }),
-  latency: new Chart(byId("chart-latency"), {
-    title: "Latency",
-    series: [
-      { key: "p50_ms", name: "p50", ink: "ink-blue" },
-      { key: "p95_ms", name: "p95", ink: "ink-teal" },
-      { key: "p99_ms", name: "p99", ink: "ink-plum" },
-    ],
-    format: (value, scale) => (scale && !value ? "0" : milliseconds(value).replace(scale ? ".0 " : "", scale ? " " : "")),
-    least: 10,
-  }),
-  errors: new Chart(byId("chart-errors"), {
-    title: "Errors (5xx)",
-    series: [{ key: "errors_per_second", name: "", ink: "ink-bad", area: true }],
-    format: (value, scale) => (scale ? number(value) : `${number(value)}/s`),
-    least: 1,
-  }),
-};
-
 // What is shown.
 
-const state = { overview: null, received: 0, retryAt: 0, reason: "", headline: "" };
+const state = { overview: null, received: 0, retryAt: 0, reason: "", interval: 1000 };
 
 function show(overview) {
-  const first = state.overview === null;
   state.overview = overview;
   state.received = Date.now();
   state.retryAt = 0;
@@ -56,12 +28,8 @@ function show(overview) {
   byId("sign-out").hidden = !token();
   byId("overview").hidden = false;
   setText(byId("about"), `${overview.environment} · ${overview.version} · up ${span(overview.time - overview.started)}`);
-  showProblems(overview, first);
-  showFigures(overview.totals);
-  charts.rate.show(overview.history);
-  charts.latency.show(overview.history);
-  charts.errors.show(overview.history);
-  showHistory(overview.history);
+  showSummary(overview);
+  showTraffic(overview.history);
   showServices(overview);
   showErrors(overview.errors);
   showLimits(overview.limits);
@@ -71,88 +39,10 @@ function show(overview) {
   showConnection();
 }
 
-function showProblems(overview, first) {
-  const problems = problemsOf(overview);
-  const bad = problems.filter(({ level }) => level === "bad").length;
-  const services = plural(overview.services.length, "service");
-  const headline = problems.length ? headlineOf(problems) : `All is well with ${services}`;
-  setText(byId("headline"), headline);
-  setAttribute(byId("headline"), "data-level", bad ? "bad" : null);
-  document.title = `${problems.length ? `(${problems.length}) ` : ""}${headline} – TracSeq Gateway`;
-  byId("attention").hidden = problems.length === 0;
-  reconcile(byId("problems"), problems, ({ subject }) => subject, makeProblem, (li, { level, subject, text, target }) => {
-    const [label, words] = li.children;
-    setAttribute(li, "data-level", level);
-    setAttribute(label, "data-level", level);
-    setText(label, level === "bad" ? "Serious" : "Warning");
-    const [link, rest] = words.children;
-    setAttribute(link, "href", `#${target}`);
-    setText(link, subject);
-    setText(rest, text);
-  });
-  if (headline !== state.headline && !first) announce(headline);
-  state.headline = headline;
-}
-
-/** Who has it worst, and how many more there are; what is wrong with them stands below. */
-function headlineOf(problems) {
-  const worst = problems.filter(({ level }) => level === problems[0].level).map(({ subject }) => subject);
-  const others = problems.length - worst.length;
-  const named = worst.length > 4 ? [...worst.slice(0, 3), `${worst.length - 3} more`] : worst;
-  const need = named.length === 1 ? "needs attention" : "need attention";
-  return `${list.format(named)} ${need}${others ? ` · ${plural(others, "warning")}` : ""}`;
-}
-
-function makeProblem() {
-  return element("li", {}, mark(), element("p", {}, element("a"), " ", element("span")));
-}
-
-function showFigures(totals) {
-  const levels = { errors: failingShare(totals) !== null ? "bad" : null };
-  const figures = [
-    ["Requests", number(totals.requests_per_second), "/s"],
-    ["p50", ...millisecondParts(totals.p50_ms)],
-    ["p95", ...millisecondParts(totals.p95_ms), isSlow(totals.p95_ms) ? "warn" : null],
-    ["p99", ...millisecondParts(totals.p99_ms), isSlow(totals.p99_ms) ? "warn" : null],
-    ["Errors (5xx)", number(totals.errors_per_second), "/s", levels.errors],
-    ["Refused (429)", number(totals.refused_per_second), "/s"],
-    ["In flight", whole(totals.in_flight), ""],
-    ["Connections", whole(totals.connections), ""],
-    ["Received", ...rateParts(totals.received_per_second)],
-    ["Sent", ...rateParts(totals.sent_per_second)],
-  ];
-  const make = ([name]) => element("div", {}, element("dt", {}, name), element("dd", {}, element("span"), element("small")));
-  reconcile(byId("figures"), figures, ([name]) => name, make, (node, [, amount, unit, level]) => {
-    const [figure, small] = node.lastElementChild.children;
-    setText(figure, amount);
-    setText(small, unit);
-    setAttribute(node, "data-level", level);
-  });
-}
-
-function rateParts(value) {
-  const [amount, unit] = byteParts(value);
-  return [amount, `${unit}/s`];
-}
-
-/** One row a minute, newest first. */
-function showHistory({ step, points }) {
-  const table = byId("history");
-  if (!table.parentElement.open) return;
-  const every = Math.max(1, Math.round(60 / step));
-  const shown = points.filter((_, index) => (points.length - 1 - index) % every === 0).reverse();
-  const make = () => row(["Time", "Requests/s", "Errors/s", "p50", "p95", "p99"], { numbers: 5 });
-  reconcile(table.tBodies[0], shown, ({ time }) => String(time), make, (tr, point) => {
-    const times = [point.p50_ms, point.p95_ms, point.p99_ms].map(milliseconds);
-    fill(tr, [clock(point.time), number(point.requests_per_second), number(point.errors_per_second), ...times]);
-  });
-}
-
 // The connection.
 
 function showConnection() {
-  const { overview, received, retryAt } = state;
-  const interval = state.interval ?? 1000;
+  const { overview, received, retryAt, interval } = state;
   const late = overview !== null && Date.now() - received > 3 * interval + 2000;
   const stale = overview !== null && (late || retryAt > 0);
   const connection = byId("connection");
@@ -174,13 +64,6 @@ function showConnection() {
   if (was === "lost" && connection.dataset.state === "live") announce("Connected again.");
 }
 
-/** What was true a while ago is not what is true: the headline says so at once, whatever it said before. */
-function showUnknown(overview) {
-  setText(byId("headline"), `Not known since ${clock(overview.time)}`);
-  setAttribute(byId("headline"), "data-level", "bad");
-  document.title = "Stale – TracSeq Gateway";
-}
-
 const stream = new Stream("dashboard/events", {
   overview: show,
   lost(reason, retryAt) {
@@ -189,9 +72,9 @@ const stream = new Stream("dashboard/events", {
     showConnection();
   },
   async refused(status, detail) {
-    const { login, role } = await settings();
+    const { login } = await settings();
     let reason = "";
-    if (status === 403) reason = `This needs the role ${role}: ${detail}.`;
+    if (status === 403) reason = `You may not see this: ${detail}.`;
     else if (token()) reason = "The session has ended. Please sign in again.";
     forget();
     state.overview = null;
@@ -208,8 +91,9 @@ const stream = new Stream("dashboard/events", {
 prepare(settings, () => stream.open(token()));
 byId("retry").addEventListener("click", () => stream.open(token()));
 byId("sign-out").addEventListener("click", () => {
-  forget();
+  const ended = signOut(settings);
   stream.open("");
+  ended.catch(() => announce("The gateway cannot be reached: the session ends when its token expires."));
 });
 byId("problems").addEventListener("click", (event) => {
   const target = event.target.closest("a")?.hash.slice(1);
@@ -221,12 +105,23 @@ byId("problems").addEventListener("click", (event) => {
 });
 
 let giveUp = 0;
+let givenUp = false;
 document.addEventListener("visibilitychange", () => {
   clearTimeout(giveUp);
-  if (document.hidden) giveUp = setTimeout(() => stream.close(), HIDDEN);
-  else if (Date.now() - state.received > HIDDEN) stream.open(token());
+  if (document.hidden) {
+    giveUp = setTimeout(() => {
+      givenUp = true;
+      stream.close();
+    }, HIDDEN);
+  } else if (givenUp) {
+    givenUp = false;
+    stream.open(token());
+  }
 });
 
-settings().then(({ interval }) => (state.interval = interval * 1000));
+settings().then(
+  ({ interval }) => (state.interval = interval * 1000),
+  () => {}, // Asked again when it is needed; the stream tells that the gateway cannot be reached.
+);
 setInterval(showConnection, 1000);
 stream.open(token());

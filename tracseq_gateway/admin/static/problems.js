@@ -1,7 +1,7 @@
 // What needs attention, worst first: the one place that says what is too much.
 
 import { milliseconds, percent, plural, span } from "./format.js";
-import { instanceState } from "./states.js";
+import { instanceState, levelOf } from "./states.js";
 
 const FAILING = 0.01; // Share of a service's requests.
 const FEW = 0.1; // Failures a second below which a share says little.
@@ -17,7 +17,10 @@ export function problemsOf(overview) {
     found.push({ level, subject, target, text: reasons.map((reason) => reason.text).join("; ") });
   };
   for (const service of overview.services) collect(service.name, `service-${service.name}`, ofService(service, overview.time));
-  for (const worker of overview.workers) collect(`Worker ${worker.index}`, "workers-title", ofWorker(worker));
+  for (const index of new Set(overview.workers.map((worker) => worker.index))) {
+    const workers = overview.workers.filter((worker) => worker.index === index);
+    collect(`Worker ${index}`, "workers-title", ofPlace(workers));
+  }
   const mode = MODES[overview.limits.mode];
   if (mode?.level) collect("Limits", "limits-title", [mode]);
   if (overview.status === "draining") collect("Gateway", "workers-title", [warning("is stopping: it takes no new connections")]);
@@ -35,9 +38,14 @@ export const MODES = {
   off: { text: "Rates are not limited." },
 };
 
-function ofWorker(worker) {
-  if (worker.state !== "serving") return [warning(`is ${worker.state}`)];
-  return isLate(worker.lag_ms) ? [warning(`is late by ${milliseconds(worker.lag_ms)}`)] : [];
+/** The processes in one worker's place: while one is replaced there are two, of which one is to serve. */
+function ofPlace(workers) {
+  const ill = workers.filter(({ state }) => levelOf(state) === "bad");
+  if (ill.length) return ill.map(({ state }) => serious(`is ${state}`));
+  const serving = workers.filter(({ state }) => state === "serving");
+  if (!serving.length) return [warning(`is ${workers[0].state}`)];
+  const late = Math.max(...serving.map((worker) => worker.lag_ms));
+  return isLate(late) ? [warning(`is late by ${milliseconds(late)}`)] : [];
 }
 
 function ofService(service, now) {

@@ -3,16 +3,32 @@
 import { byId, setText } from "./dom.js";
 
 const KEY = "token";
+const OWN = "own"; // Whether the session was begun here, and so is to be ended here.
+const TOKEN = /^[\w.~+/=-]+$/;
+
+/** A path of the gateway, wherever a proxy in front has put the gateway: this page is directly below its root. */
+const beside = (path) => `.${path}`;
 
 export const token = () => sessionStorage.getItem(KEY) ?? "";
 
 export function forget() {
   sessionStorage.removeItem(KEY);
+  sessionStorage.removeItem(OWN);
   byId("sign-out").hidden = true;
 }
 
-function keep(value, signedIn) {
+/** Forget the token; a session that was begun here is over with that, for everybody who has the token. */
+export async function signOut(settings) {
+  const [value, own] = [token(), sessionStorage.getItem(OWN)];
+  forget();
+  if (!own) return;
+  const { logout } = await settings();
+  if (logout !== null) await fetch(beside(logout), { method: "POST", headers: { authorization: `Bearer ${value}` }, credentials: "omit" });
+}
+
+function keep(value, own, signedIn) {
   sessionStorage.setItem(KEY, value);
+  if (own) sessionStorage.setItem(OWN, "yes");
   setText(byId("sign-in-reason"), "");
   signedIn();
 }
@@ -25,7 +41,7 @@ export function prepare(settings, signedIn) {
     const button = form.querySelector("button");
     button.disabled = true;
     try {
-      keep(await logIn((await settings()).login, form.email.value, form.password.value), signedIn);
+      keep(await logIn((await settings()).login, form.email.value, form.password.value), true, signedIn);
       form.reset();
     } catch (error) {
       setText(byId("sign-in-reason"), error.message);
@@ -37,8 +53,10 @@ export function prepare(settings, signedIn) {
   byId("paste").addEventListener("submit", (event) => {
     event.preventDefault();
     const form = event.currentTarget;
-    keep(form.token.value.trim().replace(/^bearer /i, ""), signedIn);
+    const pasted = form.token.value.trim().replace(/^bearer /i, "");
     form.reset();
+    if (TOKEN.test(pasted)) keep(pasted, false, signedIn);
+    else setText(byId("sign-in-reason"), "That is not a token.");
   });
 }
 
@@ -55,7 +73,7 @@ export function ask(reason, login) {
 async function logIn(path, email, password) {
   let answer;
   try {
-    answer = await fetch(path, {
+    answer = await fetch(beside(path), {
       method: "POST",
       headers: { "content-type": "application/json", accept: "application/json" },
       body: JSON.stringify({ email, password }),

@@ -8,11 +8,13 @@ const LEVELS = {
   degraded: "warn",
   unhealthy: "bad",
   unknown: "unknown",
-  draining: "warn",
   ejected: "warn",
   drained: "unknown",
   serving: "good",
   starting: "unknown",
+  leaving: "unknown",
+  stuck: "bad",
+  dying: "bad",
 };
 const HEIGHTS = { good: 3, unknown: 3, warn: 9, bad: 16 };
 const WINDOW = 900;

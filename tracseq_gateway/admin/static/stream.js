@@ -91,7 +91,7 @@ export class Stream {
       const answer = await fetch(this.url, { headers, signal: abort.signal, cache: "no-store", credentials: "omit" });
       if (answer.status === 401 || answer.status === 403) {
         const detail = await detailOf(answer);
-        if (this.#abort === abort) this.told.refused(answer.status, detail);
+        if (this.#abort === abort) await this.told.refused(answer.status, detail);
         return "refused";
       }
       if (!answer.ok) {
@@ -110,7 +110,7 @@ export class Stream {
       (name, data) => {
         if (name !== "overview" || this.#abort !== abort) return;
         this.#failures = 0;
-        this.told.overview(JSON.parse(data));
+        this.#show(data);
       },
       (milliseconds) => (this.#retry = milliseconds),
     );
@@ -119,6 +119,15 @@ export class Stream {
       if (done) return;
       silence.broken();
       parser.feed(value);
+    }
+  }
+
+  #show(data) {
+    try {
+      this.told.overview(JSON.parse(data));
+    } catch (error) {
+      reportError(error);
+      throw new Failed("This page cannot show what the gateway says.", null);
     }
   }
 

@@ -11,7 +11,7 @@ from tracseq_gateway.service.explain.report import Step
 from tracseq_gateway.service.explain.request import RehearsedRequest
 from tracseq_gateway.service.way import Place, Way
 
-OFFLINE = "not known: no gateway was asked"
+OFFLINE = "no gateway was asked"
 
 
 def hops(parts: Parts, request: RehearsedRequest, way: Way) -> Step:
@@ -35,7 +35,7 @@ def load(parts: Parts, request: RehearsedRequest, way: Way) -> Step:
     if not lines:
         return Step("load", "skipped", "the load of a worker has no limit")
     if not parts.live:
-        return Step("load", "skipped", OFFLINE)
+        return Step("load", "skipped", f"not known: {OFFLINE}")
     facts: dict[str, object] = {"requests": parts.site.busy + 1, "lag": parts.lag.lag}
     if _stopped(parts, request, way, "load"):
         return Step("load", "refused", _why(request), lines, facts)
@@ -69,7 +69,7 @@ def at_once(parts: Parts, request: RehearsedRequest, way: Way) -> Step:
         elif isinstance(link, ClientConcurrency):
             lines.append(f"the client has {link.in_flight(request)} of at most {link.most} of them")
     if not parts.live:
-        return Step("at once", "skipped", OFFLINE)
+        return Step("at once", "skipped", f"not known: {OFFLINE}")
     if _stopped(parts, request, way, "at once"):
         return Step("at once", "refused", _why(request), lines)
     return Step("at once", "ok", "there is room for one more", lines)

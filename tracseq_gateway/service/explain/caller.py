@@ -13,6 +13,7 @@ from tracseq_gateway.identity.introspection import Verdict as ServiceVerdict
 from tracseq_gateway.identity.verdicts import Verdict
 from tracseq_gateway.interfaces import ROLES
 from tracseq_gateway.service.callers import Callers
+from tracseq_gateway.service.explain.before import OFFLINE
 from tracseq_gateway.service.explain.parts import Parts
 from tracseq_gateway.service.explain.report import Step, text_of
 from tracseq_gateway.service.explain.request import RehearsedRequest
@@ -66,6 +67,10 @@ async def caller(parts: Parts, request: RehearsedRequest, way: Way, ask: bool) -
             assert not isinstance(verdict, Deferred), "nobody is asked"
     need = access.need(request.head.path)
     step = _judged(request, need, rehearsal.authenticator, verdict)
+    if request.identity is not None and request.identity.kind == "user" and not (parts.live and callers.shared):
+        step.lines.append(
+            "which sessions were ended elsewhere is not known here" + ("" if parts.live else ": " + OFFLINE)
+        )
     if inquiry.session and not step.ends:
         step.lines.append("the Auth Service would be asked whether its session stands: here that is taken for granted")
         step.facts["assumed"] = "session"

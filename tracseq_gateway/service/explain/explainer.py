@@ -59,12 +59,12 @@ class _Told:
         """All of it, as JSON has it."""
         last = self.steps[-1].outcome
         reached = {step.name for step in self.steps}
-        path, mark, query = self.question.target.partition("?")
-        target = path + text_of(self.redactor((mark + query).encode("utf-8", "surrogateescape")))
+        path, mark, query = self.question.target.encode("utf-8", "surrogateescape").partition(b"?")
+        method = text_of(self.question.method.encode("utf-8", "surrogateescape"))
         return {
             "request": {
-                "method": shortened(self.question.method, 40),
-                "target": shortened(target, 1000),
+                "method": shortened(method, 40),
+                "target": shortened(text_of(path + self.redactor(mark + query)), 1000),
                 "from": self.question.address,
             },
             "live": self.live,
@@ -98,7 +98,7 @@ async def explain(parts: Parts, question: Question) -> dict[str, Any]:
     step, request = front.received(parts, question, _body(parts, question))
     told.add(step)
     if isinstance(request, RequestRefused):
-        told.answer = outcome.answer(front.unread(parts, request), request.error, told.redactor)
+        told.answer = outcome.answer(front.unread(parts, question, request), request.error, told.redactor)
         return told.document()
     try:
         rehearsal = await _follow(parts, question, request, told)
@@ -106,7 +106,7 @@ async def explain(parts: Parts, question: Question) -> dict[str, Any]:
         # Who works on it lets go of it; timers are stopped.
         request.client_gone()
     if rehearsal is not None and rehearsal.passed_on is not None:
-        told.upstream = outcome.upstream(rehearsal.passed_on, told.redactor)
+        told.upstream = outcome.upstream(request.service, rehearsal.passed_on, told.redactor)
     elif request.channel.answer:
         told.answer = outcome.answer(request.channel.answer, request.error, told.redactor)
     return told.document()

@@ -40,13 +40,16 @@ def received(parts: Parts, question: Question, body: bytes | None) -> tuple[Step
     if body is not None and head.fields.length:
         request.body_received(body)
         request.body_ended()
+    if parts.doors.tracing is not None:
+        settled(request, parts.doors.tracing)
     return _read(question, request), request
 
 
-def unread(parts: Parts, refusal: RequestRefused) -> bytes:
+def unread(parts: Parts, question: Question, refusal: RequestRefused) -> bytes:
     """The answer to bytes that are no request."""
-    site = parts.site
-    return AnswerWriter(site.via, site.date, site.own_lines).refusal(refusal.error, new_request_id())
+    site, bodiless = parts.site, question.method == "HEAD"
+    writer = AnswerWriter(site.via, site.date, site.own_lines)
+    return writer.refusal(refusal.error, new_request_id(), bodiless=bodiless)
 
 
 def _read(question: Question, request: RehearsedRequest) -> Step:
@@ -61,6 +64,10 @@ def _read(question: Question, request: RehearsedRequest) -> Step:
         step.lines.append(f"client {client}")
     made = "kept from the client" if head.fields.request_id else "made by the gateway, another one each time"
     step.lines.append(f"request id {text_of(request.request_id)}, {made}")
+    if request.trace is not None:
+        whose = "continued" if request.trace.parent else "begun by the gateway"
+        kept = "its spans are kept" if request.trace.sampled else "its spans are not kept"
+        step.lines.append(f"trace {request.trace.trace_id}, {whose}; {kept}")
     step.facts = {"path": text_of(head.path), "client": client, "request_id": text_of(request.request_id)}
     return step
 

@@ -14,9 +14,9 @@ _SECRET = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"set-
 _URLS = frozenset({b"referer", b"origin", b"location"})
 
 
-def upstream(passed_on: PassedOn, redactor: Redactor) -> dict[str, Any]:
+def upstream(service: str, passed_on: PassedOn, redactor: Redactor) -> dict[str, Any]:
     """What an instance would be sent."""
-    return {"instance": passed_on.url, "head": shown(passed_on.data, redactor)}
+    return {"service": service, "instance": passed_on.url, "head": shown(passed_on.data, redactor)}
 
 
 def answer(data: bytes, error: GatewayError | None, redactor: Redactor) -> dict[str, Any]:

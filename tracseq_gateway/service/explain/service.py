@@ -17,7 +17,7 @@ from tracseq_gateway.upstream.service import UpstreamService
 def circuit(parts: Parts, request: RehearsedRequest, way: Way) -> Step:
     """Whether the service is to have any request."""
     if not parts.live:
-        return Step("circuit", "skipped", OFFLINE)
+        return Step("circuit", "skipped", f"not known: {OFFLINE}")
     service, error = way.proxy.service, request.error
     breaker = service.breaker
     state = breaker.state.replace("_", " ")
@@ -44,11 +44,12 @@ def instances(parts: Parts, request: RehearsedRequest, way: Way, rehearsal: Rehe
         step = Step("instances", "refused", detail)
     else:
         usable = sum(map(service.may_take, service.instances))
-        step = Step("instances", "ok", f"{passed_on.url}, by {balance} of {usable}")
+        chance = f"by {balance}; {usable} of {len(service.instances)} get requests"
+        step = Step("instances", "ok", f"{passed_on.url}, {chance}")
     chosen = passed_on.url if passed_on is not None else ""
     step.lines = listed([_instance(service, instance, chosen) for instance in service.instances])
     if not parts.live:
-        step.lines.append("how they are is not known, nor whose turn it is: no gateway was asked")
+        step.lines.append("how they are is not known, nor whose turn it is: " + OFFLINE)
     step.facts = {"balance": service.settings.balance, "chosen": chosen or None}
     step.facts["instances"] = [_facts(service, instance) for instance in service.instances[:40]]
     return step
