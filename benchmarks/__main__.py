@@ -1,4 +1,5 @@
 """``python -m benchmarks [cpu] [latency] [idle] [transfer] [growth] [duties] [tokens] [memory] [scrape]
+[records]
 [--quick]``; without a part, all of them.
 
 The full form takes about forty minutes, in which the machine should have nothing else to do; each part can be run for
@@ -29,6 +30,7 @@ from benchmarks import (
     scenario_idle,
     scenario_latency,
     scenario_memory,
+    scenario_records,
     scenario_scrape,
     scenario_tokens,
     scenario_transfer,
@@ -81,6 +83,10 @@ def _scrape(results: Results, settings: Settings, cores: Cores) -> Results:
     return evolve(results, scrape=tuple(scenario_scrape.measure(settings, cores, say)))
 
 
+def _records(results: Results, settings: Settings, cores: Cores) -> Results:
+    return evolve(results, records=tuple(scenario_records.measure(settings, cores, say)))
+
+
 PARTS: dict[str, Callable[[Results, Settings, Cores], Results]] = {
     "cpu": _cpu,
     "latency": _latency,
@@ -91,6 +97,7 @@ PARTS: dict[str, Callable[[Results, Settings, Cores], Results]] = {
     "tokens": _tokens,
     "memory": _memory,
     "scrape": _scrape,
+    "records": _records,
 }
 
 KNOWN = dict.fromkeys(("cpu", "latency", "idle", "growth"), PROXIES) | {"duties": DUTY_PROXIES}
@@ -129,7 +136,7 @@ def settings_of(chosen: argparse.Namespace) -> Settings:
         return settings
     n = chosen.rounds
     settings = evolve(settings, rounds=n, idle_rounds=n, transfer_rounds=n, growth_rounds=n)
-    return evolve(settings, duty_rounds=n, token_rounds=n, memory_rounds=n, scrape_rounds=n)
+    return evolve(settings, duty_rounds=n, token_rounds=n, memory_rounds=n, scrape_rounds=n, record_rounds=n)
 
 
 def say(text: str) -> None:

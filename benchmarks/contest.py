@@ -63,6 +63,7 @@ def contest(
     routes: int = 1,
     hosts: tuple[str, ...] = ("127.0.0.1",),
     scraped: bool = False,
+    records: tuple[str, ...] | None = None,
     duties: Duties | None = None,
     tokens: Iterable[str] = (),
 ) -> Iterator[Running]:
@@ -79,7 +80,7 @@ def contest(
         if name == "direct":
             yield Running(upstream, pid)
             return
-        stage = Stage(scratch, free_port(), upstream, workers, routes, hosts, scraped)
+        stage = Stage(scratch, free_port(), upstream, workers, routes, hosts, scraped, records)
         store = None
         if duties is not None:
             store = stack.enter_context(redis(cores.load, scratch))

@@ -31,6 +31,8 @@ class Stage:
     """Of the instances of each service; the service listens on 127.0.0.1 to 127.0.0.3."""
     scraped: bool = False
     """Whether metrics are on; with duties the duties say so."""
+    records: tuple[str, ...] | None = None
+    """What is written down, of :data:`benchmarks.scenario_records.RECORDS`; None: what the rest says."""
     duties: Duties | None = None
     tokens: tuple[str, ...] = ()
     """The tokens whose verdicts are in nginx's cache from the start."""
@@ -110,6 +112,10 @@ def gateway_configuration(stage: Stage) -> str:
     if stage.duties is not None:
         values = stage.duties.values(stage.scratch)
         text += render("gateway_duties.toml", redis=stage.scratch / SOCKET, upstream=stage.upstream, **values)
+    if stage.records is not None:
+        text += _records(stage, stage.records)
+    else:
+        text += "\n[dashboard]\nenabled = false   # the others count nothing either\n"
     if stage.scraped:
         text += "\n[metrics]\nenabled = true\n"
     for number in range(stage.routes):
@@ -117,6 +123,12 @@ def gateway_configuration(stage: Stage) -> str:
     if stage.auth is not None:
         text += _service("auth", stage.hosts, stage.auth)
     return text
+
+
+def _records(stage: Stage, on: tuple[str, ...]) -> str:
+    log = stage.scratch / "access.log" if "log" in on else "off"
+    switches = {record: str(record in on).lower() for record in ("overview", "metrics", "traces")}
+    return render("gateway_records.toml", log=log, upstream=stage.upstream, **switches)
 
 
 def _service(name: str, hosts: Iterable[str], port: int) -> str:

@@ -227,6 +227,7 @@ PICTURES: dict[str, dict[str, Callable[[Results], Figure]]] = {
     "tokens": {"refusals.png": refusals},
     "memory": {},
     "scrape": {},
+    "records": {},
 }
 NEEDED: dict[str, Callable[[Results], object]] = {
     "growth_routes.png": lambda results: growth_points(results, "routes"),

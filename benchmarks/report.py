@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks import report_duties
 from benchmarks.samples import CpuSample, GrowthSample, Results, grouped
 from benchmarks.tables import LABELS, cell, table
-from benchmarks.targets import added_p99, verdicts
+from benchmarks.targets import added_p99, record_costs, verdicts
 
 MET = {True: "yes", False: "**no**", None: "-"}
 
@@ -100,6 +100,13 @@ def _transfer(results: Results) -> str:
         for direction, samples in grouped(results.transfer, lambda sample: sample.direction).items()
     ]
     return table(["", "size", "seconds", "byte-exact (SHA-256)", "RSS MB before", "growth MB"], rows)
+
+
+def _records(results: Results) -> str:
+    none = [sample.microseconds for sample in results.records if not sample.records]
+    rows = [["nothing written down", cell(none, ".1f"), ""]]
+    rows += [[label, "", added.text(".1f")] for label, added in record_costs(results).items()]
+    return table(["", "CPU us a request", "added"], rows)
 
 
 def _scrape(results: Results) -> str:
@@ -211,6 +218,13 @@ SECTIONS = (
         "50 services with three instances each, four workers and the supervisor on one core, every series filled; "
         "500 requests a second as in the part on latency. Prometheus would read the page every 15 s.",
         (_scrape,),
+    ),
+    (
+        "records",
+        "Writing down",
+        "64 keep-alive clients that send varied requests, one worker. Traces keep 1 % of the requests and send them "
+        "to a stand-in. What is added is the difference to nothing written down in the same round.",
+        (_records,),
     ),
 )
 

@@ -160,6 +160,18 @@ class ScrapeSample:
 
 
 @frozen
+class RecordSample(PerRequest):
+    """One load of the part ``records``."""
+
+    records: tuple[str, ...]
+    """What was written down: ``overview``, ``metrics``, ``log``, ``traces``."""
+    round: int
+    requests: int
+    seconds: float
+    worker_cpu: float
+
+
+@frozen
 class Run:
     """When and where a part was measured."""
 
@@ -187,6 +199,7 @@ class Results:
     keys: tuple[KeysSample, ...] = ()
     verdicts: tuple[VerdictsSample, ...] = ()
     scrape: tuple[ScrapeSample, ...] = ()
+    records: tuple[RecordSample, ...] = ()
 
     def of_run(self, part: str, run: Run) -> Results:
         """These results, with ``run`` as the one that ``part`` is from."""

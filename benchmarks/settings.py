@@ -52,6 +52,9 @@ class Settings:
 
     scrape_rounds: int = 3
 
+    record_rounds: int = 5
+    record_seconds: int = 5
+
     memory_rounds: int = 3
     limiter_keys: int = 100_000
     cached_tokens: int = 10_000
@@ -74,6 +77,8 @@ QUICK = Settings(
     token_seconds=1,
     tokens=2000,
     scrape_rounds=1,
+    record_rounds=1,
+    record_seconds=1,
     memory_rounds=1,
     limiter_keys=5000,
     cached_tokens=2000,

@@ -21,6 +21,7 @@ DUTIES_CADDY_RATIO = 1.0
 REFUSED_RATIO = 0.5
 SCRAPE_SECONDS = 0.2
 SCRAPE_ADDED_P99 = 0.005
+RECORDS_MICROSECONDS = 20
 TRANSFER_SIZE = 1_000_000_000
 TRANSFER_BYTES = 20_000_000
 
@@ -176,6 +177,24 @@ def _scrape(results: Results) -> list[Verdict]:
     ]
 
 
+def record_costs(results: Results) -> dict[str, Spread]:
+    """Microseconds that writing down adds to a request, by what is written down."""
+    costs = {(sample.round, sample.records): sample.microseconds for sample in results.records}
+    added: dict[str, list[float]] = {}
+    for (number, on), cost in costs.items():
+        if on and (number, ()) in costs:
+            added.setdefault(" + ".join(on), []).append(cost - costs[number, ()])
+    return {label: Spread.of(values) for label, values in added.items()}
+
+
+def _records(results: Results) -> Verdict:
+    target, wanted = "Overview, metrics, access line and traces at 1 % together", "at most 20 us a request"
+    together = record_costs(results).get("overview + metrics + log + traces")
+    if together is None:
+        return _unmeasured(target, wanted)
+    return Verdict(target, wanted, together.text(".1f") + " us", together.median <= RECORDS_MICROSECONDS)
+
+
 def verdicts(results: Results) -> list[Verdict]:
     """All targets. CPU and latency are judged by their medians, memory by the worst round."""
     return [
@@ -206,4 +225,5 @@ def verdicts(results: Results) -> list[Verdict]:
         _refused_calls(results),
         _expiring(results),
         *_scrape(results),
+        _records(results),
     ]

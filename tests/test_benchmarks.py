@@ -26,6 +26,7 @@ from benchmarks.samples import (
     GrowthSample,
     IdleSample,
     LatencySample,
+    RecordSample,
     Results,
     Run,
     ScrapeSample,
@@ -98,6 +99,11 @@ RECORDED = Results(
     keys=(KeysSample(1, 1000, 1000, 150_000, 150.0),),
     verdicts=(VerdictsSample(1, 1000, Memory(0, 1_000_000, 0), Memory(0, 2_500_000, 0)),),
     scrape=(ScrapeSample(1, 7000, 500_000, (0.05, 0.08), 0.002, 0.0035),),
+    records=(
+        RecordSample((), 1, 1000, 1.0, 0.03),
+        RecordSample(("metrics",), 1, 1000, 1.0, 0.032),
+        RecordSample(("overview", "metrics", "log", "traces"), 1, 1000, 1.0, 0.041),
+    ),
 )
 
 
@@ -322,9 +328,9 @@ class ReportTests(SynchronousTestCase):
 
     def test_verdicts(self) -> None:
         """Every target is met, missed or not measured, as the samples say."""
-        met = [True, True, None, None, *[True] * 4, None, *[True] * 7]
+        met = [True, True, None, None, *[True] * 4, None, *[True] * 8]
         self.assertEqual([verdict.met for verdict in verdicts(RECORDED)], met)
-        self.assertEqual([verdict.met for verdict in verdicts(Results())], [None] * 16)
+        self.assertEqual([verdict.met for verdict in verdicts(Results())], [None] * 17)
         worse = evolve(RECORDED, cpu=(cpu("nginx", 1, 30.0), cpu("gateway", 1, 79.0)))
         self.assertIs(verdicts(worse)[0].met, False)
         asking = evolve(RECORDED, refusals=(RefusalSample(True, 1, 1000, 1.0, 0.02, 0.0, 1),))

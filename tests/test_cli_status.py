@@ -83,6 +83,12 @@ class PictureTests(SynchronousTestCase):
         at = next(index for index, line in enumerate(lines) if line.startswith("FAILED"))
         self.assertEqual("00:00:05Z       GET /x      502  12.5 ms  rag      gone  abc", lines[at + 1])
 
+    def test_notCounted(self) -> None:
+        """A gateway that counts nothing says so, instead of showing nought requests."""
+        first, second, *_ = Picture(overview(counted=False), colour=False).status()
+        self.assertIn("healthy", first)
+        self.assertEqual("requests are not counted (dashboard.enabled = false)", second)
+
     def test_colours(self) -> None:
         """Colours change nothing but colours, so columns are aligned with them as well."""
         plain, coloured = Picture(overview(), colour=False).top(), Picture(overview(), colour=True).top()

@@ -17,6 +17,7 @@ from tests.kit import OK, MemoryGateway
 from tests.kit_client import MemoryServer, request
 from tracseq_gateway.access_log.lines import json_lines
 from tracseq_gateway.admin.metrics_page import KEEP_SECONDS, MetricsPage
+from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.model import Gateway
 from tracseq_gateway.config.policies import Authentication, Jwt, Metrics, Security
 from tracseq_gateway.config.upstream import Instance
@@ -154,6 +155,15 @@ class MetricsTests(SynchronousTestCase):
         self.gateway.clock.advance(1.0)
         client.settle()
         self.assertEqual(self.value("gateway_requests_total", method="GET", service="all", status="503"), 1)
+
+
+class NothingTests(SynchronousTestCase):
+    def test_nothing(self) -> None:
+        """A gateway without dashboard, metrics and log looks at no request, and reads no clock for it."""
+        tables = {"metrics": Metrics(enabled=False), "dashboard": Dashboard(enabled=False)}
+        gateway = MemoryGateway(tables=tables)
+        self.assertIsNone(gateway.worker.records.recorder)
+        self.assertEqual(gateway.exchange(request(b"/")).answers()[0].status, 200)
 
 
 class ReasonTests(SynchronousTestCase):

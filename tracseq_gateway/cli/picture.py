@@ -49,8 +49,11 @@ class Picture:
         status = painted(overview["status"], _style(overview["status"]), colour=self._colour)
         restarts = overview["restarts"]
         replaced = f", {restarts} worker{'' if restarts == 1 else 's'} replaced" if restarts else ""
+        head = f"TracSeq Gateway {overview['version']} ({overview['environment']}): {status}, up {up}{replaced}"
+        if not overview["counted"]:
+            return [head, "requests are not counted (dashboard.enabled = false)"]
         return [
-            f"TracSeq Gateway {overview['version']} ({overview['environment']}): {status}, up {up}{replaced}",
+            head,
             f"{totals['requests_per_second']:.1f} requests/s, {totals['errors_per_second']:.1f} errors/s, "
             f"{totals['refused_per_second']:.1f} refused/s; p50 {_milliseconds(totals['p50_ms'])}, "
             f"p95 {_milliseconds(totals['p95_ms'])}, p99 {_milliseconds(totals['p99_ms'])}",

@@ -12,7 +12,11 @@ from tracseq_gateway.config.policies import Role
 class Dashboard:
     """The page that shows how the gateway and its services are."""
 
-    enabled: bool = key(True, "Whether there is a dashboard at ``/dashboard``, and at ``/`` for browsers.")
+    enabled: bool = key(
+        True,
+        "Whether there is a dashboard at ``/dashboard``, and at ``/`` for browsers. Without it "
+        "``tracseq-gateway status`` has no rates either: nothing is counted for them.",
+    )
     role: Role = key(
         "lab_administrator",
         "The lowest role that may see what it shows, once ``auth.enabled`` is true. Without that anybody may.",

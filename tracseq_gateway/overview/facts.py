@@ -49,3 +49,5 @@ class Facts:
     restarts: int
     services: Sequence[ServiceFacts]
     workers: Sequence[WorkerFacts]
+    counted: bool = True
+    """Whether the workers count requests for the overview."""

@@ -118,6 +118,7 @@ class Overview:
             "version": facts.version,
             "environment": facts.environment,
             "started": facts.started,
+            "counted": facts.counted,
             "status": "draining"
             if facts.stopping
             else overall_state(states, (facts.running, facts.configured), limits),

@@ -124,6 +124,7 @@ class Outlook:
                 ServiceFacts(name, service.prefix, by_service[name]) for name, service in config.services.items()
             ],
             workers=sorted(workers, key=lambda worker: (worker.index, worker.since)),
+            counted=config.dashboard.enabled,
         )
 
     def _answer(self, request: Mapping[str, Any], client: object) -> Deferred[Answer]:

@@ -118,9 +118,10 @@ class Gateway:
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
         )
         notable = Notable(config.access_log.slow_seconds or float("inf"), self._keys.client)
-        self.records.watch(notable.request_ended)
         self._digester = Digester(reactor, notable, self._present, self._tell_digest)
-        self.records.hand_to(self._digester.take)
+        if config.dashboard.enabled:
+            self.records.watch(notable.request_ended)
+            self.records.hand_to(self._digester.take)
         self._show_parts()
         self._ways: dict[bytes, Way] = {}
         self.site = self._build_site(now)
