@@ -37,7 +37,7 @@ TEST = [
     "types-pyyaml >= 6",
     "setuptools >= 77",  # the packaging test builds without isolation
     "opentelemetry-proto >= 1.40",  # reads what the gateway sends to collectors
-    "selenium >= 4.51",  # with Debian's Chromium: the dashboard as people see it
+    "selenium >= 4.51",  # with Debian's Chromium: pages as people see them
     "axe-core-python >= 0.1",
     "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes
 ]
@@ -57,7 +57,15 @@ setup(
     # would not lead twistd to the plugin in twisted/plugins.
     package_dir={"": "."},
     packages=[*find_packages(include=["tracseq_gateway", "tracseq_gateway.*"]), "twisted.plugins"],
-    package_data={"tracseq_gateway": ["py.typed", "limits/gcra.lua", "admin/static/*"]},
+    package_data={
+        "tracseq_gateway": [
+            "py.typed",
+            "limits/gcra.lua",
+            "admin/static/*",
+            "admin/api_page/*",
+            "admin/swagger_ui/*",
+        ]
+    },
     install_requires=RUNTIME,
     extras_require={
         "embedded": EMBEDDED,

@@ -10,13 +10,15 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from axe_core_python.selenium import Axe
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 
 from tests.running_kit import ROOT
 
@@ -33,6 +35,8 @@ FLAGS = (
     "--disable-features=BackForwardCache",  # a page that was left is over, its stream too
 )
 CHROMIUM, CHROMEDRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
+MISSING = [path for path in (CHROMIUM, CHROMEDRIVER) if not Path(path).exists()]
+"""What is not installed; deploy/debian-packages.txt names the packages."""
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
 FOCUSED = """
@@ -58,14 +62,20 @@ return all.filter((node) => node.expected && !node.seen).map((node) => node.oute
 """
 
 
+Found = TypeVar("Found")
+
+
 class Browser:
     """One tab. To be closed by :meth:`close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, scripts: bool = True) -> None:
+        """``scripts``: whether pages may run JavaScript."""
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM
         for flag in FLAGS:
             options.add_argument(flag)
+        if not scripts:
+            options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(CHROMEDRIVER))
 
@@ -98,13 +108,32 @@ class Browser:
         said: str = self.run("return document.querySelector(arguments[0]).ariaLabel", selector)
         return said.replace("\xa0", " ")
 
-    def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
-        """Wait until something is true of the page."""
+    def until(self, look: Callable[[], Found], seconds: float = 20.0) -> Found:
+        """Wait until something is true of the page, and return it; what is not there yet is waited for."""
         deadline = time.monotonic() + seconds
-        while not condition():
+        while True:
+            try:
+                if found := look():
+                    return found
+            except (NoSuchElementException, StaleElementReferenceException):
+                pass
             if time.monotonic() > deadline:
-                raise AssertionError(f"not within {seconds} s; the page shows:\n{self.text('body')}")
+                seen = self.driver.find_element("tag name", "body").text
+                raise AssertionError(f"not within {seconds} s; the page shows:\n{seen}")
             time.sleep(0.05)
+
+    def find(self, selector: str, seconds: float = 20.0) -> WebElement:
+        """The first element that a selector finds, once there is one."""
+        return self.until(lambda: self.driver.find_element("css selector", selector), seconds)
+
+    def find_all(self, selector: str) -> list[WebElement]:
+        """All that a selector finds now."""
+        found: list[WebElement] = self.driver.find_elements("css selector", selector)
+        return found
+
+    def press(self, selector: str) -> None:
+        """Click by script, once it is there: what was just scrolled is not where the pointer would be."""
+        self.driver.execute_script("arguments[0].click()", self.find(selector))
 
     def until_shown(self, selector: str, words: str, seconds: float = 20.0) -> None:
         """Wait until some words are to be seen."""

@@ -13,6 +13,7 @@ from tests.kit_client import MemoryServer, request
 from tracseq_gateway import __version__
 from tracseq_gateway.admin.pages import pages
 from tracseq_gateway.admin.status import Status, stamp
+from tracseq_gateway.config.docs import Docs
 from tracseq_gateway.config.keys import Size
 from tracseq_gateway.config.model import Config, Gateway, Service
 from tracseq_gateway.config.upstream import Instance
@@ -29,7 +30,7 @@ def status_of(*, environment: Any = "staging", **services: list[str]) -> Status:
         name: Service(name, f"/{name}", instances=tuple(Instance(url) for url in urls), max_body=Size(1000))
         for name, urls in services.items()
     }
-    return Status(Config(gateway=Gateway(environment=environment), services=made))
+    return Status(Config(gateway=Gateway(environment=environment), services=made, docs=Docs(enabled=False)))
 
 
 class StatusTests(SynchronousTestCase):

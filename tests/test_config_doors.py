@@ -29,6 +29,23 @@ class ProxyTests(ConfigTestCase):
         )
 
 
+class DocsTests(ConfigTestCase):
+    def test_docs(self) -> None:
+        """Where a service has its document is a path or nothing; what the page may cost has bounds."""
+        self.assertEqual(self.config(SERVICE).services["samples"].openapi, "/openapi.json")
+        self.assertEqual(self.config(f'{SERVICE}openapi = ""').services["samples"].openapi, "")
+        self.assertSaid(
+            'openapi = "http://elsewhere/"',
+            '4: services.samples.openapi: "http://elsewhere/" is not a path, '
+            'a path such as "/health", without spaces, would be right',
+        )
+        self.assertSaid(
+            "[docs]\nmax_document = 0",
+            "5: docs.max_document: 0 is out of range, "
+            'a number of bytes, or a size such as "64KiB", from 1024 to 16777216 would be right',
+        )
+
+
 class OriginTests(ConfigTestCase):
     def test_right(self) -> None:
         """Origins and patterns come out as browsers write origins."""

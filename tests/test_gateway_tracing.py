@@ -64,7 +64,6 @@ class OffTests(SynchronousTestCase):
             )
         self.assertEqual(gateway.worker.doors.front, [])
         self.assertIsNone(gateway.worker.records.tracing)
-        self.assertIsNone(gateway.worker.site._recorder)
 
 
 class PropagationTests(SynchronousTestCase):

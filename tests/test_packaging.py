@@ -118,6 +118,8 @@ class PackagingTests(SynchronousTestCase):
         with zipfile.ZipFile(self.wheel) as archive:
             names = archive.namelist()
         self.assertIn("tracseq_gateway/py.typed", names)
+        self.assertIn("tracseq_gateway/admin/swagger_ui/swagger-ui-bundle.js", names)
+        self.assertIn("tracseq_gateway/admin/api_page/start.js", names)
         self.assertIn("tracseq_gateway/limits/gcra.lua", names)
         for file in (ROOT / "tracseq_gateway" / "admin" / "static").iterdir():
             self.assertIn(f"tracseq_gateway/admin/static/{file.name}", names)

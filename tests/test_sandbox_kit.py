@@ -18,6 +18,7 @@ from tracseq_gateway.sandbox.kit.openapi import document
 from tracseq_gateway.sandbox.kit.records import Database
 from tracseq_gateway.sandbox.kit.routes import Routes, attachment
 from tracseq_gateway.sandbox.kit.schema import (
+    MOST_PROBLEMS,
     Validator,
     array,
     changes,
@@ -98,6 +99,14 @@ class SchemaTests(SynchronousTestCase):
             self.assertEqual({"at": "must be a valid date-time"}, self.problems(when, {"at": at}))
         for on in ("2026-02-29", "20260301", "2026-W09-1"):
             self.assertEqual({"on": "must be a valid date"}, self.problems(when, {"on": on}))
+
+
+class ManyProblemsTests(SynchronousTestCase):
+    """Validation of what is wrong all over."""
+
+    def test_bounded(self) -> None:
+        """No more is said than the documented schema of refusals allows."""
+        self.assertEqual(len(Validator(array(integer(), 0, 500)).problems(["x"] * 300)), MOST_PROBLEMS)
 
 
 class RecordsTests(SynchronousTestCase):

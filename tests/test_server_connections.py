@@ -254,6 +254,24 @@ class BoundTests(SynchronousTestCase):
             answer_whole(root.requests.pop())
         self.assertLessEqual(most, AHEAD + len(flood))
 
+    def test_answers_at_once_do_not_open_it(self) -> None:
+        """Reading goes on by what waits behind the last of several requests that are taken up, not behind the first."""
+        held: list[GatewayRequest] = []
+
+        def handle(request: GatewayRequest) -> None:
+            if request.uri == b"/now":
+                answer_whole(request)
+            else:
+                held.append(request)
+
+        visitor = MemoryServer(handle).visit(request(b"/"))
+        visitor.send(request(b"/now") + request(b"/later") + request(b"/x") * 3000)
+        self.assertFalse(visitor.transport.reading)
+        answer_whole(held.pop(0))
+        self.assertEqual([request.uri for request in held], [b"/later"])
+        self.assertGreater(len(visitor.channel._waiting), AHEAD)
+        self.assertFalse(visitor.transport.reading)
+
     def test_a_client_that_never_reads(self) -> None:
         """While the client takes no answers, no further request is looked at, and reading pauses."""
         served: list[bytes] = []

@@ -159,6 +159,33 @@ burst = 1
 [[services]]
 """,
     ),
+    "api_document": (
+        b'{"openapi":"3.1.0","info":{"title":"t","version":"1"},"servers":[{"url":"/{v}","variables":{"v":{"default":'
+        b'"api/v1"}}}],"tags":[{"name":"a","description":"d"}],"paths":{"/x/{id}":{"parameters":[{"name":"id","in":"path",'
+        b'"required":true,"schema":{"type":"integer"}}],"get":{"operationId":"x","tags":["a"],"parameters":[{"$ref":'
+        b'"#/components/parameters/P"},{"name":"h","in":"header","content":{"text/plain":{}}}],"responses":{"200":{'
+        b'"description":"d","content":{"application/json":{"schema":{"$ref":"#/components/schemas/Pet"}}}},"4XX":{"$ref":'
+        b'"#/components/responses/R"}}}}},"components":{"parameters":{"P":{"name":"q","in":"query","schema":true}},'
+        b'"responses":{"R":{"description":"r","headers":{"X-A":{"$ref":"#/components/headers/H"}}}},"headers":{"H":{'
+        b'"schema":{"type":"string"}}},"schemas":{"Pet":{"type":"object","discriminator":{"propertyName":"k","mapping":{'
+        b'"c":"Cat"}},"properties":{"next":{"$ref":"#/components/schemas/Pet"}}},"Cat":{"allOf":[{"$ref":'
+        b'"#/components/schemas/Pet"}]},"Dog":{"allOf":[{"$ref":"#/components/schemas/Pet"}]}}}}',
+        b'{"openapi":"3.0.3","paths":{"/api/v1/y":{"post":{"requestBody":{"content":{"multipart/form-data":{"schema":{'
+        b'"type":"object","properties":{"f":{"type":"string","format":"binary"},"n":{"type":"string","nullable":true,'
+        b'"enum":["a"],"example":"a"},"m":{"minimum":1,"exclusiveMinimum":true,"type":"integer","default":0},"o":{'
+        b'"nullable":true,"allOf":[{"$ref":"#/components/schemas/A"}]},"p":{"pattern":"("}}},"encoding":{"f":{'
+        b'"contentType":"image/png"}}}}},"responses":{"default":{"description":"d"},"700":{}}}}},"components":{"schemas":'
+        b'{"A":{"$ref":"#/components/schemas/B","nullable":true},"B":{"type":"array","items":{"oneOf":[{"$ref":'
+        b'"other.json"},{"$ref":"#/components/schemas/B/items"}]}}}}}',
+        b'{"openapi":"3.1.0","paths":{"/api/v1":{"$ref":"#/components/pathItems/I"},"/metrics":{"get":{"responses":{}}},'
+        b'"/{":{"get":{}},"//":{"get":{}},"/api/v1/z":{"get":{"servers":[{"url":"/"}],"callbacks":{"c":{}},"responses":'
+        b'{"200":{"$ref":"#/components/responses/L"}}}}},"webhooks":{"w":{}},"components":{"pathItems":{"I":{"get":{'
+        b'"responses":{"200":{"description":"d"}}}}},"responses":{"L":{"$ref":"#/components/responses/L"}}}}',
+        b'{"swagger":"2.0"}',
+        b'{"openapi":"3.1.0","x":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]'
+        b"]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}",
+        b'{"openapi":"3.1.0","x":1e999}',
+    ),
     "proxy_header": (
         b"PROXY TCP4 198.51.100.9 192.0.2.1 50000 443\r\nGET",
         b"PROXY TCP6 2001:db8::9 ::1 1 2\r\n",

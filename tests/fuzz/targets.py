@@ -9,6 +9,7 @@ from pathlib import Path
 CORPUS = Path(__file__).parent / "corpus"
 NAMES = (
     "answer_head",
+    "api_document",
     "chunked",
     "client_stream",
     "config_file",

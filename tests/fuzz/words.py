@@ -37,6 +37,14 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "cross_origin": (
         "https://", "http://", "lab.example", ".tracseq.com", ":443", "[::1]:8000", "\n", ", ", "Content-Type", "*",
     ),
+    "api_document": (
+        '"openapi":"3.1.0"', '"openapi":"3.0.3"', '"swagger":"2.0"', '"paths":', '"/x/{id}":', '"get":', '"post":',
+        '"parameters":', '"in":"path"', '"in":"query"', '"name":', '"schema":', '"content":', '"application/json":',
+        '"responses":', '"200":', '"description":""', '"requestBody":', '"$ref":', '"#/components/schemas/A"',
+        '"components":', '"schemas":', '"allOf":', '"oneOf":', '"discriminator":', '"propertyName":"k"', '"mapping":',
+        '"nullable":true', '"type":', '"default":', '"servers":', '"url":"/api/v1"', '"operationId":', '"tags":',
+        "{", "}", "[", "]", ":", ",", "null", "1e999",
+    ),
     "config_file": (
         " = ", "\n[", "]\n", '"', "true", "services.", "[[", "{ ", " }", '["http://h:1"]', '"/a"', "1979-05-27",
     ),

@@ -141,6 +141,7 @@ class Status:
                 "health_of_services": "/health/services",
                 "services": "/services",
                 **({"dashboard": "/dashboard"} if self._config.dashboard.enabled else {}),
+                **({"docs": "/docs", "openapi": "/openapi.json"} if self._config.docs.enabled else {}),
                 **({"metrics": self._config.metrics.path} if self._config.metrics.enabled else {}),
             },
         }

@@ -13,6 +13,7 @@ from typing import Literal
 from attrs import Factory, field, frozen
 
 from tracseq_gateway.config.dashboard import Dashboard
+from tracseq_gateway.config.docs import Docs
 from tracseq_gateway.config.keys import MOMENT, Network, Seconds, Size, key, table
 from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.policies import (
@@ -229,6 +230,11 @@ class Service:
     content_types: tuple[str, ...] = key(
         (), "Media types that a request body may have, such as ``application/json`` or ``image/*``. Empty: any."
     )
+    openapi: str = key(
+        "/openapi.json",
+        "Where an instance itself, asked with GET, has its OpenAPI document (3.0 or 3.1, JSON), for ``/docs``. Empty: "
+        "nowhere.",
+    )
 
 
 @frozen
@@ -248,3 +254,4 @@ class Config:
     metrics: Metrics = table(Metrics, "Prometheus metrics.")
     tracing: Tracing = table(Tracing, "Traces, sent by OTLP over HTTP.")
     dashboard: Dashboard = table(Dashboard, "The page that shows how everything is.")
+    docs: Docs = table(Docs, "The API page.")

@@ -52,6 +52,7 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Service, "roles"): each_name(texts.method_or_any),
     (Service, "paths"): each_name(texts.path_pattern),
     (Service, "content_types"): each(texts.media_type),
+    (Service, "openapi"): texts.optional_request_target,
     (PathRule, "roles"): each_name(texts.method_or_any),
     (PathRule, "content_types"): each(texts.media_type),
     (Redis, "url"): redis_url,

@@ -163,6 +163,11 @@ def request_target(text: str) -> str:
     return text
 
 
+def optional_request_target(text: str) -> str:
+    """A path, perhaps with a query, or nothing."""
+    return request_target(text) if text else text
+
+
 def hash_key(text: str) -> str:
     """What a consistent hash is taken of."""
     kind, _, name = text.partition(":")

@@ -160,6 +160,8 @@ class HTTPChannel(Protocol):
                     break
         finally:
             self._pumping = False
+        if self._reading.reasons:
+            self._read_on()
 
     def _head_data(self) -> bool:
         """Start the request whose head is at the front of what waits; return False if it is not whole yet."""
@@ -357,8 +359,15 @@ class HTTPChannel(Protocol):
 
     def _go_on(self) -> None:
         """Take up what waits, and read on if there is room for more."""
+        if self._pumping:
+            return  # It goes on by itself, and only then it is known how much still waits.
         if self._waiting:
             self._pump()
+        elif self._reading.reasons:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Read again if that was ended for too much that waited, and it does so no more."""
         if self._reading.reasons & FOR_AHEAD:
             hungry = self._state == _HEAD and not self._writing_paused
             if hungry or len(self._waiting) <= AHEAD:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.config.policies import Role
-from tracseq_gateway.identity.access import Access
+from tracseq_gateway.identity.access import Access, Need
 from tracseq_gateway.identity.api_keys import ApiKeys
 from tracseq_gateway.identity.authenticator import Ask, Authenticator, Refresh
 from tracseq_gateway.identity.introspection import Introspection, introspection_client
@@ -81,6 +81,7 @@ class Callers:
             self._keys_known,
         )
         self._signer = IdentitySigner.of(settings, environ, now)
+        self._access: dict[str, Access] = {}
 
     @property
     def secret_header(self) -> bytes:
@@ -104,6 +105,7 @@ class Callers:
             self.authenticator,
             self._signer.lines,
         )
+        self._access[settings.name] = access
         links = [cast(Link, access)]  # a Deferred of an error or nothing is one of a verdict, too
         if settings.name == self._settings.service:
             links.append(self._session_watch(prefix))
@@ -115,6 +117,10 @@ class Callers:
         ``name`` stands for a service's in what an API key may be used for. May be asked about one request again.
         """
         return Access(name, 0, "required", {"*": role}, (), {}, self.authenticator, lambda identity: b"")
+
+    def need(self, service: str, path: bytes) -> Need:
+        """What a service, whose links have been made, demands of who asks for a public path."""
+        return self._access[service].need(path)
 
     def _session_watch(self, prefix: int) -> Link:
         settings = self._settings

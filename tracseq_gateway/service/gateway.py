@@ -131,7 +131,7 @@ class Gateway:
         config, front = self._config, self.doors.front
         settings = config.services.values()
         own = self._own_pages = OwnPages(
-            config, self._reactor, self.status, self.records, now, self.doors, self.callers, self.feed
+            config, self._reactor, self.status, self.records, now, self.doors, self.callers, self.services, self.feed
         )
         self._recorder = self.records.recorder
         self._root = root = GatewayResource(
@@ -358,6 +358,7 @@ class Gateway:
     def _close(self, cut: int) -> Deferred[int]:
         for service in self.services.values():
             service.close()
+        self._own_pages.stop()
         self.deadlines.stop()
         self._lag.stop()
         ended: list[Deferred[Any]] = [self.records.stop()]

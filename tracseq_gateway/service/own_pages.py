@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -19,9 +19,11 @@ from tracseq_gateway.config.model import Config
 from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.metrics.page import Page, load
 from tracseq_gateway.middleware.chain import Chain, Link
+from tracseq_gateway.service.api_docs import ApiDocs
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.doors import Doors
 from tracseq_gateway.service.records import Records
+from tracseq_gateway.upstream.service import UpstreamService
 
 SCRAPE_SECONDS = 10.0
 """How long the supervisor is waited for that makes the page of metrics; as long as Prometheus waits for us."""
@@ -39,6 +41,7 @@ class OwnPages:
         now: Callable[[], float],
         doors: Doors,
         callers: Callers | None,
+        services: Mapping[str, UpstreamService],
         feed: Feed,
     ) -> None:
         """``now`` gives seconds since the epoch; ``callers`` knows who calls, if anybody asks; ``feed`` gives what the
@@ -51,6 +54,10 @@ class OwnPages:
         self._access = callers.page_link("dashboard", config.dashboard.role) if callers is not None else None
         self._streams = Streams(feed, reactor, now, config.dashboard.interval, self._access or _anybody)
         further = self._further()
+        self._docs: ApiDocs | None = None
+        if config.docs.enabled:
+            self._docs = ApiDocs(config, reactor, services, callers, doors, now, tuple(further))
+            further |= self._docs.pages
         self.root = pages(status, now, further)
         self.paths = tuple(further)
         """The paths of the pages that only some configurations have: they go before a service's."""
@@ -82,6 +89,11 @@ class OwnPages:
     def close(self) -> None:
         """End what is open on the pages, so that their clients go to another worker."""
         self._streams.close()
+
+    def stop(self) -> None:
+        """Break off what was begun for a page."""
+        if self._docs is not None:
+            self._docs.stop()
 
 
 def _settings(config: Config) -> dict[str, object]:

@@ -19,6 +19,8 @@ Schema = dict[str, Any]
 Json = dict[str, Any]
 
 FORMATS = FormatChecker(("email", "uuid"))
+MOST_PROBLEMS = 100
+"""Of one value: as many as the schema of refusals allows."""
 _YEARS = range(1900, 9000)  # Far enough from both ends of the calendar to calculate with.
 
 
@@ -155,11 +157,13 @@ class Validator:
         self._validator = Draft202012Validator(schema, format_checker=FORMATS)
 
     def problems(self, value: object) -> dict[str, str]:
-        """Return what is wrong by the path of the field; empty when the value is valid."""
+        """Return what is wrong by the path of the field, at most :data:`MOST_PROBLEMS`; empty when it is valid."""
         found: dict[str, str] = {}
         for error in self._validator.iter_errors(value):
             for path, message in _explain(error):
                 found.setdefault(path, message)
+                if len(found) == MOST_PROBLEMS:
+                    return found
         return found
 
 
