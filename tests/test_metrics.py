@@ -8,10 +8,13 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,6 +23,7 @@ import twisted
 from tracseq_gateway.errors import NOT_FOUND, RESPONSE_TIMEOUT, GatewayError, Kind
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.metrics.counting import RequestCounts
+from tracseq_gateway.metrics.merge import merge
 from tracseq_gateway.metrics.metrics import Metrics
 from tracseq_gateway.metrics.page import Page, render, wants_openmetrics
 from tracseq_gateway.metrics.recorder import RequestRecorder
@@ -231,6 +235,30 @@ class SharedTests(SynchronousTestCase):
         self.assertEqual(0, value("service_health_status", service="samples", status="healthy"))
         self.assertEqual(1, value("service_health_status", service="samples", status="unhealthy"))
         self.assertEqual(1, value("gateway_build_info", **BUILD))
+
+    def test_merge(self) -> None:
+        """All values come to what prometheus-client's own merge makes of them."""
+        self.worker(3, 5)
+        self.worker(4, 7, redis="down", health="unhealthy")
+        files = [str(file) for file in Path(self.directory).glob("*.db")]
+
+        def flat(metrics: Iterable[Metric]) -> set[tuple[object, ...]]:
+            return {
+                (
+                    metric.name,
+                    metric.type,
+                    metric.documentation,
+                    sample.name,
+                    str(sorted(sample.labels.items())),
+                    sample.value,
+                )
+                for metric in metrics
+                for sample in metric.samples
+            }
+
+        merged = flat(merge(files))
+        self.assertGreater(len(merged), 50)
+        self.assertEqual(flat(MultiProcessCollector.merge(files)), merged)
 
     def test_killed(self) -> None:
         """What a killed worker had counted stays."""

@@ -44,9 +44,9 @@ class InstanceTests(SynchronousTestCase):
 
     def test_figures(self) -> None:
         """Attempts and failures are added up, requests in flight and states are those of now."""
-        self.metrics.instances({HERE: (None, False), THERE: (True, False)})
+        self.metrics.instances({HERE: InstanceFigures(), THERE: InstanceFigures(True, drained=True)})
         self.add(here=InstanceCount(5, 1, 3), there=InstanceCount(0, 0, 0))
-        self.metrics.instances({HERE: (False, True), THERE: (True, False)})
+        self.metrics.instances({HERE: InstanceFigures(False, True), THERE: InstanceFigures(True, drained=True)})
         self.add(here=InstanceCount(2, 1, 0), there=InstanceCount(1, 0, 1))
         self.assertEqual(7, self.value("gateway_instance_requests_total", HERE))
         self.assertEqual(2, self.value("gateway_instance_failures_total", HERE))
@@ -55,10 +55,11 @@ class InstanceTests(SynchronousTestCase):
         self.assertEqual(1, self.value("gateway_instance_ejected", HERE))
         self.assertEqual(1, self.value("gateway_instance_healthy", THERE))
         self.assertEqual(0, self.value("gateway_instance_ejected", THERE))
+        self.assertEqual([0, 1], [self.value("gateway_instance_drained", place) for place in (HERE, THERE)])
 
     def test_unknown(self) -> None:
         """An instance that was not probed yet is neither healthy nor not."""
-        self.metrics.instances({HERE: (None, False)})
+        self.metrics.instances({HERE: InstanceFigures()})
         self.add(here=InstanceCount(0, 0, 0))
         self.assertIsNone(self.value("gateway_instance_healthy", HERE))
 
@@ -127,7 +128,7 @@ class SheetTests(SynchronousTestCase):
         """A sheet is read as it was written, and nothing else is left in the directory."""
         written = self.write(
             1,
-            (HERE, InstanceFigures(True, False, 3, 5, 1)),
+            (HERE, InstanceFigures(True, False, False, 3, 5, 1)),
             (THERE, InstanceFigures()),
             b3=Exemplar("a" * 32, 0.1, 9.5),
         )
@@ -136,19 +137,19 @@ class SheetTests(SynchronousTestCase):
 
     def test_sum(self) -> None:
         """Counts are added; an instance that one worker has ejected is ejected; of exemplars the newest stands."""
-        self.write(1, (HERE, InstanceFigures(None, False, 3, 5, 1)), b3=Exemplar("a" * 32, 0.1, 9.5))
-        self.write(2, (HERE, InstanceFigures(True, True, 1, 2, 0)), b3=Exemplar("b" * 32, 0.1, 8.5))
+        self.write(1, (HERE, InstanceFigures(None, False, False, 3, 5, 1)), b3=Exemplar("a" * 32, 0.1, 9.5))
+        self.write(2, (HERE, InstanceFigures(True, True, False, 1, 2, 0)), b3=Exemplar("b" * 32, 0.1, 8.5))
         together = self.together()
-        self.assertEqual({HERE: InstanceFigures(True, True, 4, 7, 1)}, together.instances)
+        self.assertEqual({HERE: InstanceFigures(True, True, False, 4, 7, 1)}, together.instances)
         self.assertEqual({("samples", 3): Exemplar("a" * 32, 0.1, 9.5)}, together.exemplars)
 
     def test_dead(self) -> None:
         """A dead worker's totals stay, and what was true only while it lived goes."""
-        self.write(1, (HERE, InstanceFigures(True, True, 3, 5, 1)), b3=Exemplar("a" * 32, 0.1, 9.5))
-        self.write(2, (HERE, InstanceFigures(False, False, 1, 2, 0)))
+        self.write(1, (HERE, InstanceFigures(True, True, False, 3, 5, 1)), b3=Exemplar("a" * 32, 0.1, 9.5))
+        self.write(2, (HERE, InstanceFigures(False, False, False, 1, 2, 0)))
         sheet.bury(self.directory, 1)
         sheet.bury(self.directory, 1)
-        self.assertEqual({HERE: InstanceFigures(False, False, 1, 7, 1)}, self.together().instances)
+        self.assertEqual({HERE: InstanceFigures(False, False, False, 1, 7, 1)}, self.together().instances)
         self.assertEqual({}, self.together().exemplars)
 
     def test_bounded(self) -> None:
@@ -165,8 +166,8 @@ class SheetTests(SynchronousTestCase):
 
     def test_page(self) -> None:
         """The page of a directory shows what the sheets say."""
-        self.write(1, (HERE, InstanceFigures(True, False, 3, 5, 1)))
-        self.write(2, (HERE, InstanceFigures(True, False, 1, 2, 0)))
+        self.write(1, (HERE, InstanceFigures(True, False, False, 3, 5, 1)))
+        self.write(2, (HERE, InstanceFigures(True, False, False, 1, 2, 0)))
         values = {sample.name: sample.value for sample in samples_of(render(self.directory, openmetrics=True))}
         self.assertEqual(7, values["gateway_instance_requests_total"])
         self.assertEqual(4, values["gateway_instance_requests_in_flight"])

@@ -60,7 +60,7 @@ class MetricsPagesTests(SynchronousTestCase):
 
     def test_made(self) -> None:
         """The page says what the workers wrote, and what the supervisor knows of its processes."""
-        figures = InstanceFigures(True, False, 0, 5, 0)
+        figures = InstanceFigures(True, requests=5)
         sheet.write(Sheet({("samples", "http://h:1"): figures}), self.directory.path, sheet.name_of(1))
         page = self.pages.make(False)
         self.assertNoResult(page)

@@ -133,11 +133,16 @@ BREAKERS: Final = Row(
             words=TROUBLE,
         ),
         Panel(
-            "Instances that are ejected",
+            "Instances that are ejected or drained",
             "short",
-            [Query(gauge("gateway_instance_ejected", INSTANCE, "service, url", "max"), "{{service}} {{url}}")],
+            [
+                Query(gauge("gateway_instance_ejected", INSTANCE, "service, url", "max"), "{{service}} {{url}}"),
+                Query(
+                    gauge("gateway_instance_drained", INSTANCE, "service, url", "max"), "{{service}} {{url}}, drained"
+                ),
+            ],
             "state-timeline",
-            "They pass their probes, and failed the requests that they got.",
+            "Ejected: they pass their probes, and failed the requests that they got. Drained: an operator said so.",
             words=TROUBLE,
         ),
         Panel(

@@ -33,6 +33,9 @@ def instance_families(instances: Mapping[Place, InstanceFigures]) -> list[Metric
     ejected = GaugeMetricFamily(
         "gateway_instance_ejected", "1 while an instance gets no requests because it failed them.", labels=labels
     )
+    drained = GaugeMetricFamily(
+        "gateway_instance_drained", "1 while an instance gets no requests because an operator said so.", labels=labels
+    )
     in_flight = GaugeMetricFamily(
         "gateway_instance_requests_in_flight", "Requests that an instance is at work on.", labels=labels
     )
@@ -46,10 +49,11 @@ def instance_families(instances: Mapping[Place, InstanceFigures]) -> list[Metric
         if figures.healthy is not None:
             healthy.add_metric(place, figures.healthy)
         ejected.add_metric(place, figures.ejected)
+        drained.add_metric(place, figures.drained)
         in_flight.add_metric(place, figures.in_flight)
         requests.add_metric(place, figures.requests)
         failures.add_metric(place, figures.failed)
-    return [healthy, ejected, in_flight, requests, failures]
+    return [healthy, ejected, drained, in_flight, requests, failures]
 
 
 def process_families(restarts: int, processes: Mapping[str, int]) -> list[Metric]:

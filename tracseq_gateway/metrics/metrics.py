@@ -82,7 +82,7 @@ class Metrics:
         """The sheet that the others have."""
         self._failing = False
         """Whether the last one could not be shared."""
-        self._states: Mapping[Place, tuple[bool | None, bool]] = {}
+        self._states: Mapping[Place, InstanceFigures] = {}
         self._request_counts = _RequestCounts(families.requests)
         names = [*services, OWN, UNROUTED]
         self._durations = {name: families.durations.labels(name) for name in names}
@@ -117,7 +117,7 @@ class Metrics:
         before = self._sheet.instances
         self._sheet = Sheet(
             {
-                place: _figures(self._states.get(place, (None, False)), count, before.get(place, InstanceFigures()))
+                place: _figures(self._states.get(place, _UNKNOWN), count, before.get(place, _UNKNOWN))
                 for place, count in instances.items()
             },
             {**self._sheet.exemplars, **exemplars},
@@ -133,9 +133,8 @@ class Metrics:
         else:
             self._failing, self._shared = False, self._sheet
 
-    def instances(self, states: Mapping[Place, tuple[bool | None, bool]]) -> None:
-        """How all instances are, until this is called again: whether the probes find each healthy (None: not known
-        yet), and whether it is ejected."""
+    def instances(self, states: Mapping[Place, InstanceFigures]) -> None:
+        """How all instances are, until this is called again; their counts come by :meth:`add`."""
         self._states = states
 
     def client_connections(self, connections: int) -> None:
@@ -249,9 +248,12 @@ def _counts(family: Counter, outcomes: Iterable[str]) -> dict[str, Count]:
     return {outcome: family.labels(outcome).inc for outcome in outcomes}
 
 
-def _figures(state: tuple[bool | None, bool], count: InstanceCount, before: InstanceFigures) -> InstanceFigures:
+_UNKNOWN: Final = InstanceFigures()
+
+
+def _figures(state: InstanceFigures, count: InstanceCount, before: InstanceFigures) -> InstanceFigures:
     requests, failed = before.requests + count.requests, before.failed + count.failed
-    return InstanceFigures(*state, count.in_flight, requests, failed)
+    return InstanceFigures(state.healthy, state.ejected, state.drained, count.in_flight, requests, failed)
 
 
 def _observe(histogram: Histogram, counts: Sequence[int], total: float) -> None:

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from tracseq_gateway.metrics import sheet
 from tracseq_gateway.metrics.further import instance_families, with_exemplars
+from tracseq_gateway.metrics.merge import merge
 from tracseq_gateway.metrics.shared import reading
 from tracseq_gateway.metrics.sheet import Sheet
 
@@ -44,15 +45,13 @@ def render(directory: str, openmetrics: bool = False, further: Callable[[], Iter
 
     This reads files and takes milliseconds: call it in a thread. Raises OSError.
     """
-    from prometheus_client.multiprocess import MultiProcessCollector
-
     with reading(directory):
         together = sheet.together(sheet.read_living(directory), sheet.read(directory, sheet.DEAD))
         # Unlike prometheus-client's own collector we take no offence at an empty file: a worker that has just made it,
         # or was killed then, must not spoil the page.
         with os.scandir(directory) as entries:
             files = [entry.path for entry in entries if entry.name.endswith(".db") and _holds(entry)]
-        merged: Iterable[Metric] = MultiProcessCollector.merge(sorted(files))
+        merged = merge(sorted(files))
     return written([*merged, *further()], together, openmetrics)
 
 

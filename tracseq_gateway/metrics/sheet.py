@@ -32,6 +32,8 @@ class InstanceFigures:
     """What the probes say; None before the first."""
     ejected: bool = False
     """Whether it gets no requests because it failed them."""
+    drained: bool = False
+    """Whether it gets none because an operator said so."""
     in_flight: int = 0
     requests: int = 0
     """How often it was asked since the worker's start."""
@@ -112,6 +114,7 @@ def added(one: InstanceFigures, other: InstanceFigures) -> InstanceFigures:
     return InstanceFigures(
         one.healthy if one.healthy is not None else other.healthy,
         one.ejected or other.ejected,
+        one.drained or other.drained,
         one.in_flight + other.in_flight,
         one.requests + other.requests,
         one.failed + other.failed,

@@ -18,5 +18,6 @@ with a ``status_line``. ``notice`` is the time between being told to stop and st
 
 Beside the workers: ``provisions`` (what they are given), ``run_directory`` (a private place for sockets),
 ``redis_process`` with ``redis_program`` and ``leash`` (the embedded Redis: found, kept running, never left behind),
-``metrics_directory`` (what the workers measured, also the dead ones), and ``sandbox_process``.
+``metrics_directory`` (what the workers measured, also the dead ones) with ``metrics_pages`` (made of that), and
+``sandbox_process``.
 """

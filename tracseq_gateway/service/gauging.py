@@ -7,6 +7,7 @@ from functools import partial
 
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.metrics.metrics import ConnectionCounts, Metrics
+from tracseq_gateway.metrics.sheet import InstanceFigures
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
@@ -43,7 +44,9 @@ class Gauging:
                 metrics.service_connections(name, _connections(service))
             metrics.instances(
                 {
-                    (name, instance.url): (_HEALTHY[instance.state], instance.record.ejected)
+                    (name, instance.url): InstanceFigures(
+                        _HEALTHY[instance.state], instance.record.ejected, instance.drained
+                    )
                     for name, service in services.items()
                     for instance in service.instances
                 }
