@@ -24,7 +24,8 @@ class BannerTests(SynchronousTestCase):
     def test_facts(self) -> None:
         """It says where the gateway is, that this is a sandbox, where the data is, and who may log in."""
         text = self.text()
-        for fact in (ADDRESS, "SANDBOX", "/data", "lab_technician@sandbox.tracseq.test", DEMO_PASSWORD, "Ctrl-C"):
+        users = "lab_technician@sandbox.tracseq.test", "lab_administrator@sandbox.tracseq.test"
+        for fact in (ADDRESS, "SANDBOX", "/data", "/dashboard", "/docs", *users, DEMO_PASSWORD, "Ctrl-C"):
             self.assertIn(fact, text)
 
     def test_services(self) -> None:

@@ -154,6 +154,17 @@ class StreamTests(TunnelTestCase):
         self.assertEqual((site.active, site.busy, site.tunnels), (0, 0, 0))
         self.assertEqual((service.tunnels, instance.in_flight), (0, 0))
 
+    def test_metrics(self) -> None:
+        """Who looks sees how many are open."""
+        self.open()
+        records = self.gateway.worker.records
+        records._read()
+        assert records.metrics is not None
+        self.assertIn(b'gateway_tunnels{service="all"} 1.0', records.metrics.page().body)
+        self.client.leave()
+        records._read()
+        self.assertIn(b'gateway_tunnels{service="all"} 0.0', records.metrics.page().body)
+
     def test_record(self) -> None:
         """One line is written, at the end: 101, and the bytes of both directions."""
         self.open()

@@ -129,6 +129,13 @@ class Families:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self.tunnels = Gauge(
+            "gateway_tunnels",
+            "Connections that changed to another protocol, such as WebSocket, and are open.",
+            ["service"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
         self.waiting = Gauge(
             "gateway_upstream_waiting",
             "Requests that wait for a connection to a service.",

@@ -57,6 +57,8 @@ class ConnectionCounts:
     opening: int
     waiting: int
     """Requests that wait for one."""
+    tunnels: int = 0
+    """Those that speak another protocol by now; they are not among the busy ones."""
 
 
 class Metrics:
@@ -146,6 +148,7 @@ class Metrics:
         for state in ("idle", "busy", "opening"):
             self._families.connections.labels(service, state).set(getattr(counts, state))
         self._families.waiting.labels(service).set(counts.waiting)
+        self._families.tunnels.labels(service).set(counts.tunnels)
 
     def connected(self, service: str, seconds: float) -> None:
         """A connection to a service came about, after so many seconds."""

@@ -8,13 +8,16 @@ from tracseq_gateway.interfaces import InstanceHealth
 from tracseq_gateway.sandbox import DEMO_PASSWORD, SERVICES, demo_users
 
 _SHOWN_ROLE = "lab_technician"
+_WATCHING_ROLE = "lab_administrator"
+"""Who may look at the dashboard, unless it is configured otherwise."""
 
 _EXTRACT = """python3 -c 'import json,sys; print(json.load(sys.stdin)["data"]["access_token"])'"""
 
 
 def banner(address: str, data: str, ports: Mapping[str, int], health: Sequence[InstanceHealth]) -> str:
     """The text for the gateway at ``address`` (a URL without a path) with the sandbox's services on ``ports``."""
-    email = dict(demo_users())[_SHOWN_ROLE]
+    users = dict(demo_users())
+    email = users[_SHOWN_ROLE]
     states = {instance.service: "starting" if instance.state == "unknown" else instance.state for instance in health}
     lines = [
         "",
@@ -23,6 +26,8 @@ def banner(address: str, data: str, ports: Mapping[str, int], health: Sequence[I
         "",
         *(_service(name, port, states.get(name, "not routed")) for name, port in ports.items()),
         "",
+        f"dashboard  {address}/dashboard, for {users[_WATCHING_ROLE]}",
+        f"API page   {address}/docs",
         f"demo user  {email}, password {DEMO_PASSWORD} (and one for each other role)",
         f"data       {data}",
         "",

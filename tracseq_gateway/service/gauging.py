@@ -84,4 +84,4 @@ _HEALTHY = {"healthy": True, "unhealthy": False, "unknown": None}
 def _connections(service: UpstreamService) -> ConnectionCounts:
     each = [instance.pool.counts for instance in service.instances]
     busy, idle, opening, waiting = (sum(counts) for counts in zip(*each, strict=True)) if each else (0, 0, 0, 0)
-    return ConnectionCounts(idle, busy, opening, waiting)
+    return ConnectionCounts(idle, busy, opening, waiting, service.tunnels)
