@@ -257,6 +257,13 @@ class BoundTests(SynchronousTestCase):
             answer_whole(root.requests.pop())
         self.assertLessEqual(most, AHEAD + len(flood))
 
+    def test_behind_a_body(self) -> None:
+        """What comes in one read with the end of a body waits like everything else, and no further read is taken."""
+        visitor = MemoryServer(Waiting()).visit(request(b"/", b"Content-Length: 3000", method=b"POST"))
+        visitor.send(b"x" * (3000 + AHEAD + 1))
+        self.assertEqual(len(visitor.channel._waiting), AHEAD + 1)
+        self.assertFalse(visitor.transport.reading)
+
     def test_answers_at_once_do_not_open_it(self) -> None:
         """Reading goes on by what waits behind the last of several requests that are taken up, not behind the first."""
         held: list[GatewayRequest] = []

@@ -47,12 +47,13 @@ class Timeouts:
     idle: Seconds = key(
         Seconds(60.0), "Longest silence within the body of an answer, and of a service that takes no more of a request."
     )
-    events: Seconds = key(
-        Seconds(300.0),
-        "The same within an answer of type ``text/event-stream``: comments that services send as heart-beats count.",
-    )
     total: Seconds = key(
         Seconds(0.0), "From the request's head to the answer's end, everything included, retries and their pauses too."
+    )
+    events: Seconds = key(
+        Seconds(300.0),
+        "Longest silence within an answer of type ``text/event-stream``, in place of ``idle``: comments that services "
+        "send as heart-beats count.",
     )
 
 

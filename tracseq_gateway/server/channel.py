@@ -115,8 +115,8 @@ class HTTPChannel(Protocol):
             self._waiting = self._waiting + data if self._waiting else data
             if state == _HEAD:
                 self._pump()
-            if len(self._waiting) > AHEAD and (self._state == _ANSWERING or self._writing_paused):
-                self._reading.close(FOR_AHEAD)
+        if len(self._waiting) > AHEAD and (self._state == _ANSWERING or self._writing_paused):
+            self._reading.close(FOR_AHEAD)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """The client is gone."""
