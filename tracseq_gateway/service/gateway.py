@@ -3,18 +3,7 @@
 Services first, then for each route its proxy, its limits and its chain, then the table, the resource tree and the site:
 each stage is given the next one, so that calls go forward while imports go down.
 
-The order of a request's way, and why; a request gets its place in a trace before all, so that refusals have one:
-
-1. Address lists: one look-up, for everybody.
-2. CORS: a preflight carries no credentials and asks for nothing of a service, so it is answered before it could be
-   refused for their lack; everybody else's answer, a refusal too, can be read by the script that caused it.
-3. Routing.
-4. Loops, last hops, and the worker's own limit on requests at once: what protects the gateway itself.
-5. Size and type of the body: refused by what the head says, before anything is asked about the caller.
-6. Identity and role.
-7. Requests at once, of the service and of the client.
-8. Failed logins, then rates: the last thing, since only they are charged, and only who had the right to ask pays.
-9. The service.
+The order of a request's way, and why, is in ``routes``.
 """
 
 from __future__ import annotations
@@ -22,7 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -30,17 +19,13 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succe
 from twisted.internet.protocol import ClientFactory
 
 from tracseq_gateway.admin.status import Status
-from tracseq_gateway.config.model import Config, Service
-from tracseq_gateway.config.upstream import Instance, Priority
+from tracseq_gateway.config.model import Config
+from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.http.forwarding import known_answer_lines
-from tracseq_gateway.http.paths import PathPatterns
-from tracseq_gateway.http.request_head import METHODS
-from tracseq_gateway.interfaces import InstanceHealth, Observation, Request, Stage, WorkerHealth
-from tracseq_gateway.limits.concurrency import ClientConcurrency, ServiceConcurrency
+from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.limits.rules import Keys
 from tracseq_gateway.metrics.counting import InstanceCount
 from tracseq_gateway.middleware.chain import Chain
-from tracseq_gateway.middleware.limits import concurrency_limit, lag_limit, last_hop, loop_guard
 from tracseq_gateway.net.connect import connect_tcp
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.lag import LagMeter
@@ -50,19 +35,18 @@ from tracseq_gateway.overview.feed import OverviewFeed
 from tracseq_gateway.overview.memory import resident_bytes
 from tracseq_gateway.overview.notable import Notable
 from tracseq_gateway.routing.resource import GatewayResource
-from tracseq_gateway.routing.table import Route, RouteTable
+from tracseq_gateway.routing.table import RouteTable
 from tracseq_gateway.server.site import GatewaySite
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.digests import Digester
-from tracseq_gateway.service.doors import Doors, body_links
+from tracseq_gateway.service.doors import Doors
 from tracseq_gateway.service.explain import Parts, report
 from tracseq_gateway.service.gauging import Gauging
 from tracseq_gateway.service.own_pages import OwnPages
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
-from tracseq_gateway.service.way import Door, Way
+from tracseq_gateway.service.routes import Shared, routes
 from tracseq_gateway.upstream.pool import Connect
-from tracseq_gateway.upstream.proxy import Proxy, Times, path_timeouts
 from tracseq_gateway.upstream.service import UpstreamService
 
 READY_SECONDS = 2.0
@@ -112,7 +96,6 @@ class Gateway:
         self.records = Records(config, reactor, now, environ)
         self.records.instances = self._instance_counts
         self.doors = Doors(config)
-        self._rules = self.doors.rules
         self.callers = Callers(config, reactor, self.services, environ, now) if config.auth.enabled else None
         self.rates = (
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
@@ -123,7 +106,6 @@ class Gateway:
             self.records.watch(notable.request_ended)
             self.records.hand_to(self._digester.take)
         self._show_parts()
-        self._ways: dict[bytes, Way] = {}
         self.site = self._build_site(now)
 
     def _build_site(self, now: Callable[[], float]) -> GatewaySite:
@@ -133,9 +115,23 @@ class Gateway:
         own = self._own_pages = OwnPages(
             config, self._reactor, self.status, self.records, now, self.doors, self.callers, self.services, self.feed
         )
-        self._recorder = self.records.recorder
+        recorder = self.records.recorder
+        table, self._ways = routes(
+            Shared(
+                config,
+                self.services,
+                self.deadlines,
+                self.doors.rules,
+                self.callers,
+                self.rates,
+                self._keys,
+                self._lag,
+                lambda: self.site.busy,
+                recorder is not None,
+            )
+        )
         self._root = root = GatewayResource(
-            RouteTable([self._route(service) for service in settings]),
+            RouteTable(table),
             own.root,
             (lambda following: Chain(front, following)) if front else None,
             own.paths,
@@ -151,7 +147,7 @@ class Gateway:
             own_lines=self.doors.own_lines,
             kept_back=frozenset({self.callers.secret_header} if self.callers is not None else ()),
             replaced=frozenset(deadlines - {b""}) | self.doors.replaced,
-            recorder=self._recorder,
+            recorder=recorder,
             proxied=config.gateway.proxy_protocol,
         )
 
@@ -202,49 +198,6 @@ class Gateway:
             for name, service in self.services.items()
             for instance in service.instances
         }
-
-    def _route(self, settings: Service) -> Route[Stage]:
-        """Build what stands behind one service's prefix."""
-        prefix = settings.prefix.rstrip("/").encode("ascii")
-        rewrite = settings.rewrite.rstrip("/").encode("ascii")
-        via = self._config.gateway.via
-        path: Route[None] = Route(prefix, rewrite, None)
-        proxy = Proxy(
-            self.services[settings.name],
-            path.upstream_path,
-            self.deadlines,
-            via.encode("ascii"),
-            self._rules,
-            self._recorder is not None,
-            _times_of(settings, len(prefix)),
-        )
-        last: Stage = proxy
-        if self.rates is not None:
-            last = self.rates.stage(settings, len(prefix), last)
-        priority = settings.priority or ("high" if settings.name == self._config.auth.service else "normal")
-        doors = tuple(self._doors_of(settings, len(prefix), priority))
-        self._ways[prefix] = Way(settings, len(prefix), rewrite, priority, doors, proxy)
-        return Route(prefix, rewrite, _named(settings.name, Chain([door.link for door in doors], last)))
-
-    def _doors_of(self, settings: Service, prefix: int, priority: Priority) -> Iterator[Door]:
-        """The links of one service, in their order."""
-        gateway = self._config.gateway
-        yield Door("hops", loop_guard(gateway.via))
-        yield Door("hops", last_hop(sorted(METHODS)))
-        if gateway.max_concurrent_requests:
-            most = gateway.max_concurrent_requests
-            yield Door("load", concurrency_limit(most, lambda: self.site.busy, priority))
-        if gateway.max_lag:
-            yield Door("load", lag_limit(gateway.max_lag, self._lag, priority))
-        for link in body_links(settings, prefix):
-            yield Door("body", link)
-        for link in self.callers.links(settings, prefix) if self.callers is not None else ():
-            yield Door("identity", link)
-        if settings.max_concurrent:
-            yield Door("at once", ServiceConcurrency(settings.max_concurrent))
-        if settings.max_concurrent_per_client:
-            fields = self._config.rate_limit.standard_headers
-            yield Door("at once", ClientConcurrency(settings.max_concurrent_per_client, self._keys, fields=fields))
 
     def _connect_tcp(self, host: str, port: int, factory: ClientFactory, timeout: float | None) -> None:
         connect_tcp(host, port, factory, timeout, self._reactor)
@@ -369,24 +322,3 @@ class Gateway:
             ended.append(self.callers.stop())
         closed: Deferred[int] = gatherResults(ended).addCallback(lambda _: cut)
         return closed
-
-
-def _times_of(settings: Service, prefix: int) -> Callable[[bytes], Times | None] | None:
-    """The times of the paths that have their own; None when no path has."""
-    times = {
-        path: Times.of(path_timeouts(settings.timeouts, rule.timeouts), settings.deadline_header)
-        for path, rule in settings.paths.items()
-        if rule.timeouts is not None
-    }
-    patterns = PathPatterns(times)
-    return (lambda path: patterns.find(path[prefix:])) if times else None
-
-
-def _named(service: str, stage: Stage) -> Stage:
-    """A stage that notes first where a request goes."""
-
-    def named(request: Request) -> None:
-        request.service = service
-        stage(request)
-
-    return named
