@@ -82,6 +82,11 @@ _HEALTHY = {"healthy": True, "unhealthy": False, "unknown": None}
 
 
 def _connections(service: UpstreamService) -> ConnectionCounts:
-    each = [instance.pool.counts for instance in service.instances]
-    busy, idle, opening, waiting = (sum(counts) for counts in zip(*each, strict=True)) if each else (0, 0, 0, 0)
-    return ConnectionCounts(idle, busy, opening, waiting, service.tunnels)
+    pools = [instance.pool.state for instance in service.instances]
+    return ConnectionCounts(
+        idle=sum(pool.idle for pool in pools),
+        busy=sum(pool.busy for pool in pools),
+        opening=sum(pool.opening for pool in pools),
+        waiting=sum(pool.waiting for pool in pools),
+        tunnels=service.tunnels,
+    )

@@ -106,13 +106,11 @@ class Pool:
         self._queue_timer = Timer(deadlines, self._queue_expired)
 
     def __repr__(self) -> str:
-        busy, idle, opening, waiting = self.counts
-        return f"<Pool {self.host}:{self.port}: {busy} busy, {idle} idle, {opening} opening, {waiting} waiting>"
-
-    @property
-    def counts(self) -> tuple[int, int, int, int]:
-        """Connections that are busy, idle and being opened, and takers that wait."""
-        return len(self._busy), len(self._idle), self._opening, len(self._waiting) + len(self._fresh)
+        now = self.state
+        return (
+            f"<Pool {self.host}:{self.port}: {now.busy} busy, {now.idle} idle, {now.opening} opening, "
+            f"{now.waiting} waiting>"
+        )
 
     def take(self, taker: Taker, *, fresh: bool = False) -> UpstreamConnection | None:
         """Return a connection now, or None: then ``taker`` is told later, or has been told already.
