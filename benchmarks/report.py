@@ -103,10 +103,15 @@ def _transfer(results: Results) -> str:
 
 
 def _records(results: Results) -> str:
-    none = [sample.microseconds for sample in results.records if not sample.records]
-    rows = [["nothing written down", cell(none, ".1f"), ""]]
-    rows += [[label, "", added.text(".1f")] for label, added in record_costs(results).items()]
-    return table(["", "CPU us a request", "added"], rows)
+    none = [sample for sample in results.records if not sample.records]
+    each = [[sample.microseconds for sample in none if sample.varied == varied] for varied in (False, True)]
+    rows = [["nothing written down", *(cell(values, ".1f") if values else "" for values in each)]]
+    varied = record_costs(results, varied=True)
+    rows += [
+        [f"+ {label}", added.text(".1f"), varied[label].text(".1f") if label in varied else ""]
+        for label, added in record_costs(results).items()
+    ]
+    return table(["CPU us a request", "clients repeat theirs", "every one is another"], rows)
 
 
 def _scrape(results: Results) -> str:
@@ -222,7 +227,7 @@ SECTIONS = (
     (
         "records",
         "Writing down",
-        "64 keep-alive clients that send varied requests, one worker. Traces keep 1 % of the requests and send them "
+        "64 keep-alive clients, one worker. Traces keep 1 % of the requests and send them "
         "to a stand-in. What is added is the difference to nothing written down in the same round.",
         (_records,),
     ),

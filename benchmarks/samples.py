@@ -165,6 +165,8 @@ class RecordSample(PerRequest):
 
     records: tuple[str, ...]
     """What was written down: ``overview``, ``metrics``, ``log``, ``traces``."""
+    varied: bool
+    """Whether every request was another one."""
     round: int
     requests: int
     seconds: float

@@ -10,7 +10,7 @@ from benchmarks.measure import Say, cost
 from benchmarks.processes import Cores
 from benchmarks.samples import RecordSample
 from benchmarks.settings import Settings
-from benchmarks.wrk import VARIED, wrk
+from benchmarks.wrk import SAME, VARIED, wrk
 
 RECORDS = ("overview", "metrics", "log", "traces")
 """The overview is what dashboard and ``status`` show. Traces keep 1 % of the requests, and a stand-in takes them."""
@@ -21,20 +21,23 @@ def tasks() -> Iterator[tuple[str, ...]]:
     yield ()
     for record in RECORDS:
         yield (record,)
+    yield RECORDS[1:]
     yield RECORDS
 
 
 def measure(settings: Settings, cores: Cores, say: Say) -> list[RecordSample]:
-    """Take a sample of each task in each round; clients send varied requests."""
+    """Take samples of each task in each round: of requests that clients repeat, and of varied ones."""
     samples = []
     for number in range(1, settings.record_rounds + 1):
         for on in tasks():
             with contest("gateway", cores, records=on) as proxy:
-                wrk(proxy.port, cores.load, clients=settings.clients, seconds=settings.warmup, shape=VARIED)
-                seconds = settings.record_seconds
-                spent = cost(proxy, cores.load, clients=settings.clients, seconds=seconds, shape=VARIED)
-            load = spent.load
-            sample = RecordSample(on, number, load.requests, load.seconds, spent.workers)
-            say(f"records {number} ({', '.join(on) or 'none'}): {sample.microseconds:.1f} us a request")
-            samples.append(sample)
+                wrk(proxy.port, cores.load, clients=settings.clients, seconds=settings.warmup)
+                for varied in (False, True):
+                    shape, seconds = VARIED if varied else SAME, settings.record_seconds
+                    spent = cost(proxy, cores.load, clients=settings.clients, seconds=seconds, shape=shape)
+                    load = spent.load
+                    sample = RecordSample(on, varied, number, load.requests, load.seconds, spent.workers)
+                    what = f"{', '.join(on) or 'none'}{'; varied' * varied}"
+                    say(f"records {number} ({what}): {sample.microseconds:.1f} us a request")
+                    samples.append(sample)
     return samples

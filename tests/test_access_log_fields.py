@@ -51,6 +51,28 @@ def passed_on() -> Request:
     )
 
 
+class WholeLineTests(SynchronousTestCase):
+    def test_same(self) -> None:
+        """The usual line is made in fewer steps than others, and is the same line, byte for byte."""
+        usual, longer = json_lines(AccessLog(), ROUTES), json_lines(AccessLog(headers=("x-none",)), ROUTES)
+        for changes in (
+            {},
+            {"trace": None},
+            {"limit": "", "instance": "", "service": "", "attempts": 0},
+            {"identity": Identity("user", "u-1", "guest")},
+            {"identity": Identity("key", 'a "owner"', "guest", key_name="s7")},
+            {"head": ended(HEAD.replace(b"mrn=12", b"token=secret&x=%ff")).head},
+            {"status": 101},
+            {"answered": 0.0},
+        ):
+            one = passed_on()
+            for name, value in changes.items():
+                setattr(one, name, value)
+            for seconds in (0.00125, 1.5):
+                said = longer(one, 1_780_000_000.25, seconds)
+                self.assertEqual(usual(one, 1_780_000_000.25, seconds), said.replace(',"http_x_none":null', ""))
+
+
 class WayTests(SynchronousTestCase):
     def test_phases(self) -> None:
         """The times of the phases add up to when the answer began; what it did not come to is null."""

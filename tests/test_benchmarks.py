@@ -100,9 +100,9 @@ RECORDED = Results(
     verdicts=(VerdictsSample(1, 1000, Memory(0, 1_000_000, 0), Memory(0, 2_500_000, 0)),),
     scrape=(ScrapeSample(1, 7000, 500_000, (0.05, 0.08), 0.002, 0.0035),),
     records=(
-        RecordSample((), 1, 1000, 1.0, 0.03),
-        RecordSample(("metrics",), 1, 1000, 1.0, 0.032),
-        RecordSample(("overview", "metrics", "log", "traces"), 1, 1000, 1.0, 0.041),
+        RecordSample((), False, 1, 1000, 1.0, 0.03),
+        RecordSample(("metrics",), False, 1, 1000, 1.0, 0.032),
+        RecordSample(("metrics", "log", "traces"), False, 1, 1000, 1.0, 0.041),
     ),
 )
 

@@ -211,10 +211,10 @@ class TracerTests(SynchronousTestCase):
     def test_least(self) -> None:
         """The bound is a number of 56 bits."""
         self.assertEqual(
-            [least_sampled(ratio) for ratio in (1.0, 0.5, 0.25)], ["0" * 14, "8" + "0" * 13, "c" + "0" * 13]
+            [least_sampled(ratio) for ratio in (1.0, 0.5, 0.25)], [b"0" * 14, b"8" + b"0" * 13, b"c" + b"0" * 13]
         )
-        self.assertEqual(least_sampled(1e-30), "f" * 14)
-        self.assertLess("f" * 14, least_sampled(0.0))
+        self.assertEqual(least_sampled(1e-30), b"f" * 14)
+        self.assertLess(b"f" * 14, least_sampled(0.0))
 
     def test_strangers_do_not_decide(self) -> None:
         """Neither the flag nor the trace id of a stranger makes his requests kept, or others not."""

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from tracseq_gateway.access_log.redaction import Redactor
 from tracseq_gateway.access_log.values import SecondText, Spelling, Values, names_of, text, values_of
+from tracseq_gateway.access_log.whole_lines import whole_lines
 from tracseq_gateway.config.log_line import HEADER, template_parts
 from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.interfaces import Request
@@ -52,7 +53,10 @@ def json_lines(settings: AccessLog = DEFAULTS, routes: Mapping[str, str] = NO_RO
     plain = {"time", "request_id", "protocol"}  # texts that are spelled without their quotes
     members = {name: f'"{name}":"%s"' if name in plain else f'"{name}":%s' for name in names}
     kept = [name for name in names if name not in settings.omit]
-    return _line("{" + ",".join(members[name] for name in kept) + "}\n", names, kept, values)
+    any_line = _line("{" + ",".join(members[name] for name in kept) + "}\n", names, kept, values)
+    if settings.headers or settings.omit:
+        return any_line
+    return whole_lines(spelling, settings, routes, any_line)
 
 
 def template_lines(settings: AccessLog, routes: Mapping[str, str] = NO_ROUTES) -> LineFormat:

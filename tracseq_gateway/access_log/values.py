@@ -20,7 +20,7 @@ MOST_KNOWN: Final = 4096
 LONGEST_KNOWN: Final = 256
 """How many texts are kept, and how long they may be."""
 
-_PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
+PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -53,19 +53,18 @@ def values_of(
     known = KnownTexts(spelling.octets)
     redact = Redactor(settings.redact)
     slow_seconds = settings.slow_seconds or float("inf")
-    second_text = SecondText(lambda now: time.strftime("%Y-%m-%dT%H:%M:%S", now))
+    moments = MillisecondText()
     callers: Bounded[tuple[str, Identity | None], Spelled] = Bounded()
     places: Bounded[tuple[str, str, str], Spelled] = Bounded()
 
     def values(request: Request, ended: float, seconds: float) -> tuple[object, ...]:
         head, error, trace = request.head, request.error, request.trace
-        second = int(ended)
         client, user, key = callers.get((request.client, request.identity)) or new_caller(request)
         where = (request.service, request.instance, request.limit)
         service, route, instance, limit = places.get(where) or new_place(request)
         admitted, passed_on, answered = request.admitted, request.passed_on, request.answered
         return (
-            f"{second_text.at(second)}.{int((ended - second) * 1000):03d}Z",
+            moments.at(ended),
             request.request_id.decode("ascii"),
             spelling.text(trace.trace_id) if trace is not None else nothing,
             client,
@@ -74,7 +73,7 @@ def values_of(
             known[head.method],
             known[head.path],
             spelling.octets(redact(head.query)) if head.query else no_query,
-            _PROTOCOLS[head.minor],
+            PROTOCOLS[head.minor],
             request.status,
             "%.3f" % (seconds * 1000),
             "%.3f" % ((admitted - request.began) * 1000) if admitted else nothing,
@@ -151,6 +150,23 @@ class KnownTexts(Bounded[bytes, str]):
     def __missing__(self, value: bytes) -> str:
         known = self._spell(value)
         return self.keep(value, known) if len(value) <= LONGEST_KNOWN else known
+
+
+class MillisecondText:
+    """Writes a moment as RFC 3339 in UTC; many requests end within the same millisecond."""
+
+    def __init__(self) -> None:
+        self._seconds = SecondText(lambda now: time.strftime("%Y-%m-%dT%H:%M:%S", now))
+        self._millisecond = -1
+        self._text = ""
+
+    def at(self, moment: float) -> str:
+        """The text for seconds since the epoch."""
+        millisecond = int(moment * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            self._text = f"{self._seconds.at(millisecond // 1000)}.{millisecond % 1000:03d}Z"
+        return self._text
 
 
 class SecondText:

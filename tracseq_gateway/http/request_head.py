@@ -12,6 +12,7 @@ out of here has exactly one meaning:
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 
 from attrs import define, frozen
@@ -31,6 +32,7 @@ from tracseq_gateway.http.fields import FieldLine, Fields, KnownLines, first_val
 from tracseq_gateway.http.framing import BadFraming
 from tracseq_gateway.http.heads import LONGEST_KEPT, NOTHING, SpecialFields, connection_options
 from tracseq_gateway.http.target import normalise
+from tracseq_gateway.http.trace_context import TRACE_FIELDS
 
 REQUEST_LINE = re.compile(rb"([A-Z][A-Z_-]*) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])\r\n").match
 _OTHER_VERSION = re.compile(rb"[A-Z][A-Z_-]* [\x21\x22\x24-\x7e]+ HTTP/[02-9]\.[0-9]\r\n").match
@@ -89,12 +91,20 @@ class RequestFields:
     """The lines that go on to a service."""
     authorization: tuple[bytes, ...] = ()
     """The values of Authorization; more than one is an attempt to be two."""
+    _trace: Sequence[FieldLine] | None = None
     _agent: bytes | None = None
     _agent_known: bool = False
     credential: object = None
     """What was found out about who sends these fields, kept by who found it out: the same bytes, the same caller."""
     max_forwards: int | None = None
     """How often an OPTIONS request may still be passed on (RFC 9110 section 7.6.2)."""
+
+    @property
+    def trace(self) -> Sequence[FieldLine]:
+        """The lines of traceparent and tracestate. Looked for when somebody asks, and then kept."""
+        if self._trace is None:
+            self._trace = [line for line in self.received if line.name in TRACE_FIELDS]
+        return self._trace
 
     @property
     def agent(self) -> bytes | None:

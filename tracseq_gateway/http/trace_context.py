@@ -31,6 +31,9 @@ _SAMPLED: Final = 1
 _RANDOM: Final = 2
 """Flags: the trace is kept; at least 56 bits of its id are random."""
 
+_KEPT: Final = b"traceparent: 00-%%b-%%b1-0%d\r\n" % (_RANDOM | _SAMPLED)
+_NOT_KEPT: Final = b"traceparent: 00-%%b-%%b1-0%d\r\n" % _RANDOM
+
 _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 ).fullmatch
@@ -96,11 +99,11 @@ def read_tracestate(values: Sequence[bytes]) -> bytes:
     return state
 
 
-def least_sampled(ratio: float) -> str:
-    """The least 14 hex digits, as text, that a random number of 56 bits has with which a trace is kept."""
+def least_sampled(ratio: float) -> bytes:
+    """The least 14 hex digits that a random number of 56 bits has with which a trace is kept."""
     if ratio <= 0:
-        return "g"  # greater than any
-    return "%014x" % (2**56 - max(1, round(min(ratio, 1.0) * 2**56)))
+        return b"g"  # greater than any
+    return b"%014x" % (2**56 - max(1, round(min(ratio, 1.0) * 2**56)))
 
 
 class Tracer:
@@ -128,29 +131,31 @@ class Tracer:
         self._may_decide = may_decide
         self._bits = bits
 
-    def place(self, received: Sequence[FieldLine], peer: str) -> tuple[TraceContext, bytes]:
-        """Return the place of a request with these fields, sent by ``peer``, and the lines that tell a service of it.
+    def place(self, said: Sequence[FieldLine], peer: str) -> tuple[TraceContext, bytes]:
+        """Return the place of a request that has these lines of :data:`TRACE_FIELDS`, sent by ``peer``, and the lines,
+        each with its CRLF, that tell a service of it."""
+        given = [line.value for line in said if line.name == b"traceparent"]
+        parent = read_traceparent(given[0]) if len(given) == 1 else None
+        if parent is not None:
+            return self._continued(parent, said, peer)
+        return self.begin(b"%032x" % self._bits(128))
 
-        Each line has its CRLF.
+    def begin(self, trace_id: bytes) -> tuple[TraceContext, bytes]:
+        """The same for a request that says nothing of a trace: it begins the one with this id, 32 random hex digits.
+
+        The ids of its spans are made of digits that the verdict does not look at.
         """
-        said = [line for line in received if line[0] in TRACE_FIELDS]
-        if said:
-            given = [line.value for line in said if line.name == b"traceparent"]
-            parent = read_traceparent(given[0]) if len(given) == 1 else None
-            if parent is not None:
-                return self._continued(parent, said, peer)
-        digits = f"{self._bits(188):047x}"
-        trace_id, span = digits[:32], digits[32:]
         sampled = trace_id[18:] >= self._least
-        line = f"traceparent: 00-{trace_id}-{span}1-0{_RANDOM | sampled}\r\n"
-        return TraceContext(trace_id, span + "0", "", sampled), line.encode("ascii")
+        lines = (_KEPT if sampled else _NOT_KEPT) % (trace_id, trace_id[:15])
+        text = trace_id.decode("ascii")
+        return TraceContext(text, text[:15] + "0", "", sampled), lines
 
     def _continued(self, parent: Traceparent, said: Sequence[FieldLine], peer: str) -> tuple[TraceContext, bytes]:
         span = f"{self._bits(60):015x}"
         if self._may_decide is not None and self._may_decide(peer):
             sampled = bool(parent.flags & _SAMPLED)
         else:
-            sampled = span[1:] >= self._least
+            sampled = span[1:].encode("ascii") >= self._least
         flags = parent.flags & _RANDOM | sampled
         lines = f"traceparent: 00-{parent.trace_id}-{span}1-0{flags}\r\n".encode("ascii")
         if len(said) > 1:

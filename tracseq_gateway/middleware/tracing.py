@@ -23,10 +23,15 @@ def tracing_link(settings: Tracing) -> Link:
         address = parse_address(peer)
         return address is not None and is_trusted(address, networks)
 
-    place = Tracer(settings.ratio, may_decide if networks else None).place
+    tracer = Tracer(settings.ratio, may_decide if networks else None)
 
     def begin(request: Request) -> None:
-        request.trace, lines = place(request.head.fields.received, request.peer if networks else "")
+        fields = request.head.fields
+        if fields.trace or fields.request_id is not None:
+            request.trace, lines = tracer.place(fields.trace, request.peer if networks else "")
+        else:
+            # The request's id is ours and as random as a trace's has to be: one id less to make, and to look for.
+            request.trace, lines = tracer.begin(request.request_id)
         request.forwarded += lines
 
     return begin
