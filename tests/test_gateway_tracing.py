@@ -62,7 +62,7 @@ class OffTests(SynchronousTestCase):
                 [pair for pair in got.fields if pair[0].startswith(b"trace")],
                 [(name.lower(), value.strip()) for name, _, value in wanted],
             )
-        self.assertEqual(gateway.worker.doors.front, [])
+        self.assertIsNone(gateway.worker.doors.trace)
         self.assertIsNone(gateway.worker.records.tracing)
 
 

@@ -61,6 +61,9 @@ class TraceContext(NamedTuple):
         return self.span_id[:-1] + "1"
 
 
+_new = tuple.__new__
+
+
 class Traceparent(NamedTuple):
     """What a caller says of the trace that his request belongs to."""
 
@@ -148,7 +151,8 @@ class Tracer:
         sampled = trace_id[18:] >= self._least
         lines = (_KEPT if sampled else _NOT_KEPT) % (trace_id, trace_id[:15])
         text = trace_id.decode("ascii")
-        return TraceContext(text, text[:15] + "0", "", sampled), lines
+        # What NamedTuple does, in half the time: this is done for every request.
+        return _new(TraceContext, (text, text[:15] + "0", "", sampled)), lines
 
     def _continued(self, parent: Traceparent, said: Sequence[FieldLine], peer: str) -> tuple[TraceContext, bytes]:
         span = f"{self._bits(60):015x}"

@@ -40,7 +40,7 @@ class GatewayResource:
         self,
         table: RouteTable[Stage],
         own: Resource,
-        before: Callable[[Stage], Stage] | None = None,
+        before: Callable[[Stage], Stage] = lambda following: following,
         further: Iterable[str] = (),
     ) -> None:
         """``before`` makes the stage that every request passes first, given the one that routes it; ``further`` are
@@ -51,7 +51,7 @@ class GatewayResource:
         self._find = table.find
         self._own = own
         self._root_is_ours = table.find(b"/") is None
-        self._first: Stage = self._dispatch if before is None else before(self._dispatch)
+        self._first: Stage = before(self._dispatch)
 
     def render(self, request: Any) -> Any:
         """Hand a request on; the answer comes later."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.config.policies import Security
@@ -12,13 +12,13 @@ from tracseq_gateway.http.forwarding import AnswerRules
 from tracseq_gateway.http.paths import PathPatterns
 from tracseq_gateway.http.security_headers import SecurityHeaders, is_telltale
 from tracseq_gateway.http.trace_context import TRACE_FIELDS
-from tracseq_gateway.interfaces import Request
+from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.middleware.addresses import address_lists
-from tracseq_gateway.middleware.chain import Link, Verdict
+from tracseq_gateway.middleware.chain import Chain, Link, Verdict
 from tracseq_gateway.middleware.content_type import content_types
 from tracseq_gateway.middleware.cors import Cors
 from tracseq_gateway.middleware.limits import body_limit
-from tracseq_gateway.middleware.tracing import tracing_link
+from tracseq_gateway.middleware.tracing import tracer
 
 
 class Doors:
@@ -34,10 +34,23 @@ class Doors:
         self.addresses = address_lists(config.security.allow, config.security.deny)
         """The link with the lists of addresses, or None."""
         self.cors: Link | None = self._cors.link if self._cors is not None else None
-        self.tracing: Link | None = tracing_link(config.tracing) if config.tracing.enabled else None
-        """The link that gives each request its place in a trace, or None."""
-        self.front = [link for link in (self.tracing, self.addresses, self.cors) if link is not None]
+        self.trace: Callable[[Request], None] | None = tracer(config.tracing) if config.tracing.enabled else None
+        """Gives each request its place in a trace, before everything else; None without traces."""
+        self.front = [link for link in (self.addresses, self.cors) if link is not None]
         """The links that every request passes, to services and to the gateway's own pages."""
+
+    def before(self, following: Stage) -> Stage:
+        """The stage that every request passes first; ``following`` if there is none."""
+        behind = Chain(self.front, following) if self.front else following
+        trace = self.trace
+        if trace is None:
+            return behind
+
+        def traced(request: Request) -> None:
+            trace(request)
+            behind(request)
+
+        return traced
 
     def own_lines(self, secure: bool) -> bytes:
         """The lines of the gateway's own answers, each with its CRLF."""

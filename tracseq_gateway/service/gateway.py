@@ -25,7 +25,6 @@ from tracseq_gateway.http.forwarding import known_answer_lines
 from tracseq_gateway.interfaces import InstanceHealth, Observation, WorkerHealth
 from tracseq_gateway.limits.rules import Keys
 from tracseq_gateway.metrics.counting import InstanceCount
-from tracseq_gateway.middleware.chain import Chain
 from tracseq_gateway.net.connect import connect_tcp
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.lag import LagMeter
@@ -110,7 +109,7 @@ class Gateway:
 
     def _build_site(self, now: Callable[[], float]) -> GatewaySite:
         """Build what stands before the services: routes, own pages, and the doors that every request passes."""
-        config, front = self._config, self.doors.front
+        config = self._config
         settings = config.services.values()
         own = self._own_pages = OwnPages(
             config, self._reactor, self.status, self.records, now, self.doors, self.callers, self.services, self.feed
@@ -133,7 +132,7 @@ class Gateway:
         self._root = root = GatewayResource(
             RouteTable(table),
             own.root,
-            (lambda following: Chain(front, following)) if front else None,
+            self.doors.before,
             own.paths,
         )
         deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}

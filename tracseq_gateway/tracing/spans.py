@@ -10,6 +10,7 @@ House rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from tracseq_gateway.config.model import Service
@@ -44,6 +45,9 @@ PASSED_ON: Final = "request passed on"
 ANSWERED: Final = "answer began"
 """Events of the span of asking: the head went out in the last attempt, and the head of its answer came."""
 
+MOST_USUAL: Final = 2048
+"""Attributes that are kept as they were written."""
+
 _BY_TLS: Final = b"x-forwarded-proto: https\r\n"
 """Stands in the lines for a service, which is where it is kept how the client came."""
 
@@ -53,6 +57,8 @@ class SpanMaker:
 
     def __init__(self, services: Mapping[str, Service]) -> None:
         self._services = services
+        self._usual = lru_cache(MOST_USUAL)(text)
+        """Writes an attribute whose value is likely to come again."""
 
     def spans(self, request: Request, trace: TraceContext, ended: float, seconds: float) -> list[Span]:
         """Return the span of a request that ended at a time (seconds since the epoch) after so many ``seconds``.
@@ -68,16 +74,16 @@ class SpanMaker:
         return spans
 
     def _of_request(self, request: Request, trace: TraceContext, begin: int, end: int) -> Span:
-        head, error = request.head, request.error
+        head, error, usual = request.head, request.error, self._usual
         method = head.method.decode("ascii")
         attributes = [
-            text(_METHOD, method),
-            text(_SCHEME, "https" if _BY_TLS in request.forwarded else "http"),
+            usual(_METHOD, method),
+            usual(_SCHEME, "https" if _BY_TLS in request.forwarded else "http"),
             text(_PATH, _readable(head.path)),
-            text(_SERVER, _host(head.host)),
-            text(_CLIENT, request.client),
-            text(_PEER, request.peer),
-            text(_VERSION, f"1.{head.minor}"),
+            usual(_SERVER, _host(head.host)),
+            usual(_CLIENT, request.client),
+            usual(_PEER, request.peer),
+            usual(_VERSION, f"1.{head.minor}"),
             text(_REQUEST_ID, request.request_id.decode("ascii")),
             number(_STATUS, request.status),
             number(_RECEIVED, request.received),
@@ -85,15 +91,15 @@ class SpanMaker:
         ]
         name = method
         if head.fields.agent is not None:
-            attributes.append(text(_AGENT, _readable(head.fields.agent)))
+            attributes.append(usual(_AGENT, _readable(head.fields.agent)))
         if request.service:
             route = self._services[request.service].prefix
             name = f"{method} {route}"
-            attributes += (text(_ROUTE, route), text(_SERVICE, request.service))
+            attributes += (usual(_ROUTE, route), usual(_SERVICE, request.service))
         if request.limit:
-            attributes.append(text(_LIMIT, request.limit))
+            attributes.append(usual(_LIMIT, request.limit))
         if request.attempts:
-            attributes += (text(_INSTANCE, request.instance), number(_ATTEMPTS, request.attempts))
+            attributes += (usual(_INSTANCE, request.instance), number(_ATTEMPTS, request.attempts))
         failed = None
         if error is not None:
             attributes.append(text(_ERROR, error.kind.slug))
@@ -115,16 +121,16 @@ class SpanMaker:
         )
 
     def _of_asking(self, request: Request, trace: TraceContext, begin: int, end: int) -> Span:
-        head, error = request.head, request.error
+        head, error, usual = request.head, request.error, self._usual
         method = head.method.decode("ascii")
         place = parse_url(request.instance)
         attributes = [
-            text(_METHOD, method),
-            text(_SERVER, place.host),
+            usual(_METHOD, method),
+            usual(_SERVER, place.host),
             number(_PORT, place.port),
             text(_URL, request.instance + self._path_upstream(request)),
-            text(_VERSION, "1.1"),
-            text(_SERVICE, request.service),
+            usual(_VERSION, "1.1"),
+            usual(_SERVICE, request.service),
         ]
         if request.attempts > 1:
             attributes.append(number(_RESENT, request.attempts - 1))

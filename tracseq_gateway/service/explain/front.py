@@ -40,8 +40,8 @@ def received(parts: Parts, question: Question, body: bytes | None) -> tuple[Step
     if body is not None and head.fields.length:
         request.body_received(body)
         request.body_ended()
-    if parts.doors.tracing is not None:
-        settled(request, parts.doors.tracing)
+    if parts.doors.trace is not None:
+        parts.doors.trace(request)
     return _read(question, request), request
 
 
