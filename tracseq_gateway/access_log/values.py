@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from attrs import frozen
@@ -24,7 +24,8 @@ PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
-Spelled = tuple[str | None, ...]
+Texts = tuple[str | None, ...]
+Spelled = Texts
 Values = Callable[[Request, float, float], tuple[object, ...]]
 """Gives the values of a request that ended at a time (seconds since the epoch) after so many seconds."""
 
@@ -40,6 +41,23 @@ class Spelling:
     """What there is not."""
     yes: str = "true"
     no: str = "false"
+
+    def all(self, texts: Iterable[str | None]) -> Spelled:
+        """Several texts, of which some may be nothing."""
+        return tuple(self.nothing if text is None else self.text(text) for text in texts)
+
+
+def who(request: Request) -> Texts:
+    """Who sent a request: the client's address, the user, the API key."""
+    identity = request.identity
+    user, key = (identity.subject, identity.key_name or None) if identity is not None else (None, None)
+    return request.client, user, key
+
+
+def whereto(request: Request, routes: Mapping[str, str]) -> Texts:
+    """Where it went: service, route, instance, and what the limiter said on the way."""
+    service = request.service
+    return service or None, routes.get(service), request.instance or None, request.limit or None
 
 
 def values_of(
@@ -93,17 +111,11 @@ def values_of(
         )
 
     def new_caller(request: Request) -> Spelled:
-        identity = request.identity
-        user, key = (identity.subject, identity.key_name or None) if identity is not None else (None, None)
-        return callers.keep((request.client, identity), spelled(request.client, user, key))
+        return callers.keep((request.client, request.identity), spelling.all(who(request)))
 
     def new_place(request: Request) -> Spelled:
-        service, instance, limit = request.service, request.instance, request.limit
-        texts = (service or None, routes.get(service), instance or None, limit or None)
-        return places.keep((service, instance, limit), spelled(*texts))
-
-    def spelled(*texts: str | None) -> Spelled:
-        return tuple(nothing if text is None else spelling.text(text) for text in texts)
+        where = (request.service, request.instance, request.limit)
+        return places.keep(where, spelling.all(whereto(request, routes)))
 
     return _with_headers(values, headers, spelling, redact) if headers else values
 

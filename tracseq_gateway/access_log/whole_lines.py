@@ -11,7 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tracseq_gateway.access_log.redaction import Redactor
-from tracseq_gateway.access_log.values import PROTOCOLS, Bounded, KnownTexts, MillisecondText, Spelling, names_of
+from tracseq_gateway.access_log.values import (
+    PROTOCOLS,
+    Bounded,
+    KnownTexts,
+    MillisecondText,
+    Spelling,
+    names_of,
+    whereto,
+    who,
+)
 from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.interfaces import SWITCHED, Identity, Request
 
@@ -81,16 +90,10 @@ def whole_lines(
         )
 
     def new_caller(request: Request) -> str:
-        identity = request.identity
-        user, key = (identity.subject, identity.key_name or None) if identity is not None else (None, None)
-        return callers.keep((request.client, identity), members(WHO) % spelled(request.client, user, key))
+        return callers.keep((request.client, request.identity), members(WHO) % spelling.all(who(request)))
 
     def new_place(request: Request) -> str:
-        service, instance, limit = request.service, request.instance, request.limit
-        texts = spelled(service or None, routes.get(service), instance or None, limit or None)
-        return places.keep((service, instance, limit), members(WHERE) % texts)
-
-    def spelled(*texts: str | None) -> tuple[str | None, ...]:
-        return tuple(nothing if text is None else spelling.text(text) for text in texts)
+        where = (request.service, request.instance, request.limit)
+        return places.keep(where, members(WHERE) % spelling.all(whereto(request, routes)))
 
     return line

@@ -32,8 +32,9 @@ class _Reader(Protocol):
             return
         self._content += data
         if len(self._content) > self._most:
-            self._hang_up()
+            # First the failure: a transport may close at once, and tell us that all has come.
             self.done.errback(ValueError(f"an answer of more than {self._most} bytes"))
+            self._hang_up()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         if self.done.called:

@@ -23,7 +23,7 @@ from tracseq_gateway.discovery.watchers import Watchers, sources
 from tracseq_gateway.interfaces import InstanceHealth, WorkerHealth
 from tracseq_gateway.own_log.own_log import OwnLog
 from tracseq_gateway.process.configured import ConfigurationRefused, Source
-from tracseq_gateway.process.control_socket import Answer, ControlSocket
+from tracseq_gateway.process.control_socket import Answer, Command, ControlSocket
 from tracseq_gateway.process.drains import Drains
 from tracseq_gateway.process.estate import Estate
 from tracseq_gateway.process.explanations import Explanations
@@ -128,16 +128,19 @@ class Supervisor(Service):
         self._control: ControlSocket | None = None
         if directory is not None:
             self._estate = Estate(listeners, directory, self._free, self._leave)
-            commands = {
-                "reload": self._answerReload,
-                **self._outlook.commands,
-                **self._drains.commands(self._outlook),
-                "log-level": self._levels.answer,
-                "explain": Explanations(reactor, self._workforce.serving).answer,
-                **self._estate.commands,
-            }
+            commands = {**self._commands(), **self._estate.commands}
             self._control = ControlSocket(reactor, directory.control_socket, commands)
         self._log = Logger()
+
+    def _commands(self) -> dict[str, Command]:
+        """What an operator may ask for, by name."""
+        return {
+            "reload": self._answerReload,
+            **self._outlook.commands,
+            **self._drains.commands(self._outlook),
+            "log-level": self._levels.answer,
+            "explain": Explanations(self._reactor, self._workforce.serving).answer,
+        }
 
     @property
     def workers(self) -> WorkerHealth:

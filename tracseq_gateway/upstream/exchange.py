@@ -25,12 +25,11 @@ from tracseq_gateway.errors import (
     STALE_CONNECTION,
     TOTAL_TIMEOUT,
     WRITE_TIMEOUT,
-    AnswerRefused,
     GatewayError,
 )
 from tracseq_gateway.http.answer_head import AnswerHead
 from tracseq_gateway.http.forwarding import outgoing_head, request_head, upgrade_lines
-from tracseq_gateway.http.websocket import WEBSOCKET, accept_of
+from tracseq_gateway.http.websocket import WEBSOCKET
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.upstream.connection import UpstreamConnection
@@ -39,7 +38,7 @@ from tracseq_gateway.upstream.instance import Instance
 from tracseq_gateway.upstream.passive import UNREACHABLE_STATUSES
 from tracseq_gateway.upstream.request_body import RequestBody
 from tracseq_gateway.upstream.retry import IDEMPOTENT
-from tracseq_gateway.upstream.tunnel import Tunnel
+from tracseq_gateway.upstream.tunnel import Tunnel, check_switch
 
 if TYPE_CHECKING:
     from tracseq_gateway.upstream.proxy import Proxy, Times
@@ -416,12 +415,9 @@ class Exchange:
     def switched(self, head: AnswerHead) -> Tunnel:
         """See :class:`tracseq_gateway.upstream.connection.Receiver`."""
         protocol, connection, instance = self._upgrade, self._connection, self._instance
-        if not protocol or head.upgrade != protocol or connection is None:
-            raise AnswerRefused("a switch of protocols that nobody asked for")
         request, proxy = self._request, self._proxy
-        websocket = protocol == WEBSOCKET
-        if websocket and head.get(b"sec-websocket-accept") != accept_of(request.head):
-            raise AnswerRefused("an answer to another WebSocket handshake")
+        check_switch(head, protocol, request.head)
+        assert connection is not None, "only a connection in use can be switched"
         if proxy.clocked:
             request.answered = proxy.deadlines.now()
         if instance is not None:
@@ -430,6 +426,6 @@ class Exchange:
         self._over()
         # It takes connection and instance over.
         self._connection = self._instance = None
-        tunnel = Tunnel(request, connection, instance, proxy.deadlines, proxy.service, websocket=websocket)
+        tunnel = Tunnel(request, connection, instance, proxy.deadlines, proxy.service, websocket=protocol == WEBSOCKET)
         request.switch(outgoing_head(head, proxy.via, proxy.rules), protocol, tunnel)
         return tunnel

@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracseq_gateway.config.upstream import Timeouts
-from tracseq_gateway.errors import GatewayError
+from tracseq_gateway.errors import AnswerRefused, GatewayError
 from tracseq_gateway.http.answer_head import AnswerHead
-from tracseq_gateway.http.websocket import GOING_AWAY, FrameEnds
+from tracseq_gateway.http.request_head import RequestHead
+from tracseq_gateway.http.websocket import GOING_AWAY, WEBSOCKET, FrameEnds, accept_of
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.net.deadlines import Deadlines, Timer
 
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 
 CLOSING_SECONDS = 5.0
 """How long the two ends of a WebSocket may take to close it once the client was told to leave."""
+
+
+def check_switch(head: AnswerHead, protocol: bytes, asked: RequestHead) -> None:
+    """Look at a service's 101; raises AnswerRefused if it does not fit what was asked for: ``protocol``, if any."""
+    if not protocol or head.upgrade != protocol:
+        raise AnswerRefused("a switch of protocols that nobody asked for")
+    if protocol == WEBSOCKET and head.get(b"sec-websocket-accept") != accept_of(asked):
+        raise AnswerRefused("an answer to another WebSocket handshake")
 
 
 class Tunnel:
