@@ -1,115 +1,260 @@
-"""TLS over a transport that writes eagerly, as a transport of the same kind: for both sides of a connection.
+"""TLS on a connection, for both sides: to the protocol above it a transport, to the one below it a protocol.
 
-What Twisted's own does otherwise:
+OpenSSL encrypts and decrypts in memory. Twisted's own ``TLSMemoryBIOProtocol`` does the same; rules in which this
+differs from it:
 
-1. Small writes are not gathered until the reactor's next turn: a write leaves at once, in as few pieces as it needs.
-2. ``loseConnection`` closes when everything is sent, our close_notify as the last of it, and does not wait for the
-   peer's, as RFC 8446 section 6.1 allows: a peer that never says it could else keep the connection open for ever.
-3. ``loseWriteConnection`` sends close_notify and goes on reading.
-
-A stream that ends without the peer's close_notify has been cut off: it is reported as
-:exc:`~twisted.internet.error.ConnectionLost`, never as ``ConnectionDone``.
+1. A write leaves at once, encrypted as a whole: nothing waits for a turn of the reactor to be put together.
+2. One read from the socket is at most one delivery, so who paused reading gets nothing more, as in clear.
+3. ``loseConnection`` says close_notify behind what was written, and closes when that is sent. The peer's is not waited
+   for (RFC 8446 section 6.1): who never says it would hold the connection for ever.
+4. ``abortConnection`` says nothing: without a close_notify the peer can tell that something is missing.
+5. ``loseWriteConnection`` says close_notify, too, and then reads and throws away; TLS in itself has no half of a close.
+6. An end without the peer's close_notify is none: it is reported as ``ConnectionLost``, never as ``ConnectionDone``.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from OpenSSL import SSL
-from twisted.internet.protocol import connectionDone
-from twisted.protocols.tls import TLSMemoryBIOProtocol
+from OpenSSL.SSL import Connection, Error, WantReadError, ZeroReturnError
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer, ITransport
+from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-_RECORD: Final = 1 << 14
-"""Bytes that one record holds (RFC 8446 section 5.1)."""
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IProtocol
 
-_FLUSH: Final = 1 << 15
-"""Bytes that are taken at once from what OpenSSL has to send."""
+    from tracseq_gateway.net.transport import EagerClient, EagerServer
+
+RECORD = 16384
+"""Most bytes of a record, before it is encrypted (RFC 8446 section 5.1)."""
+OVERHEAD = 256
+"""More bytes than a record grows by."""
 
 
-class TlsTransport(TLSMemoryBIOProtocol):
-    """Put between a transport of :mod:`tracseq_gateway.net.transport` and a protocol.
+@implementer(ITransport, IPushProducer)
+class TLSTransport(Protocol):
+    """One connection: the protocol of an eager transport, which gives what that gives to the protocol above it."""
 
-    After a pause, what has been received by then is still delivered: the records of one read at most.
-    """
+    transport: EagerServer | EagerClient
+    protocol: IProtocol
 
-    transport: Any
-    _half_closed = False
+    def __init__(
+        self,
+        connection: Connection,
+        established: Callable[[TLSTransport], IProtocol],
+        failed: Callable[[Failure], None],
+    ) -> None:
+        """Prepare a handshake, which begins when there is a connection.
+
+        :param connection: OpenSSL's, over memory, in the state of the side that this is. Renegotiation must be off.
+        :param established: called when the handshake is complete; gives the protocol that speaks from now on, whose
+            ``makeConnection`` is called then. What it raises as ValueError is why the connection is closed instead.
+        :param failed: called instead when the connection is lost before that, with why: an ``OpenSSL.SSL.Error``, or
+            what else ended it.
+        """
+        self.tls = connection
+        self._established = established
+        self._failed = failed
+        self._fault: Failure | None = None
+        self._open = False
+        """Whether the handshake is complete, and the protocol above has not heard of the end."""
+        self._closing = False
+        """Whether our side has said its last byte."""
+        self._deaf = False
+        """Whether what comes is thrown away."""
+
+    # The connection below calls.
+
+    def connectionMade(self) -> None:
+        """Begin the handshake: a client speaks first."""
+        self._shake_hands()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take encrypted bytes."""
+        if self._deaf:
+            return
+        self.tls.bio_write(data)
+        if self._open or self._shake_hands():
+            self._deliver()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        if not self._closing and reason.check(ConnectionDone):
+            reason = Failure(CONNECTION_LOST)  # by who sits in between, as far as anybody can tell
+        self._deaf = self._closing = True
+        reason = self._fault or reason
+        if self._open:
+            self._open = False
+            protocol = self.protocol
+            del self.protocol  # each holds the other
+            protocol.connectionLost(reason)
+        else:
+            self._failed(reason)
+
+    def _shake_hands(self) -> bool:
+        """Go on with the handshake; return whether it is complete, and the connection still wanted."""
+        try:
+            self.tls.do_handshake()
+        except WantReadError:
+            self._flush()
+            return False
+        except Error:
+            self._give_up()
+            return False
+        try:
+            self.protocol = self._established(self)
+        except ValueError:
+            self._give_up()
+            return False
+        self._open = True
+        self.protocol.makeConnection(self)
+        # What ends our side of the handshake goes with what is written first, if something is.
+        self._flush()
+        return not self._deaf
+
+    def _deliver(self) -> None:
+        """Hand up what can be decrypted."""
+        pieces: list[bytes] = []
+        over, receive = False, self.tls.recv
+        try:
+            while True:
+                pieces.append(receive(RECORD))
+        except WantReadError:
+            pass
+        except ZeroReturnError:
+            over = True
+        except Error:
+            self._give_up()
+        # Rarely anything: that the peer changes its keys has to be answered, for one (RFC 8446 section 4.6.3).
+        self._flush()
+        if pieces:
+            self.protocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if over and not self._closing:
+            self._peer_left()
+
+    def _peer_left(self) -> None:
+        """The peer said close_notify. As with a FIN in clear, it is gone, and what it has not taken is lost."""
+        self._fault = connectionDone
+        self._say_goodbye()
+        self._leave()
+
+    def _give_up(self) -> None:
+        """The peer broke a rule of TLS, or did not like ours: send OpenSSL's alert, and close."""
+        self._fault = Failure()
+        self._flush()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._deaf = self._closing = True
+        if self._open:
+            # A producer that is paused would keep the transport open.
+            self.transport.unregisterProducer()
+        if self._open and self.transport.unsent():
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
+
+    # The protocol above calls.
+
+    def write(self, data: bytes) -> None:
+        """Encrypt and send; what the kernel does not take now is queued below."""
+        if self._closing or not data:
+            return
+        try:
+            self.tls.sendall(data)
+        except Error:
+            self._give_up()
+            return
+        self._flush(len(data) + (len(data) // RECORD + 1) * OVERHEAD)
+
+    def writeSequence(self, pieces: Iterable[bytes]) -> None:
+        """Write the pieces as one."""
+        self.write(b"".join(pieces))
+
+    @property
+    def disconnecting(self) -> bool:
+        """Whether nothing that is written any more is sent."""
+        return self._closing
 
     def unsent(self) -> int:
-        """Bytes that wait in this process for the peer to take them, as far as TLS has made records of them."""
-        waiting: int = self.transport.unsent()
-        return waiting + sum(map(len, self._appSendBuffer))
+        """Encrypted bytes that wait in this process for the peer to take them."""
+        return self.transport.unsent()
+
+    def loseConnection(self) -> None:
+        """Close when everything is sent; a producer must have been unregistered."""
+        if not self._closing:
+            self._say_goodbye()
+        self.transport.loseConnection()
+
+    def loseWriteConnection(self) -> None:
+        """Send nothing more, and throw away what comes until the connection is closed."""
+        if not self._closing:
+            self._say_goodbye()
+        self._deaf = True
+        self.transport.loseWriteConnection()
+
+    def abortConnection(self) -> None:
+        """Close at once, and leave the peer in no doubt that something is missing."""
+        self._deaf = self._closing = True
+        self.transport.abortConnection()
 
     def pauseProducing(self) -> None:
-        """Read nothing for now."""
+        """Read nothing."""
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Read on."""
+        """Read again."""
         self.transport.resumeProducing()
 
+    def stopProducing(self) -> None:
+        """Read nothing any more: close."""
+        self.loseConnection()
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        """Have ``producer`` paused while more waits to be sent than should."""
+        self.transport.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """There is nothing left to pause."""
+        self.transport.unregisterProducer()
+
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """See :class:`twisted.internet.interfaces.ITCPTransport`."""
+        """As the connection below has it."""
         self.transport.setTcpNoDelay(enabled)
 
-    def loseWriteConnection(self) -> None:
-        """Say that nothing more comes from here, and go on reading until the peer closes."""
-        if not self._handshakeDone:
-            self.abortConnection()
-        elif not self.disconnecting:
-            self.disconnecting = self._half_closed = True
-            self._shutdownTLS()
+    def getHost(self) -> IAddress:
+        """Our end."""
+        host: IAddress = self.transport.getHost()
+        return host
 
-    def loseConnection(self) -> None:
-        """Close once everything is sent; at once if the handshake is not done."""
-        if self._half_closed and self.connected:
-            self._half_closed = False
-            self.transport.loseConnection()
-        else:
-            super().loseConnection()
+    def getPeer(self) -> IAddress:
+        """The peer's end."""
+        peer: IAddress = self.transport.getPeer()
+        return peer
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is closed, or broke."""
-        if self.disconnecting and not self._half_closed:
-            # It was we who closed it: that the peer's close_notify has not come is no loss.
-            self._lostTLSConnection = True
-        super().connectionLost(reason)
+    # Both.
 
-    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
-        if reason is None and self._reason is None:
-            # The peer said close_notify: all is well, even if it is gone by the time that our own arrives.
-            self._reason = connectionDone
-        super()._tlsShutdownFinished(reason)
-
-    def _shutdownTLS(self) -> None:
-        super()._shutdownTLS()
-        if self.disconnecting and not self._aborted and not self._half_closed:
-            self.transport.loseConnection()
-
-    def _write(self, data: bytes) -> None:
-        if self._lostTLSConnection:
-            return
-        rest = memoryview(data)
-        while rest:
+    def _say_goodbye(self) -> None:
+        self._closing = True
+        if self._open:
             try:
-                rest = rest[self._tlsConnection.send(rest[:_RECORD]) :]
-            except SSL.WantReadError:  # within a handshake that came late: OpenSSL must hear of the peer first
-                self._bufferedWrite(bytes(rest))
-                break
-            except SSL.Error:
-                self._tlsShutdownFinished(Failure())
-                return
-        self._flushSendBIO()
+                self.tls.shutdown()
+            except Error:
+                return  # the peer has broken the protocol before: there is nobody to say it to
+            self._flush()
 
-    def _flushSendBIO(self) -> None:
-        take = self._tlsConnection.bio_read
-        pieces = []
+    def _flush(self, most: int = 2 * RECORD) -> None:
+        """Send what OpenSSL wants to have sent."""
+        read = self.tls.bio_read
         try:
-            pieces.append(take(_FLUSH))
-            while len(pieces[-1]) == _FLUSH:
-                pieces.append(take(_FLUSH))
-        except SSL.WantReadError:
-            pass  # there is nothing, or nothing more
-        if pieces:
-            self.transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            data = read(most)
+            while data:
+                self.transport.write(data)
+                data = read(most) if len(data) == most else b""
+        except WantReadError:
+            return
