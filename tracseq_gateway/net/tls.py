@@ -13,13 +13,15 @@ differs from it:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL.SSL import Connection, Error, WantReadError, ZeroReturnError
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocol, IPushProducer
@@ -32,6 +34,7 @@ OVERHEAD = 256
 """More bytes than a record grows by."""
 
 
+@implementer(ITransport)
 class TLSTransport(Protocol):
     """One connection. It is the protocol of an :class:`EagerServer`, and gives what that gives to the one above it."""
 
@@ -161,7 +164,7 @@ class TLSTransport(Protocol):
             return
         self._flush(len(data) + (len(data) // RECORD + 1) * OVERHEAD)
 
-    def writeSequence(self, pieces: list[bytes]) -> None:
+    def writeSequence(self, pieces: Iterable[bytes]) -> None:
         """Write the pieces as one."""
         self.write(b"".join(pieces))
 

@@ -15,7 +15,7 @@ gateway agreed on by ALPN.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from OpenSSL.SSL import Error
@@ -103,7 +103,7 @@ class Opening(Protocol):
         if self._came:
             channel.dataReceived(self._came)
 
-    def _successor(self, kind: ClientProtocol, arrival: Arrival) -> HTTPChannel:
+    def _successor(self, kind: ClientProtocol, arrival: Arrival) -> Any:
         """Make the channel that has the connection from now on."""
         channel = kind(self.site, evolve(arrival, seconds_left=max(self._timer.left, LEAST_SECONDS)))
         self._timer.close()
@@ -120,7 +120,7 @@ class Opening(Protocol):
         tls.makeConnection(transport)
         tls.dataReceived(hello)
 
-    def _established(self, transport: TLSTransport) -> HTTPChannel:
+    def _established(self, transport: TLSTransport) -> Any:
         """The handshake is complete: say who speaks."""
         site, connection = self.site, transport.tls
         facts = facts_of(connection)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import (
     DNSName,
     ExtensionNotFound,
-    GeneralName,
     RFC822Name,
     SubjectAlternativeName,
     UniformResourceIdentifier,
@@ -17,12 +14,6 @@ from cryptography.x509.oid import NameOID
 from OpenSSL.SSL import Connection
 
 from tracseq_gateway.interfaces import ClientCertificate, TlsFacts
-
-_KINDS: Mapping[str, type[GeneralName]] = {
-    "URI": UniformResourceIdentifier,
-    "DNS": DNSName,
-    "email": RFC822Name,
-}
 
 
 def facts_of(connection: Connection) -> TlsFacts:
@@ -48,7 +39,9 @@ def _client_certificate(connection: Connection) -> ClientCertificate | None:
     except ExtensionNotFound:
         pass  # an old one, with a common name alone
     else:
-        names = [f"{kind}:{name}" for kind, cls in _KINDS.items() for name in alternatives.get_values_for_type(cls)]
+        names += [f"URI:{name}" for name in alternatives.get_values_for_type(UniformResourceIdentifier)]
+        names += [f"DNS:{name}" for name in alternatives.get_values_for_type(DNSName)]
+        names += [f"email:{name}" for name in alternatives.get_values_for_type(RFC822Name)]
     common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return ClientCertificate(
         certificate.subject.rfc4514_string(),

@@ -154,6 +154,8 @@ class Gateway:
         )
         if config.tls.certificates:
             site.tls = ServerContexts(config.tls, site.protocols)
+            if self.records.metrics is not None:
+                Gauging(self.records.metrics, self.records).tls(site.tls)
         return site
 
     def _clear_door(self, root: GatewayResource) -> ClearDoor | None:
@@ -176,8 +178,6 @@ class Gateway:
         gauging = Gauging(metrics, self.records)
         gauging.worker(lambda: self.site.active, lambda: len(self.site.channels), lambda: self._lag.lag)
         gauging.services(self.services, self.status)
-        if self.site.tls is not None:
-            gauging.tls(self.site.tls)
         if rates is not None:
             gauging.rates(rates)
         if callers is not None:
