@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tracseq_gateway.config.api_keys import key_id
+from tracseq_gateway.config.certificates import check_pair
 from tracseq_gateway.config.logs import MOST_NAMESPACES, AccessLog, Log
 from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
 from tracseq_gateway.config.problem import Wrong, dotted
+from tracseq_gateway.config.tls import Certificate, Tls
 from tracseq_gateway.config.tokens import HASHED, SIGNED
 from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import Discovery, Instance
@@ -45,6 +47,34 @@ def _client(table: Client) -> Iterator[Wrong]:
             "at least client.request_line would be right",
             ("head",),
         )
+
+
+def _certificate(table: Certificate) -> Iterator[Wrong]:
+    if not table.file:
+        yield Wrong("a certificate without a file", 'file = "chain.pem" would be right')
+    elif not table.key_file:
+        yield Wrong("a certificate without a key", 'key_file = "key.pem" would be right')
+    else:
+        try:
+            check_pair(table.file, table.key_file)
+        except Wrong as fault:
+            yield Wrong(fault.wrong, fault.right, ("key_file",))
+
+
+def _tls(table: Tls) -> Iterator[Wrong]:
+    if table.client_certificates != "off" and not table.client_ca:
+        right = "a file with the authorities of the clients would be right"
+        yield Wrong("is empty, so no client's certificate could pass", right, ("client_ca",))
+    for name in ("client_ca", "client_crl"):
+        if getattr(table, name) and table.client_certificates == "off":
+            right = 'client_certificates = "optional" or "required" would be right'
+            yield Wrong("verifies certificates that no client is asked for", right, (name,))
+    needless = "certificates would be right, or none of this"
+    for name in ("strict_sni", "redirect_port", "public_port"):
+        if getattr(table, name) and not table.certificates:
+            yield Wrong("is of no use without TLS", needless, (name,))
+    if table.client_certificates != "off" and not table.certificates:
+        yield Wrong("is of no use without TLS", needless, ("client_certificates",))
 
 
 def _instance(table: Instance) -> Iterator[Wrong]:
@@ -192,6 +222,8 @@ def _tracing(table: Tracing) -> Iterator[Wrong]:
 _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Gateway: _gateway,
     Client: _client,
+    Certificate: _certificate,
+    Tls: _tls,
     Instance: _instance,
     Discovery: _discovery,
     Service: _service,

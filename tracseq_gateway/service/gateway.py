@@ -35,7 +35,9 @@ from tracseq_gateway.overview.memory import resident_bytes
 from tracseq_gateway.overview.notable import Notable
 from tracseq_gateway.routing.resource import GatewayResource
 from tracseq_gateway.routing.table import RouteTable
+from tracseq_gateway.server.clear_door import ClearDoor
 from tracseq_gateway.server.site import GatewaySite
+from tracseq_gateway.server.tls_contexts import ServerContexts
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.digests import Digester
 from tracseq_gateway.service.doors import Doors
@@ -136,7 +138,7 @@ class Gateway:
             own.paths,
         )
         deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}
-        return GatewaySite(
+        site = GatewaySite(
             root,
             self._reactor,
             self.deadlines,
@@ -148,7 +150,20 @@ class Gateway:
             replaced=frozenset(deadlines - {b""}) | self.doors.replaced,
             recorder=recorder,
             proxied=config.gateway.proxy_protocol,
+            clear_root=self._clear_door(root),
         )
+        if config.tls.certificates:
+            site.tls = ServerContexts(config.tls, site.protocols)
+            if self.records.metrics is not None:
+                Gauging(self.records.metrics, self.records).tls(site.tls)
+        return site
+
+    def _clear_door(self, root: GatewayResource) -> ClearDoor | None:
+        """What answers in clear instead of ``root``, if that is for TLS alone."""
+        tls = self._config.tls
+        if not tls.certificates or tls.clear == "serve":
+            return None
+        return ClearDoor(root, (tls.public_port or self._config.gateway.port) if tls.clear == "redirect" else None)
 
     def _show_parts(self) -> None:
         """Let ``/health`` and the metrics show how the parts are that this worker is made of."""
