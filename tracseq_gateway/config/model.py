@@ -233,6 +233,11 @@ class Service:
     content_types: tuple[str, ...] = key(
         (), "Media types that a request body may have, such as ``application/json`` or ``image/*``. Empty: any."
     )
+    check_digests: bool = key(
+        True,
+        "Whether a request body is held to its ``Content-Digest`` and ``Repr-Digest`` (RFC 9530); one that differs "
+        "gets 400, and does not come whole to the service.",
+    )
     openapi: str = key(
         "/openapi.json",
         "Where an instance itself, asked with GET, has its OpenAPI document (3.0 or 3.1, JSON), for ``/docs``. Empty: "

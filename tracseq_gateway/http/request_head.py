@@ -58,6 +58,9 @@ REQUEST_SPECIAL = frozenset(
     }
 )
 
+DIGEST_FIELDS = frozenset({b"content-digest", b"repr-digest"})
+"""What a request says of its body's digest (RFC 9530)."""
+
 
 @frozen
 class HeadLimits:
@@ -92,6 +95,7 @@ class RequestFields:
     authorization: tuple[bytes, ...] = ()
     """The values of Authorization; more than one is an attempt to be two."""
     _trace: Sequence[FieldLine] | None = None
+    _digests: Sequence[FieldLine] | None = None
     _agent: bytes | None = None
     _agent_known: bool = False
     credential: object = None
@@ -105,6 +109,13 @@ class RequestFields:
         if self._trace is None:
             self._trace = [line for line in self.received if line.name in TRACE_FIELDS]
         return self._trace
+
+    @property
+    def digests(self) -> Sequence[FieldLine]:
+        """The lines of Content-Digest and Repr-Digest. Looked for when somebody asks, and then kept."""
+        if self._digests is None:
+            self._digests = [line for line in self.received if line.name in DIGEST_FIELDS]
+        return self._digests
 
     @property
     def agent(self) -> bytes | None:

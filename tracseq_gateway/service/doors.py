@@ -17,6 +17,7 @@ from tracseq_gateway.middleware.addresses import address_lists
 from tracseq_gateway.middleware.chain import Chain, Link, Verdict
 from tracseq_gateway.middleware.content_type import content_types
 from tracseq_gateway.middleware.cors import Cors
+from tracseq_gateway.middleware.digests import check_digests
 from tracseq_gateway.middleware.limits import body_limit
 from tracseq_gateway.middleware.tracing import tracer
 
@@ -98,7 +99,7 @@ def security_headers(settings: Security) -> SecurityHeaders | None:
 
 
 def body_links(settings: Service, prefix: int) -> Sequence[Link]:
-    """The links that look at the size and the type of a body, by the rules of its path."""
+    """The links that look at the size and the type of a body, by the rules of its path, and at its digests."""
     links: list[Link] = []
     sizes = {path: body_limit(rule.max_body) for path, rule in settings.paths.items() if rule.max_body is not None}
     usual = body_limit(settings.max_body) if settings.max_body else None
@@ -116,6 +117,8 @@ def body_links(settings: Service, prefix: int) -> Sequence[Link]:
         links.append(_by_path(PathPatterns(types), usual, prefix))
     elif usual is not None:
         links.append(usual)
+    if settings.check_digests:
+        links.append(check_digests)
     return links
 
 
