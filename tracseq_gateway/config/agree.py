@@ -7,6 +7,7 @@ from typing import Any
 
 from tracseq_gateway.config.api_keys import key_id
 from tracseq_gateway.config.certificates import check_pair
+from tracseq_gateway.config.compression import Compression, missing_libraries
 from tracseq_gateway.config.logs import MOST_NAMESPACES, AccessLog, Log
 from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
@@ -233,6 +234,7 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     ApiKey: _api_key,
     Authentication: _authentication,
     Cors: _cors,
+    Compression: missing_libraries,
     AccessLog: _access_log,
     Log: _log,
     Tracing: _tracing,

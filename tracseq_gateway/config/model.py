@@ -12,6 +12,7 @@ from typing import Literal
 
 from attrs import Factory, field, frozen
 
+from tracseq_gateway.config.compression import Compression
 from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.docs import Docs
 from tracseq_gateway.config.keys import MOMENT, Network, Seconds, Size, key, table
@@ -238,6 +239,11 @@ class Service:
         "Whether a request body is held to its ``Content-Digest`` and ``Repr-Digest`` (RFC 9530); one that differs "
         "gets 400, and does not come whole to the service.",
     )
+    compression: bool | None = key(
+        None,
+        "Whether its answers are compressed, once ``compression.enabled`` is true. Without it: they are, but for those "
+        "of the service that ``auth.service`` names.",
+    )
     openapi: str = key(
         "/openapi.json",
         "Where an instance itself, asked with GET, has its OpenAPI document (3.0 or 3.1, JSON), for ``/docs``. Empty: "
@@ -257,6 +263,7 @@ class Config:
     auth: Authentication = table(Authentication, "Who may call.")
     rate_limit: RateLimiting = table(RateLimiting, "How often.")
     cors: Cors = table(Cors, "Cross-origin requests.")
+    compression: Compression = table(Compression, "Compression of answers.")
     security: Security = table(Security, "Further doors.")
     access_log: AccessLog = table(AccessLog, "One line a request.")
     log: Log = table(Log, "The gateway's own log.")

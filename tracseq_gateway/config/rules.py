@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tracseq_gateway.config import api_keys, certificates, files, log_line, texts, tokens, tracing
+from tracseq_gateway.config import api_keys, certificates, compression, files, log_line, texts, tokens, tracing
+from tracseq_gateway.config.compression import Compression
 from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.model import Gateway, Service
@@ -91,6 +92,8 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Cors, "allow_methods"): each(texts.method),
     (Cors, "allow_headers"): each(texts.token),
     (Cors, "expose_headers"): each(texts.token),
+    (Compression, "encodings"): compression.encodings,
+    (Compression, "types"): each(compression.media_type),
     (Security, "hsts"): texts.header_text,
     (Security, "referrer"): texts.header_text,
     (Security, "permissions"): texts.header_text,

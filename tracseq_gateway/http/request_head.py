@@ -98,6 +98,7 @@ class RequestFields:
     _digests: Sequence[FieldLine] | None = None
     _agent: bytes | None = None
     _agent_known: bool = False
+    _accept_encoding: bytes | None = None
     credential: object = None
     """What was found out about who sends these fields, kept by who found it out: the same bytes, the same caller."""
     max_forwards: int | None = None
@@ -124,6 +125,14 @@ class RequestFields:
             self._agent_known = True
             self._agent = next((line.value for line in self.received if line.name == b"user-agent"), None)
         return self._agent
+
+    @property
+    def accept_encoding(self) -> bytes:
+        """Accept-Encoding: all its values; empty when there is none. Looked for when somebody asks, and then kept."""
+        if self._accept_encoding is None:
+            values = [line.value for line in self.received if line.name == b"accept-encoding"]
+            self._accept_encoding = b", ".join(values)
+        return self._accept_encoding
 
     @property
     def pairs(self) -> Fields:

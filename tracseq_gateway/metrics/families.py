@@ -66,6 +66,12 @@ class Families:
             ["service"],
             registry=registry,
         )
+        self.compressed = Counter(
+            "gateway_compression_bytes_total",
+            "Bytes of the bodies of answers that were compressed: before (in) and after (out).",
+            ["service", "direction"],
+            registry=registry,
+        )
         self.in_flight = Gauge(
             "gateway_requests_in_flight",
             "Requests that are not over.",

@@ -158,6 +158,10 @@ class Metrics:
         """None came about; ``slug`` is that of a kind of error."""
         self._families.connect_errors.labels(service, slug).inc()
 
+    def compressed(self, service: str, direction: str, size: int) -> None:
+        """So many bytes of a service's answers went ``in`` and came ``out`` of compression."""
+        self._families.compressed.labels(service, direction).inc(size)
+
     def in_flight(self, requests: int) -> None:
         """So many requests are open in this worker; to be told every second or so, not for each request."""
         self._families.in_flight.set(requests)

@@ -39,6 +39,7 @@ from tracseq_gateway.server.clear_door import ClearDoor
 from tracseq_gateway.server.site import GatewaySite
 from tracseq_gateway.server.tls_contexts import ServerContexts
 from tracseq_gateway.service.callers import Callers
+from tracseq_gateway.service.compressing import Compressing
 from tracseq_gateway.service.digests import Digester
 from tracseq_gateway.service.doors import Doors
 from tracseq_gateway.service.explain import Parts, report
@@ -101,13 +102,14 @@ class Gateway:
         self.rates = (
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
         )
+        self.compressing = Compressing(config, reactor) if config.compression.enabled else None
         notable = Notable(config.access_log.slow_seconds or float("inf"), self._keys.client)
         self._digester = Digester(reactor, notable, self._present, self._tell_digest)
         if config.dashboard.enabled:
             self.records.watch(notable.request_ended)
             self.records.hand_to(self._digester.take)
-        self._show_parts()
         self.site = self._build_site(now)
+        self._show_parts()
 
     def _build_site(self, now: Callable[[], float]) -> GatewaySite:
         """Build what stands before the services: routes, own pages, and the doors that every request passes."""
@@ -125,6 +127,7 @@ class Gateway:
                 self.doors.rules,
                 self.callers,
                 self.rates,
+                self.compressing,
                 self._keys,
                 self._lag,
                 lambda: self.site.busy,
@@ -182,6 +185,8 @@ class Gateway:
             gauging.rates(rates)
         if callers is not None:
             gauging.callers(callers)
+        if self.compressing is not None:
+            gauging.compressing(self.compressing)
 
     def _limiter_mode(self) -> str:
         rates = self.rates

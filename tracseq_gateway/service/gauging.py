@@ -10,6 +10,7 @@ from tracseq_gateway.metrics.metrics import ConnectionCounts, Metrics
 from tracseq_gateway.metrics.sheet import InstanceFigures
 from tracseq_gateway.server.tls_contexts import ServerContexts
 from tracseq_gateway.service.callers import Callers
+from tracseq_gateway.service.compressing import Compressing
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
 from tracseq_gateway.upstream.service import UpstreamService
@@ -85,6 +86,11 @@ class Gauging:
         records.count(callers.authenticator.outcomes, metrics.token_judged)
         records.measure(lambda: metrics.tokens_remembered(len(callers.authenticator.verdicts)))
         records.measure(lambda: metrics.revocations(len(callers.revocations)))
+
+    def compressing(self, compressing: Compressing) -> None:
+        """Bytes before and after compression."""
+        for service, counts in compressing.counts.items():
+            self._records.count(counts, partial(self._metrics.compressed, service))
 
 
 _HEALTHY = {"healthy": True, "unhealthy": False, "unknown": None}

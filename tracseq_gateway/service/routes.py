@@ -11,7 +11,8 @@ The order of a request's way, and why; a request gets its place in a trace befor
 6. Identity and role.
 7. Requests at once, of the service and of the client.
 8. Failed logins, then rates: the last thing, since only they are charged, and only who had the right to ask pays.
-9. The service.
+9. Compression, which waits for the answer.
+10. The service.
 
 The first three are the same for all services (``doors``, ``routing``); the rest is built here.
 """
@@ -36,6 +37,7 @@ from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.lag import LagMeter
 from tracseq_gateway.routing.table import Route
 from tracseq_gateway.service.callers import Callers
+from tracseq_gateway.service.compressing import Compressing
 from tracseq_gateway.service.doors import body_links
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.way import Door, Way
@@ -54,6 +56,7 @@ class Shared:
     """What becomes of the fields of services' answers."""
     callers: Callers | None
     rates: Rates | None
+    compressing: Compressing | None
     keys: Keys
     lag: LagMeter
     busy: Callable[[], int]
@@ -82,6 +85,8 @@ def _route(shared: Shared, settings: Service) -> tuple[Route[Stage], Way]:
         _times_of(settings, len(prefix)),
     )
     last: Stage = proxy
+    if shared.compressing is not None:
+        last = shared.compressing.stage(settings, len(prefix), last)
     if shared.rates is not None:
         last = shared.rates.stage(settings, len(prefix), last)
     priority = settings.priority or ("high" if settings.name == shared.config.auth.service else "normal")
