@@ -12,6 +12,7 @@ from typing import Literal
 
 from attrs import Factory, field, frozen
 
+from tracseq_gateway.config.cache import Cache, ServiceCache
 from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.docs import Docs
 from tracseq_gateway.config.keys import MOMENT, Network, Seconds, Size, key, table
@@ -200,6 +201,7 @@ class Service:
     outliers: Outliers = table(Outliers, "Ejecting instances that fail.")
     breaker: Breaker = table(Breaker, "Circuit breaker.")
     admission: Admission = table(Admission, "Admission control.")
+    cache: ServiceCache = table(ServiceCache, "Keeping answers.")
     priority: Priority | None = key(
         None,
         "Who is refused first, and who last, when a worker has more than it can do. Without it: ``high`` for the "
@@ -249,6 +251,7 @@ class Config:
     redis: Redis = table(Redis, "Shared state.")
     auth: Authentication = table(Authentication, "Who may call.")
     rate_limit: RateLimiting = table(RateLimiting, "How often.")
+    cache: Cache = table(Cache, "Keeping services' answers.")
     cors: Cors = table(Cors, "Cross-origin requests.")
     security: Security = table(Security, "Further doors.")
     access_log: AccessLog = table(AccessLog, "One line a request.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import formatdate
 
 _MONTHS = {
@@ -42,8 +42,8 @@ def parse_date(value: bytes, now: float) -> int | None:
         return None
     year = int(found["year"])
     if short:
-        year += datetime.fromtimestamp(now, timezone.utc).year // 100 * 100
-        if year > datetime.fromtimestamp(now, timezone.utc).year + 50:
+        year += datetime.fromtimestamp(now, UTC).year // 100 * 100
+        if year > datetime.fromtimestamp(now, UTC).year + 50:
             year -= 100
     second = min(int(found["second"]), 59)  # a leap second is the last of its minute
     if found["second"] > b"60":

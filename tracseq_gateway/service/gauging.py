@@ -8,6 +8,7 @@ from functools import partial
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.metrics.metrics import ConnectionCounts, Metrics
 from tracseq_gateway.metrics.sheet import InstanceFigures
+from tracseq_gateway.service.caches import Caches
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
@@ -76,6 +77,18 @@ class Gauging:
         records.count(callers.authenticator.outcomes, metrics.token_judged)
         records.measure(lambda: metrics.tokens_remembered(len(callers.authenticator.verdicts)))
         records.measure(lambda: metrics.revocations(len(callers.revocations)))
+
+    def caches(self, caches: Caches) -> None:
+        """What is kept of services' answers, and what requests made of it."""
+        metrics, records = self._metrics, self._records
+        for name, (_, stage) in caches.stages.items():
+            records.count(stage.terms.results, partial(metrics.cache_asked, name))
+
+        def read() -> None:
+            usage = caches.store.usage
+            metrics.cache_holds(usage.bytes, usage.entries, shared=caches.store.shared)
+
+        records.measure(read)
 
 
 _HEALTHY = {"healthy": True, "unhealthy": False, "unknown": None}

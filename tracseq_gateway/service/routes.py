@@ -11,7 +11,8 @@ The order of a request's way, and why; a request gets its place in a trace befor
 6. Identity and role.
 7. Requests at once, of the service and of the client.
 8. Failed logins, then rates: the last thing, since only they are charged, and only who had the right to ask pays.
-9. The service.
+9. What is kept of the service's answers: behind all doors, so that nobody gets what he might not have asked for.
+10. The service.
 
 The first three are the same for all services (``doors``, ``routing``); the rest is built here.
 """
@@ -35,6 +36,7 @@ from tracseq_gateway.middleware.limits import concurrency_limit, lag_limit, last
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.lag import LagMeter
 from tracseq_gateway.routing.table import Route
+from tracseq_gateway.service.caches import Caches
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.doors import body_links
 from tracseq_gateway.service.rates import Rates
@@ -54,6 +56,7 @@ class Shared:
     """What becomes of the fields of services' answers."""
     callers: Callers | None
     rates: Rates | None
+    caches: Caches | None
     keys: Keys
     lag: LagMeter
     busy: Callable[[], int]
@@ -82,6 +85,8 @@ def _route(shared: Shared, settings: Service) -> tuple[Route[Stage], Way]:
         _times_of(settings, len(prefix)),
     )
     last: Stage = proxy
+    if shared.caches is not None:
+        last = shared.caches.stage(settings, path, last)
     if shared.rates is not None:
         last = shared.rates.stage(settings, len(prefix), last)
     priority = settings.priority or ("high" if settings.name == shared.config.auth.service else "normal")

@@ -17,10 +17,8 @@ FOREVER: Final = 1 << 31
 """The longest number of seconds that is told apart (section 1.2.2)."""
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_MEMBER = re.compile(
-    rb'[ \t]*(?:(%b)(?:=(?:(%b)|"((?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*)"))?[ \t]*)?(?:,|$)'
-    % (_TOKEN, _TOKEN)
-).match
+_QUOTED = rb'"((?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*)"'
+_MEMBER = re.compile(rb"[ \t]*(?:(%b)(?:=(?:(%b)|%b))?[ \t]*)?(?:,|$)" % (_TOKEN, _TOKEN, _QUOTED)).match
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL).sub
 _SECONDS = re.compile(rb"[0-9]+").fullmatch
 _CONFLICT: Final = b"\x00"

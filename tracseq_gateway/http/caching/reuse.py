@@ -8,8 +8,8 @@ from tracseq_gateway.http.caching.control import FOREVER, Directives
 from tracseq_gateway.http.caching.storing import may_be_stale
 
 Use = Literal["fresh", "stale", "expired", "asked"]
-"""``fresh``: give it out. ``stale``: so, because the client takes stale answers. ``expired``: ask the service whether it
-still holds. ``asked``: the same, because the client wants that."""
+"""``fresh``: give it out. ``stale``: likewise, because the client takes stale answers. ``expired``: ask the service
+whether it still holds. ``asked``: the same, because the client wants that."""
 
 
 def use_of(asked: Directives, control: Directives, fresh_for: float, age: float) -> Use:

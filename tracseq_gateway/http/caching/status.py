@@ -18,18 +18,15 @@ class StatusMember:
             for why in ("bypass", "method", "uri-miss", "vary-miss", "request", "stale")
         }
 
-    def hit(self, ttl: float, why: Forward | None = None, status: int = 0) -> bytes:
-        """The answer came from the cache, and is fresh for another ``ttl`` seconds; negative: it is stale.
-
-        ``why`` and ``status`` say that the service was asked first, and what it said.
-        """
-        seconds = int(ttl // 1)
-        if why is None:
-            return b"%b; hit; ttl=%d" % (self._name, seconds)
-        return b"%b; hit; ttl=%d; fwd=%b; fwd-status=%d" % (self._name, seconds, why.encode("ascii"), status)
+    def hit(self, ttl: float) -> bytes:
+        """The answer came from the cache, and is fresh for another ``ttl`` seconds; negative: it is stale."""
+        return b"%b; hit; ttl=%d" % (self._name, int(ttl // 1))
 
     def passed(self, why: Forward, *, stored: bool = False, status: int = 0) -> bytes:
-        """The service answered; ``stored``: and the answer is kept. ``status`` is its own where another was sent."""
+        """The service was asked; ``stored``: and its answer is kept.
+
+        ``status`` is its own where the client gets another one, such as what is kept and was found to hold.
+        """
         member = self._passed[why]
         if status:
             member += b"; fwd-status=%d" % status

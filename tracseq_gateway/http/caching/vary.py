@@ -42,9 +42,9 @@ def variant(names: Sequence[bytes], seen: Fields) -> bytes:
 
 
 def _normal(name: bytes, value: bytes) -> bytes:
-    """The same for values that mean the same: white space around commas, and for codings and languages case and order.
+    """The same for values that mean the same: white space around commas, and case and order of codings and languages.
 
-    Of codings and languages, those that are not wanted at all are left out, and their order says nothing.
+    (What is wanted most is said by weights.)
     """
     members = [member for part in value.split(b",") if (member := part.strip(b" \t"))]
     if name in (b"accept-encoding", b"accept-language"):
