@@ -74,14 +74,9 @@ class Copying:
 
     def _confirmed(self, errand: Errand, kept: Kept, head: OutgoingHead) -> None:
         """What is kept still holds."""
-        if not holds(kept.fields, head.pairs):
-            # The service speaks of something that we do not have, so there is nothing to answer with.
-            self._keeper.drop(errand.asked)
-            self._end("failed")
-            self._sink.abort()
-            return
-        kept = kept.confirmed(head, errand.began, self._received)
-        self._keeper.keep(errand.asked, kept, errand.began)
+        if holds(kept.fields, head.pairs):
+            kept = kept.confirmed(head, errand.began, self._received)
+            self._keeper.keep(errand.asked, kept, errand.began)
         self._terms.note(self._request, "revalidated")
         self._give(errand, kept, self._terms.status.passed(errand.why, status=304))
         self._end("kept", kept)

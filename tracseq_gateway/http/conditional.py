@@ -18,7 +18,7 @@ _IN_304: Final = frozenset(
     {b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary", b"via", b"cache-status"}
 )
 _NOT_FROM_304: Final = frozenset(
-    {b"content-length", b"content-encoding", b"content-type", b"content-range", b"transfer-encoding", b"connection"}
+    {b"content-length", b"content-encoding", b"content-md5", b"content-range", b"transfer-encoding", b"connection"}
 )
 """What describes the body that is kept, or framed the 304 alone (RFC 9111 section 3.2)."""
 

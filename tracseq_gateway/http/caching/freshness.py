@@ -5,9 +5,13 @@ There is no heuristic freshness: an answer that does not say how long it is fres
 
 from __future__ import annotations
 
+import re
+
 from tracseq_gateway.http.caching.control import FOREVER, Directives
 from tracseq_gateway.http.dates import parse_date
 from tracseq_gateway.http.fields import Fields
+
+_SECONDS = re.compile(rb"[0-9]{1,15}").fullmatch
 
 
 def values_of(fields: Fields, name: bytes) -> list[bytes]:
@@ -42,9 +46,10 @@ def lifetime(fields: Fields, control: Directives, received: float) -> int | None
 def initial_age(fields: Fields, asked: float, received: float) -> float:
     """How old an answer was when it was received (section 4.2.3); ``asked`` is when its request was sent.
 
-    An Age that is no number is left out of account, of several the first counts.
+    What Age says wrongly, or more than once, is no reason to take an answer for young.
     """
     ages = values_of(fields, b"age")
-    age = ages[0].partition(b",")[0].strip(b" \t") if ages else b"0"
-    seconds = min(FOREVER, int(age)) if age.isdigit() and len(age) < 20 else 0
-    return max(0.0, received - date_of(fields, received), seconds + received - asked)
+    said = 0
+    if ages:
+        said = int(ages[0]) if len(ages) == 1 and _SECONDS(ages[0]) else FOREVER
+    return max(0.0, received - date_of(fields, received), said + received - asked)
