@@ -64,6 +64,7 @@ setup(
         "tracseq_gateway": [
             "py.typed",
             "limits/gcra.lua",
+            "cache/*.lua",
             "admin/static/*",
             "admin/api_page/*",
             "admin/swagger_ui/*",

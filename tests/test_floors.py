@@ -43,6 +43,7 @@ ROOMS: dict[str, set[str]] = {
     "middleware": OPEN_TO_ROOMS,
     "identity": OPEN_TO_ROOMS,
     "limits": OPEN_TO_ROOMS,
+    "cache": OPEN_TO_ROOMS,
     "upstream": OPEN_TO_ROOMS,
     "compression": OPEN_TO_ROOMS,
     "discovery": OPEN_TO_ROOMS,

@@ -77,6 +77,7 @@ QUOTA_EXCEEDED = Kind(
     registered="https://iana.org/assignments/http-problem-types#quota-exceeded",
 )
 TOO_MANY_AT_ONCE = Kind("too-many-at-once", 429, "Too Many Requests", "client")
+NOT_KEPT = Kind("not-kept", 504, "Gateway Timeout", "client")
 
 # What the gateway itself ran into.
 LIMITER_UNAVAILABLE = Kind(

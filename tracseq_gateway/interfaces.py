@@ -228,6 +228,9 @@ class Request(Protocol):
     limit: str
     """What the rate limiter decided: ``admitted``, ``refused``, ``remembered`` (refused without being asked again), or
     without Redis ``local``, ``open`` or ``closed``; empty when it was not asked."""
+    cache: str
+    """What the cache of its service did with it: ``hit``, ``stale``, ``revalidated``, ``collapsed``, ``miss``,
+    ``passed`` or ``invalidated``; empty when it was not asked."""
     instance: str
     """The URL of the instance that was asked last; empty when none was."""
     attempts: int

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tracseq_gateway.config.api_keys import key_id
+from tracseq_gateway.config.cache import Cache
 from tracseq_gateway.config.certificates import check_pair
 from tracseq_gateway.config.compression import Compression, missing_libraries
 from tracseq_gateway.config.logs import MOST_NAMESPACES, AccessLog, Log
@@ -211,6 +212,15 @@ def _log(table: Log) -> Iterator[Wrong]:
         )
 
 
+def _cache(table: Cache) -> Iterator[Wrong]:
+    if table.largest > table.size:
+        yield Wrong(
+            f"{table.largest} bytes cannot be kept in {table.size}",
+            "at most cache.size would be right",
+            ("largest",),
+        )
+
+
 def _tracing(table: Tracing) -> Iterator[Wrong]:
     if table.queue_spans < table.batch_spans:
         yield Wrong(
@@ -233,6 +243,7 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Jwt: _jwt,
     ApiKey: _api_key,
     Authentication: _authentication,
+    Cache: _cache,
     Cors: _cors,
     Compression: missing_libraries,
     AccessLog: _access_log,

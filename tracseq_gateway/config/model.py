@@ -12,6 +12,7 @@ from typing import Literal
 
 from attrs import Factory, field, frozen
 
+from tracseq_gateway.config.cache import Cache, ServiceCache
 from tracseq_gateway.config.compression import Compression
 from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.docs import Docs
@@ -202,6 +203,7 @@ class Service:
     outliers: Outliers = table(Outliers, "Ejecting instances that fail.")
     breaker: Breaker = table(Breaker, "Circuit breaker.")
     admission: Admission = table(Admission, "Admission control.")
+    cache: ServiceCache = table(ServiceCache, "Keeping answers.")
     priority: Priority | None = key(
         None,
         "Who is refused first, and who last, when a worker has more than it can do. Without it: ``high`` for the "
@@ -262,6 +264,7 @@ class Config:
     redis: Redis = table(Redis, "Shared state.")
     auth: Authentication = table(Authentication, "Who may call.")
     rate_limit: RateLimiting = table(RateLimiting, "How often.")
+    cache: Cache = table(Cache, "Keeping services' answers.")
     cors: Cors = table(Cors, "Cross-origin requests.")
     compression: Compression = table(Compression, "Compression of answers.")
     security: Security = table(Security, "Further doors.")

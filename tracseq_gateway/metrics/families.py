@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from tracseq_gateway.metrics.counting import REQUEST_BUCKETS
 
@@ -30,6 +30,7 @@ class Families:
         self._define_connections(registry)
         self._define_limits(registry)
         self._define_identity(registry)
+        self._define_cache(registry)
         self._define_gateway(registry)
 
     def _define_requests(self, registry: CollectorRegistry) -> None:
@@ -214,6 +215,18 @@ class Families:
             registry=registry,
         )
 
+    def _define_cache(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Counter
+
+        self.cache_requests = Counter(
+            "gateway_cache_requests_total",
+            "Requests to services whose answers are kept: answered by what is kept, fresh (hit) or stale, or found "
+            "still to hold (revalidated), or by the answer to another request (collapsed), or by the service (miss); "
+            "passed by; or having changed what is kept (invalidated).",
+            ["service", "result"],
+            registry=registry,
+        )
+
     def _define_gateway(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Counter, Gauge
 
@@ -298,4 +311,27 @@ class Families:
             ["certificate"],
             multiprocess_mode="livemostrecent",
             registry=self._registry,
+        )
+
+    @cached_property
+    def own_cache(self) -> tuple[Gauge, Gauge]:
+        """What the workers keep of answers, each for itself; made when it is first set."""
+        return self._cache_gauges("livesum")
+
+    @cached_property
+    def shared_cache(self) -> tuple[Gauge, Gauge]:
+        """What they keep together."""
+        return self._cache_gauges("livemostrecent")
+
+    def _cache_gauges(self, mode: Literal["livesum", "livemostrecent"]) -> tuple[Gauge, Gauge]:
+        from prometheus_client import Gauge
+
+        return (
+            Gauge(
+                "gateway_cache_bytes",
+                "Bytes of the answers that are kept.",
+                multiprocess_mode=mode,
+                registry=self._registry,
+            ),
+            Gauge("gateway_cache_entries", "Answers that are kept.", multiprocess_mode=mode, registry=self._registry),
         )

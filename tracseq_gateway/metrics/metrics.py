@@ -230,6 +230,16 @@ class Metrics:
         """So many revocations are remembered now."""
         self._families.revocations.set(remembered)
 
+    def cache_asked(self, service: str, result: str, requests: int) -> None:
+        """So many requests to a service met its cache; ``result`` is of the cache's own list, so it is bounded."""
+        self._families.cache_requests.labels(service, result).inc(requests)
+
+    def cache_holds(self, size: int, entries: int, *, shared: bool) -> None:
+        """So many bytes, and answers, are kept: by this worker, or ``shared`` by all of them."""
+        gauges = self._families.shared_cache if shared else self._families.own_cache
+        for gauge, value in zip(gauges, (size, entries), strict=True):
+            gauge.set(value)
+
     def spans_ended(self, outcome: str, spans: int) -> None:
         """So many spans were ``exported``, ``dropped`` or ``failed``."""
         self._families.spans.labels(outcome).inc(spans)

@@ -126,6 +126,7 @@ class GatewayRequest(ResourceRequest):
         "attempts",
         "began",
         "begun",
+        "cache",
         "channel",
         "client",
         "error",
@@ -157,7 +158,7 @@ class GatewayRequest(ResourceRequest):
         self.service = ""
         self.identity: Identity | None = None
         self.trace: TraceContext | None = None
-        self.limit = self.instance = ""
+        self.limit = self.cache = self.instance = ""
         self.attempts = 0
         self.admitted = self.passed_on = self.answered = 0.0
         self.answer_lines = b""

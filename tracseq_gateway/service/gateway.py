@@ -38,6 +38,7 @@ from tracseq_gateway.routing.table import RouteTable
 from tracseq_gateway.server.clear_door import ClearDoor
 from tracseq_gateway.server.site import GatewaySite
 from tracseq_gateway.server.tls_contexts import ServerContexts
+from tracseq_gateway.service.caches import Caches
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.compressing import Compressing
 from tracseq_gateway.service.digests import Digester
@@ -103,6 +104,9 @@ class Gateway:
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
         )
         self.compressing = Compressing(config, reactor) if config.compression.enabled else None
+        self.caches = None
+        if any(settings.cache.enabled for settings in config.services.values()):
+            self.caches = Caches(config, reactor, self.deadlines, now, self.records.redis_called)
         notable = Notable(config.access_log.slow_seconds or float("inf"), self._keys.client)
         self._digester = Digester(reactor, notable, self._present, self._tell_digest)
         if config.dashboard.enabled:
@@ -128,6 +132,7 @@ class Gateway:
                 self.callers,
                 self.rates,
                 self.compressing,
+                self.caches,
                 self._keys,
                 self._lag,
                 lambda: self.site.busy,
@@ -187,6 +192,8 @@ class Gateway:
             gauging.callers(callers)
         if self.compressing is not None:
             gauging.compressing(self.compressing)
+        if self.caches is not None:
+            gauging.caches(self.caches)
 
     def _limiter_mode(self) -> str:
         rates = self.rates
@@ -230,6 +237,8 @@ class Gateway:
             ready.append(self.rates.start())
         if self.callers is not None:
             ready.append(self.callers.start())
+        if self.caches is not None:
+            self.caches.start()
         if not ready:
             return succeed(None)
         done: Deferred[None] = Deferred()
@@ -309,6 +318,10 @@ class Gateway:
         parts = Parts(config, site, root, self.doors, self._ways, self.callers, self.rates, self._lag, live)
         return Deferred.fromCoroutine(report(parts, question))
 
+    def purge(self, service: str, path: bytes, query: bytes, *, below: bool) -> Deferred[int]:
+        """Drop kept answers; fires with how many. See :meth:`tracseq_gateway.service.caches.Caches.purge`."""
+        return succeed(0) if self.caches is None else self.caches.purge(service, path, query, below=below)
+
     def drain(self, seconds: float, gentle: bool = False) -> Deferred[int]:
         """Stop: take up the connections that already wait, accept no others, finish what is open.
 
@@ -339,5 +352,7 @@ class Gateway:
             ended.append(self.rates.stop())
         if self.callers is not None:
             ended.append(self.callers.stop())
+        if self.caches is not None:
+            ended.append(self.caches.stop())
         closed: Deferred[int] = gatherResults(ended).addCallback(lambda _: cut)
         return closed

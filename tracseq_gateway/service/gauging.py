@@ -9,6 +9,7 @@ from tracseq_gateway.admin.status import Status
 from tracseq_gateway.metrics.metrics import ConnectionCounts, Metrics
 from tracseq_gateway.metrics.sheet import InstanceFigures
 from tracseq_gateway.server.tls_contexts import ServerContexts
+from tracseq_gateway.service.caches import Caches
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.compressing import Compressing
 from tracseq_gateway.service.rates import Rates
@@ -91,6 +92,18 @@ class Gauging:
         """Bytes before and after compression."""
         for service, counts in compressing.counts.items():
             self._records.count(counts, partial(self._metrics.compressed, service))
+
+    def caches(self, caches: Caches) -> None:
+        """What is kept of services' answers, and what requests made of it."""
+        metrics, records = self._metrics, self._records
+        for name, (_, stage) in caches.stages.items():
+            records.count(stage.terms.results, partial(metrics.cache_asked, name))
+
+        def read() -> None:
+            usage = caches.store.usage
+            metrics.cache_holds(usage.bytes, usage.entries, shared=caches.store.shared)
+
+        records.measure(read)
 
 
 _HEALTHY = {"healthy": True, "unhealthy": False, "unknown": None}

@@ -12,7 +12,8 @@ The order of a request's way, and why; a request gets its place in a trace befor
 7. Requests at once, of the service and of the client.
 8. Failed logins, then rates: the last thing, since only they are charged, and only who had the right to ask pays.
 9. Compression, which waits for the answer.
-10. The service.
+10. What is kept of the service's answers: behind all doors, so that nobody gets what he might not have asked for.
+11. The service.
 
 The first three are the same for all services (``doors``, ``routing``); the rest is built here.
 """
@@ -36,6 +37,7 @@ from tracseq_gateway.middleware.limits import concurrency_limit, lag_limit, last
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.lag import LagMeter
 from tracseq_gateway.routing.table import Route
+from tracseq_gateway.service.caches import Caches
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.compressing import Compressing
 from tracseq_gateway.service.doors import body_links
@@ -57,6 +59,7 @@ class Shared:
     callers: Callers | None
     rates: Rates | None
     compressing: Compressing | None
+    caches: Caches | None
     keys: Keys
     lag: LagMeter
     busy: Callable[[], int]
@@ -85,6 +88,8 @@ def _route(shared: Shared, settings: Service) -> tuple[Route[Stage], Way]:
         _times_of(settings, len(prefix)),
     )
     last: Stage = proxy
+    if shared.caches is not None:
+        last = shared.caches.stage(settings, path, last)
     if shared.compressing is not None:
         last = shared.compressing.stage(settings, len(prefix), last)
     if shared.rates is not None:
