@@ -177,17 +177,24 @@ class Visitor:
     """A client's connection. ``window``: how many bytes it takes before :meth:`take` is called; all by default."""
 
     def __init__(self, server: MemoryServer, peer: str = "192.0.2.7", window: float = float("inf")) -> None:
-        self.channel = server.site.buildProtocol(None)
-        self.transport = WindowTransport(server.reactor, self.channel, peer, window)
-        self.channel.makeConnection(self.transport)
+        self._channel = first = server.site.buildProtocol(None)
+        self.transport = WindowTransport(server.reactor, first, peer, window)
+        first.makeConnection(self.transport)
         self.transport.flush()
 
     def send(self, *pieces: bytes) -> None:
         """Send bytes, each piece in a read of its own, while the gateway keeps the connection and reads."""
         for piece in pieces:
             if self.transport.connected and self.transport.reading:
-                self.channel.dataReceived(piece)
+                self.transport.protocol.dataReceived(piece)
                 self.transport.flush()
+
+    @property
+    def channel(self) -> Any:
+        """What the gateway speaks with this client, or spoke last."""
+        if self.transport.protocol is not None:
+            self._channel = self.transport.protocol
+        return self._channel
 
     def take(self, size: float = float("inf")) -> None:
         """Read as many bytes of what the gateway sends."""

@@ -56,7 +56,7 @@ class SocketTests(TestCase):
 
         await maybeDeferred(self.port.stopListening)
         for channel in self.site.channels:
-            channel.transport.abortConnection()
+            channel.cut()
         await deferLater(reactor, 0)
 
     def as_client(self, port: int, talk: Callable[[socket.socket], T]) -> Deferred[T]:

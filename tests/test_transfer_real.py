@@ -22,6 +22,7 @@ from tracseq_gateway.config.keys import Size
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.net.connect import EagerConnector
+from tracseq_gateway.server.channel import HTTPChannel
 from tracseq_gateway.service import Gateway
 
 SIZE = 20 << 20
@@ -137,7 +138,7 @@ class TransferTests(TestCase):
     def sample(self) -> None:
         """Note how much waits in the gateway, at each turn of the reactor."""
         sides: dict[str, list[Any]] = {
-            "client": [channel.transport for channel in self.gateway.site.channels],
+            "client": [channel.transport for channel in self.gateway.site.channels if isinstance(channel, HTTPChannel)],
             "service": [connector.transport for connector in self.connectors],
         }
         for side, transports in sides.items():

@@ -102,6 +102,33 @@ class Identity:
         self.client = (f"k:{self.key_name}" if self.kind == "key" else f"u:{self.subject}").encode()
 
 
+@frozen
+class ClientCertificate:
+    """A client's certificate, which was verified against the authorities that the operator names."""
+
+    subject: str
+    """As RFC 4514 writes it, for example ``CN=sequencer-7,O=Laboratory``."""
+    names: tuple[str, ...]
+    """Who it is for, by kind: ``URI:spiffe://lab/sequencer-7``, ``DNS:...``, ``email:...``, ``CN:...``."""
+    fingerprint: str
+    """SHA-256 of the whole, in hex."""
+    expires: float
+    """The end of its time, seconds since the epoch."""
+
+
+@frozen
+class TlsFacts:
+    """What is known of a connection that uses TLS."""
+
+    version: str
+    """For example ``TLSv1.3``."""
+    cipher: str
+    """The suite, as OpenSSL names it."""
+    server_name: str
+    """What the client asked for by SNI; empty if it did not."""
+    certificate: ClientCertificate | None = None
+
+
 class Answerer(Protocol):
     """Who works on a request once it is dispatched; the server side tells it what the client does."""
 
@@ -122,6 +149,36 @@ class Answerer(Protocol):
 
     def leave(self) -> None:
         """The gateway stops: end what would not end by itself. Called for a switched protocol only."""
+
+
+class AnswerSink(Protocol):
+    """Where an answer goes: towards the client."""
+
+    def begin(self, head: OutgoingHead, data: bytes, done: bool) -> None:
+        """The head and the first bytes of the body; ``done`` if that is all."""
+
+    def send(self, data: bytes, done: bool) -> None:
+        """More of the body."""
+
+    def abort(self) -> None:
+        """It cannot be completed; the client must see that it is not whole."""
+
+
+class AnswerFilter(AnswerSink, Protocol):
+    """Who changes, or keeps, one answer on its way to the client: see :meth:`Request.filter_answer`."""
+
+    def gone(self) -> None:
+        """The request is over without a whole answer, as its client left or speaks another protocol: let go."""
+
+
+class BodyCheck(Protocol):
+    """Who looks at the whole body of a request while it passes."""
+
+    def take(self, data: bytes) -> None:
+        """More of it came."""
+
+    def end(self) -> GatewayError | None:
+        """That was all: say what is wrong with it, if anything is."""
 
 
 @frozen
@@ -190,6 +247,10 @@ class Request(Protocol):
     """Bytes of body that were sent, without their framing."""
 
     @property
+    def tls(self) -> TlsFacts | None:
+        """What TLS says of the client's connection to us; None in clear."""
+
+    @property
     def peer(self) -> str:
         """The address of who sent it to us: the client's own, or a proxy's."""
 
@@ -220,6 +281,26 @@ class Request(Protocol):
 
         Never if the client leaves or breaks off before. :meth:`take_body` then returns what has come.
         """
+
+    def check_body(self, check: BodyCheck) -> GatewayError | None:
+        """Have the body looked at while it comes; its last piece goes on only when ``check`` has found nothing wrong.
+
+        Else the request is broken off, so that nobody has got a whole body. To be called once, before anybody takes
+        it; returns what is wrong with a body that is here already.
+        """
+
+    def filter_answer(self, make: Callable[[AnswerSink], AnswerFilter]) -> None:
+        """Have the answer go through a filter, which is made with the sink that it hands on to, at once or later.
+
+        To be called before the answer begins. The filter that is put in last gets the answer first. Interim answers
+        and a change of protocol pass it by.
+        """
+
+    def hold_answer(self) -> None:
+        """A filter has enough to do: who answers sends nothing until :meth:`release_answer`, called as often."""
+
+    def release_answer(self) -> None:
+        """The filter has room again."""
 
     def pause_body(self) -> None:
         """Receive no more of the body for now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from tracseq_gateway.server.proxied_channel import (
+from tracseq_gateway.server.proxy_header import (
     LONGEST_BLOCK,
     LONGEST_LINE,
     BadProxyHeader,

@@ -31,6 +31,7 @@ from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import RequestHead
 from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.server.answer_writer import CONTINUE, AnswerWriter
+from tracseq_gateway.server.arrival import DIRECT, Arrival
 from tracseq_gateway.server.body_reader import BodyReader
 from tracseq_gateway.server.farewell import Farewell
 from tracseq_gateway.server.head_reader import HeadReader
@@ -58,10 +59,12 @@ class HTTPChannel(Protocol):
     """One client connection."""
 
     transport: EagerServer
-    secure = False
 
-    def __init__(self, site: GatewaySite) -> None:
+    def __init__(self, site: GatewaySite, arrival: Arrival = DIRECT) -> None:
         self.site = site
+        self._arrival = arrival
+        self.tls = arrival.tls
+        self.secure = arrival.tls is not None
         self.via = site.via
         self.root = site.resource
         self.local_port = 0
@@ -93,13 +96,18 @@ class HTTPChannel(Protocol):
         self.local_port = host.port
         self.address = peer.host
         self._reading = ReadGate(transport)
+        arrival, site = self._arrival, self.site
         self.forwarded = ForwardedLines(
-            peer.host, b"https" if self.secure else b"http", host.port, self.site.trusted, self.via.encode("ascii")
+            arrival.address or peer.host,
+            b"https" if self.secure else b"http",
+            host.port,
+            site.trusted if arrival.vouched else (),
+            self.via.encode("ascii"),
         )
         transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
-        if self.site.opened(self):
-            self._timer.start(self.site.limits.head_seconds)
+        if self in site.channels or site.opened(self):
+            self._timer.start(arrival.seconds_left or site.limits.head_seconds)
         else:
             transport.abortConnection()
 
@@ -402,7 +410,7 @@ class HTTPChannel(Protocol):
         # Whatever is wrong with the rest, who begins so expects no body (RFC 9110 section 9.3.2).
         bodiless = self._raw.lstrip(b"\r\n").startswith(b"HEAD ")
         self.transport.write(self._writer.refusal(error, request_id, secure=self.secure, bodiless=bodiless))
-        self.site.head_refused(self, error, request_id)
+        self.site.head_refused(self, self.forwarded.client, error, request_id)
         self._linger()
 
     def _close(self) -> None:

@@ -25,7 +25,17 @@ from tracseq_gateway.errors import (
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import NO_FIELDS, RequestHead
 from tracseq_gateway.http.trace_context import TraceContext
-from tracseq_gateway.interfaces import Answerer, Identity, Repeat, Request
+from tracseq_gateway.interfaces import (
+    Answerer,
+    AnswerFilter,
+    AnswerSink,
+    BodyCheck,
+    Identity,
+    Repeat,
+    Request,
+    TlsFacts,
+)
+from tracseq_gateway.server.held_body import HeldBody
 from tracseq_gateway.server.resource_request import ResourceRequest
 
 
@@ -36,6 +46,7 @@ class Channel(Protocol):
     root: IResource
     address: str
     secure: bool
+    tls: TlsFacts | None
     local_port: int
 
     def begin(self, request: GatewayRequest, head: OutgoingHead, data: bytes, done: bool) -> None:
@@ -105,6 +116,9 @@ class GatewayRequest(ResourceRequest):
         "_body_done",
         "_collecting",
         "_ended",
+        "_filters",
+        "_held",
+        "_holds",
         "_taken",
         "admitted",
         "answer_lines",
@@ -161,6 +175,17 @@ class GatewayRequest(ResourceRequest):
         self._body_done = not head.fields.length
         self._collecting: tuple[int, Callable[[bytes | None], None]] | None = None
         self._taken = False
+        self._held: HeldBody | None = None
+        self._filters: list[AnswerFilter] | None = None
+        """The last one gets the answer first."""
+        self._holds = 0
+        """How many want nothing more of the answer for now: the client's side, and filters."""
+
+    @property
+    def tls(self) -> TlsFacts | None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        tls: TlsFacts | None = self.channel.tls
+        return tls
 
     @property
     def peer(self) -> str:
@@ -180,21 +205,42 @@ class GatewayRequest(ResourceRequest):
         if self.max_body and self.received > self.max_body:
             self.break_off(GatewayError(BODY_TOO_LARGE, f"a request body larger than {self.max_body} bytes"))
             return True
+        if self._held is not None:
+            data = self._held.exchange(data)
         if self._taken and self._answerer is not None:
-            self._answerer.body_received(data)
+            if data:
+                self._answerer.body_received(data)
             return True
-        self._body.append(data)
+        if self.finished:
+            return False  # Its answer is on its way already, and nobody takes this any more.
+        if data:
+            self._body.append(data)
         if self._collecting is not None and self.received > self._collecting[0]:
             self._collected()
         return self._collecting is not None or self._taken
 
     def body_ended(self) -> None:
         """The body is complete."""
+        if self._held is not None and not self._let_go(self._held):
+            return
         self._body_done = True
         if self._collecting is not None:
             self._collected()
         elif self._taken and self._answerer is not None:
             self._answerer.body_ended()
+
+    def _let_go(self, held: HeldBody) -> bool:
+        """Pass on what was held back of the body, if nothing is wrong with the whole."""
+        self._held = None
+        error = held.end()
+        if error is not None:
+            self.break_off(error)
+            return False
+        if self._taken and self._answerer is not None:
+            self._answerer.body_received(held.last)
+        else:
+            self._body.append(held.last)
+        return True
 
     def break_off(self, error: GatewayError) -> None:
         """The request cannot go on: stop who works on it, and refuse it."""
@@ -217,17 +263,16 @@ class GatewayRequest(ResourceRequest):
         answerer, self._answerer = self._answerer, None
         if answerer is not None:
             answerer.client_gone()
+        self._drop_filters()
         self.connection_lost()
 
     def pause_answer(self) -> None:
         """The client's side is full."""
-        if self._answerer is not None:
-            self._answerer.pause()
+        self.hold_answer()
 
     def resume_answer(self) -> None:
         """The client's side has room again."""
-        if self._answerer is not None:
-            self._answerer.resume()
+        self.release_answer()
 
     def over(self) -> None:
         """The request has ended: tell those who asked."""
@@ -296,6 +341,43 @@ class GatewayRequest(ResourceRequest):
         self.channel.body_awaited(-1)
         ready(b"".join(self._body) if self._body_done and self.received <= most else None)
 
+    def check_body(self, check: BodyCheck) -> GatewayError | None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        held = HeldBody(check)
+        for piece in self._body:
+            check.take(piece)
+        if self._body_done:
+            return held.end()
+        if self._body:
+            held.last = self._body.pop()
+        self._held = held
+        return None
+
+    def filter_answer(self, make: Callable[[AnswerSink], AnswerFilter]) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if self._filters is None:
+            self._filters = [make(_Outlet(self))]
+        else:
+            self._filters.append(make(self._filters[-1]))
+
+    def hold_answer(self) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        self._holds += 1
+        if self._holds == 1 and self._answerer is not None:
+            self._answerer.pause()
+
+    def release_answer(self) -> None:
+        """See :class:`tracseq_gateway.interfaces.Request`."""
+        if self._holds:
+            self._holds -= 1
+            if not self._holds and self._answerer is not None:
+                self._answerer.resume()
+
+    def _drop_filters(self) -> None:
+        filters, self._filters = self._filters, None
+        for one in reversed(filters or ()):
+            one.gone()
+
     def pause_body(self) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""
         if not self.finished:
@@ -311,6 +393,7 @@ class GatewayRequest(ResourceRequest):
         if self.finished:
             answerer.client_gone()
             return
+        self._drop_filters()
         self.begun = self._taken = True
         self.status = head.status
         self.max_body = 0
@@ -333,10 +416,17 @@ class GatewayRequest(ResourceRequest):
             return
         self.begun = True
         self.finished = done
-        self.status = head.status
-        self.sent = 0 if self.head.method == b"HEAD" else len(data)
         if done:
             self._answerer = None
+        if self._filters is None:
+            self.begin_unfiltered(head, data, done)
+        else:
+            self._filters[-1].begin(head, data, done)
+
+    def begin_unfiltered(self, head: OutgoingHead, data: bytes, done: bool) -> None:
+        """Behind all filters, the answer goes to the client."""
+        self.status = head.status
+        self.sent = 0 if self.head.method == b"HEAD" else len(data)
         self.channel.begin(self, head, data, done)
 
     def send(self, data: bytes, done: bool) -> None:
@@ -344,10 +434,17 @@ class GatewayRequest(ResourceRequest):
         if self.finished:
             return
         self.finished = done
-        if self.head.method != b"HEAD":
-            self.sent += len(data)
         if done:
             self._answerer = None
+        if self._filters is None:
+            self.send_unfiltered(data, done)
+        else:
+            self._filters[-1].send(data, done)
+
+    def send_unfiltered(self, data: bytes, done: bool) -> None:
+        """Behind all filters, the answer goes to the client."""
+        if self.head.method != b"HEAD":
+            self.sent += len(data)
         self.channel.send(data, done)
 
     def refuse(self, error: GatewayError) -> None:
@@ -363,6 +460,42 @@ class GatewayRequest(ResourceRequest):
 
     def abort(self) -> None:
         """See :class:`tracseq_gateway.interfaces.Request`."""
-        if not self.finished:
-            self.finished = True
+        if self.finished:
+            return
+        self.finished = True
+        if self._filters is None:
             self.channel.abort()
+        else:
+            self._filters[-1].abort()
+
+
+class _Outlet:
+    """The sink behind all filters. What comes for a request that is over goes nowhere."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request: GatewayRequest) -> None:
+        self._request: GatewayRequest | None = request
+
+    def begin(self, head: OutgoingHead, data: bytes, done: bool) -> None:
+        request = self._present(done)
+        if request is not None:
+            request.begin_unfiltered(head, data, done)
+
+    def send(self, data: bytes, done: bool) -> None:
+        request = self._present(done)
+        if request is not None:
+            request.send_unfiltered(data, done)
+
+    def abort(self) -> None:
+        request = self._present(True)
+        if request is not None:
+            request.channel.abort()
+
+    def _present(self, last: bool) -> GatewayRequest | None:
+        request = self._request
+        if request is not None and request._filters is None:
+            request = None
+        if last:
+            self._request = None
+        return request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -21,8 +21,8 @@ from tracseq_gateway.http.request_head import HeadLimits
 from tracseq_gateway.interfaces import SWITCHED, Recorder
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.server.channel import HTTPChannel
-from tracseq_gateway.server.proxied_channel import ProxiedChannel
-from tracseq_gateway.server.request import GatewayRequest, unread_request
+from tracseq_gateway.server.opening import Opening
+from tracseq_gateway.server.request import Channel, GatewayRequest, unread_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +30,19 @@ if TYPE_CHECKING:
 
 LAST_CALL_SECONDS = 1.0
 """How long before the end of a gentle drain what is still idle is closed in an orderly way."""
+
+
+class ClientConnection(Protocol):
+    """One connection of a client, whatever is spoken on it."""
+
+    address: str
+    """The peer's: a client's, or that of a proxy in front."""
+
+    def drain(self) -> None:
+        """Close if idle and no request is on its way, else after the answers."""
+
+    def cut(self) -> int:
+        """Close whatever is under way; return how many requests were cut."""
 
 
 class GatewaySite(Site):
@@ -79,7 +92,7 @@ class GatewaySite(Site):
         """Of the active ones, those that are not worked on before more of their bodies has come."""
         self.tunnels = 0
         """Of the active ones, those that have switched to another protocol."""
-        self.channels: set[HTTPChannel] = set()
+        self.channels: set[ClientConnection] = set()
         self._by_address: Counter[str] = Counter()
         self._drained: Deferred[int] | None = None
         self._clock: IReactorTime = reactor
@@ -95,9 +108,9 @@ class GatewaySite(Site):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the channel of a new connection."""
-        return ProxiedChannel(self) if self._proxied else HTTPChannel(self)
+        return Opening(self) if self._proxied else HTTPChannel(self)
 
-    def opened(self, channel: HTTPChannel) -> bool:
+    def opened(self, channel: ClientConnection) -> bool:
         """Count a connection in; return False if there is no room for it."""
         self.channels.add(channel)
         most = self.limits.max_connections
@@ -112,7 +125,13 @@ class GatewaySite(Site):
         parsed = parse_address(address)
         return self._by_address[address] <= most or (parsed is not None and is_trusted(parsed, self.trusted))
 
-    def closed(self, channel: HTTPChannel) -> None:
+    def follows(self, opening: ClientConnection, channel: ClientConnection) -> None:
+        """A channel takes over a connection, which stays counted as it is."""
+        self.channels.discard(opening)
+        self.channels.add(channel)
+        channel.address = opening.address
+
+    def closed(self, channel: ClientConnection) -> None:
         """Count a connection out."""
         self.channels.discard(channel)
         if self._by_address:
@@ -146,10 +165,10 @@ class GatewaySite(Site):
         if self._recorder is not None:
             self._recorder.request_ended(request)
 
-    def head_refused(self, channel: HTTPChannel, error: GatewayError, request_id: bytes) -> None:
+    def head_refused(self, channel: Channel, client: str, error: GatewayError, request_id: bytes) -> None:
         """Bytes were refused before they were a request: nobody waits for its end, but it is written down."""
         if self._recorder is not None:
-            request = unread_request(channel, channel.forwarded.client, error, request_id)
+            request = unread_request(channel, client, error, request_id)
             request.began = self.deadlines.now()
             self._recorder.request_ended(request)
 

@@ -8,7 +8,7 @@ from twisted.web.resource import IResource
 
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import RequestHead
-from tracseq_gateway.interfaces import Request
+from tracseq_gateway.interfaces import Request, TlsFacts
 from tracseq_gateway.server.answer_writer import AnswerWriter
 from tracseq_gateway.server.request import GatewayRequest
 from tracseq_gateway.service.explain.parts import Parts
@@ -24,6 +24,7 @@ class RehearsedChannel:
         self.via = site.via
         self.root: IResource = parts.site.resource
         self.secure = False
+        self.tls: TlsFacts | None = None
         self.local_port = parts.config.gateway.port
         self.answer = b""
         """What the client would have got."""

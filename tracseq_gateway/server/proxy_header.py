@@ -1,11 +1,6 @@
-"""HTTP/1.1 behind a proxy that passes bytes on and says in a PROXY header, before the first of them, whose they are.
+"""The PROXY header: a proxy that passes bytes on says, before the first of them, whose they are.
 
-The header is that of the PROXY protocol, version 1 or 2, as HAProxy's specification has it. Rules:
-
-1. Only a trusted proxy is listened to, and it must say something: a peer without the right or without a header could
-   name any address.
-2. What is malformed is cut at once, with nothing answered: who sent it does not speak HTTP here.
-3. The address that is carried is the peer's from then on, also where trusted proxies are concerned.
+It is that of the PROXY protocol, version 1 or 2, as HAProxy's specification has it. Bytes in, an address out.
 """
 
 from __future__ import annotations
@@ -18,9 +13,6 @@ from twisted.protocols.haproxy._exceptions import InvalidProxyHeader
 from twisted.protocols.haproxy._info import ProxyInfo
 from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
-
-from tracseq_gateway.http.origin import ForwardedLines, Networks, is_trusted, parse_address
-from tracseq_gateway.server.channel import HTTPChannel
 
 LONGEST_LINE = 107
 """Bytes of the longest header of version 1, with its CRLF (section 2.1 of the specification)."""
@@ -41,57 +33,6 @@ _LINE = re.compile(
 
 class BadProxyHeader(Exception):
     """What came is not, and cannot become, a PROXY header."""
-
-
-class ProxiedChannel(HTTPChannel):
-    """One connection of a client, by way of a proxy that speaks the PROXY protocol.
-
-    The header must be whole within the time for the first request's head, which goes on running behind it. Over TLS
-    the header would come before the handshake: this is for listeners without.
-    """
-
-    _opening: bytes | None = b""
-    """What has come of the header; None behind it."""
-
-    def connectionMade(self) -> None:
-        """A proxy connected, or somebody who should not have."""
-        super().connectionMade()
-        peer = parse_address(self.transport.getPeer().host)
-        if peer is None or not is_trusted(peer, self.site.trusted):
-            self.transport.abortConnection()
-
-    def dataReceived(self, data: bytes) -> None:
-        """Take bytes from the proxy: first its header, then the client's."""
-        if self._opening is None:
-            super().dataReceived(data)
-            return
-        self._opening += data
-        try:
-            end = header_length(self._opening)
-            if end is None:
-                return
-            self._take_header(self._opening[:end])
-        except BadProxyHeader:
-            # What came stays where it is: were there ever more, it would be no better.
-            self.transport.abortConnection()
-            return
-        rest, self._opening = self._opening[end:], None
-        if rest:
-            super().dataReceived(rest)
-
-    def _take_header(self, header: bytes) -> None:
-        if header.startswith(V2Parser.PREFIX) and header[_COMMAND] == _LOCAL:
-            return  # The proxy speaks for itself: it looks whether we are there.
-        address = carried_address(header)
-        if address is not None:
-            self._set_peer(address, self.site.trusted)
-        else:
-            # Somebody's bytes, but not whose: the proxy stands for them, and what they say of themselves is not its.
-            self._set_peer(self.transport.getPeer().host, ())
-
-    def _set_peer(self, address: str, trusted: Networks) -> None:
-        scheme = b"https" if self.secure else b"http"
-        self.forwarded = ForwardedLines(address, scheme, self.local_port, trusted, self.via.encode("ascii"))
 
 
 def header_length(data: bytes) -> int | None:
@@ -116,6 +57,11 @@ def header_length(data: bytes) -> int | None:
     if len(data) >= LONGEST_LINE:
         raise BadProxyHeader(f"a line longer than {LONGEST_LINE} bytes")
     return None
+
+
+def speaks_for_itself(header: bytes) -> bool:
+    """Whether a whole header says that the proxy brings nobody: it looks whether we are there (LOCAL)."""
+    return header.startswith(V2Parser.PREFIX) and header[_COMMAND] == _LOCAL
 
 
 def carried_address(header: bytes) -> str | None:
