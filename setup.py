@@ -42,6 +42,9 @@ TEST = [
     "axe-core-python >= 0.1",
     "websockets >= 17",  # services and clients of WebSockets, and Autobahn's cases of what they may say
     "kosoku >= 0.1",
+    "requests >= 2.34",  # clients of many makes, as programs of a laboratory use them
+    "httpx[http2] >= 0.28",
+    "aiohttp >= 3.14",
     "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes
 ]
 DOCS = ["sphinx >= 8", "myst-parser >= 4", "furo"]

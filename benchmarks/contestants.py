@@ -17,6 +17,12 @@ from benchmarks.redis_server import SOCKET
 CHECKOUT = Path(__file__).parent.parent
 CONF = Path(__file__).parent / "conf"
 
+KEPT_PASSING = 'proxy_set_header Connection "";'
+LIVE_PASSING = (
+    "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection; proxy_buffering off;"
+)
+"""nginx passes on an Upgrade, and an answer as it comes, only if it is told to."""
+
 
 @frozen
 class Stage:
@@ -37,6 +43,8 @@ class Stage:
     tokens: tuple[str, ...] = ()
     """The tokens whose verdicts are in nginx's cache from the start."""
     auth: int | None = None
+    most_connections: int = 0
+    """To the service, which holds WebSockets and streams that stay open; 0: it answers at once, as usual."""
 
 
 class _Template(string.Template):
@@ -83,7 +91,8 @@ def service(scratch: Path, port: int) -> Launch:
 
 def nginx(stage: Stage) -> Launch:
     """Bare nginx with one worker."""
-    text = render("nginx_proxy.conf", scratch=stage.scratch, port=stage.port, upstream=stage.upstream)
+    passing = LIVE_PASSING if stage.most_connections else KEPT_PASSING
+    text = render("nginx_proxy.conf", scratch=stage.scratch, port=stage.port, upstream=stage.upstream, passing=passing)
     return launch_nginx("nginx", text, stage.scratch)
 
 
@@ -120,6 +129,8 @@ def gateway_configuration(stage: Stage) -> str:
         text += "\n[metrics]\nenabled = true\n"
     for number in range(stage.routes):
         text += _service(f"route{number}", stage.hosts, stage.upstream)
+    if stage.most_connections:
+        text += f"connections = {{ max = {stage.most_connections} }}\n"
     if stage.auth is not None:
         text += _service("auth", stage.hosts, stage.auth)
     return text

@@ -143,7 +143,7 @@ class ConfigurationTests(SynchronousTestCase):
 
     def test_others(self) -> None:
         """The other files have their ports and keep nginx's own variables."""
-        proxy = render("nginx_proxy.conf", scratch="/scratch", port=8001, upstream=8002)
+        proxy = render("nginx_proxy.conf", scratch="/scratch", port=8001, upstream=8002, passing="")
         self.assertIn("server 127.0.0.1:8002;", proxy)
         self.assertIn("$proxy_add_x_forwarded_for", proxy)
         self.assertIn("reverse_proxy 127.0.0.1:8002", render("Caddyfile", port=8001, upstream=8002))
