@@ -223,7 +223,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
     config, gateway = configured.config, configured.config.gateway
     program = find_server(os.environ) if needs_embedded(config) else None
     workers = len(os.sched_getaffinity(0)) if gateway.workers == "auto" else gateway.workers
-    predecessor, listeners, directory = _openAll(config, options, workers)
+    predecessor, listeners, further, directory = _openAll(config, options, workers)
     redis = None if program is None else RedisProcess(reactor, directory, config.redis, program)
     agent = probing_agent(reactor)
     manager = manager_of(reactor, os.environ, os.getpid())
@@ -234,6 +234,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
             config,
             listeners,
             agent,
+            further=further,
             directory=directory,
             predecessor=predecessor,
             redis=redis,
@@ -257,6 +258,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
         standIn(config, sockets),
         listeners,
         agent,
+        further=further,
         directory=directory,
         predecessor=predecessor,
         redis=redis,
@@ -272,21 +274,25 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
 
 def _openAll(
     config: Config, options: Options, workers: int
-) -> tuple[Predecessor | None, list[socket.socket], RunDirectory]:
-    """The gateway that this one takes over from, if it does; a listening socket for each worker; the run directory."""
+) -> tuple[Predecessor | None, list[socket.socket], list[socket.socket], RunDirectory]:
+    """The gateway that this one takes over from, if it does; a listening socket for each worker; those of a further
+    port; the run directory."""
     gateway = config.gateway
     path = run_directory(config, os.environ, gateway.port)
     if options["takeover"]:
         predecessor = Predecessor(path)
         directory = RunDirectory(path, inheritance=predecessor.inheritance)
-        return predecessor, shared_out(predecessor.listeners, workers), directory
+        return predecessor, shared_out(predecessor.listeners, workers), predecessor.further, directory
     passed = activated(first_environment(), os.getpid())
     listeners = shared_out(passed, workers) if passed else openListeners(gateway.host, gateway.port, workers)
+    beside = config.tls.redirect_port
+    # Whoever passes sockets passes all that there are to be: what is spoken is told apart on each of them.
+    further = openListeners(gateway.host, beside, 1) if beside and not passed else []
     owner = options.parent["uid"] if options.parent is not None else None  # twistd --uid
     try:
-        return None, listeners, RunDirectory(path, owner)
+        return None, listeners, further, RunDirectory(path, owner)
     except RunDirectoryError:
-        for listener in listeners:
+        for listener in [*listeners, *further]:
             listener.close()
         raise
 
