@@ -57,6 +57,8 @@ class Sink:
         self.head: OutgoingHead | None = None
         self.pieces: list[bytes] = []
         self.done = self.aborted = False
+        self.taken: Callable[[], None] | None = None
+        """Called once, when the next piece was taken."""
 
     def begin(self, head: OutgoingHead, data: bytes, done: bool) -> None:
         assert self.head is None
@@ -67,6 +69,9 @@ class Sink:
         assert self.head is not None and not self.done and not self.aborted
         self.pieces.append(data)
         self.done = done
+        taken, self.taken = self.taken, None
+        if taken is not None:
+            taken()
 
     def abort(self) -> None:
         assert not self.done and not self.aborted
@@ -281,6 +286,16 @@ class ThreadTests(FilterTestCase):
         self.threads.finish()
         self.assertEqual((0, True, []), (self.asked.holds, sink.done, self.threads.jobs))
         self.assertEqual(b"first" + LARGE + b"smallsmaller" + LARGE * 2 + b"last", DECODE[b"gzip"](sink.body))
+
+    def test_orderWithinACall(self) -> None:
+        """What comes while a piece is being handed on still goes behind what waits."""
+        answer, sink = self.ask()
+        answer.begin(self.head(None), LARGE, False)
+        answer.send(b"waits", False)
+        sink.taken = lambda: answer.send(b"comes", False)
+        self.threads.finish()
+        answer.send(b"", True)
+        self.assertEqual((0, LARGE + b"waitscomes"), (self.asked.holds, DECODE[b"gzip"](sink.body)))
 
     @settings(deadline=None, max_examples=50)
     @given(

@@ -121,6 +121,19 @@ class WhereTests(GatewayTestCase):
             gateway = self.gateway(answered(), services=self.services())
             self.assertEqual(coding, self.coding(self.one(gateway, b"Accept-Encoding: gzip", path=path)), path)
 
+    def test_ownPages(self) -> None:
+        """The gateway's own pages are compressed, too, where they are long enough; who has one is told so."""
+        gateway = self.gateway(answered())
+        page = self.one(gateway, b"Accept-Encoding: gzip", path=b"/dashboard/style.css")
+        plain = self.one(gateway, path=b"/dashboard/style.css")
+        self.assertEqual(plain.body, DECODE[b"gzip"](page.body))
+        self.assertEqual([b"W/" + plain.values(b"etag")[0]], page.values(b"etag"))
+        again = b"If-None-Match: " + page.values(b"etag")[0]
+        same = self.one(gateway, b"Accept-Encoding: gzip", again, path=b"/dashboard/style.css")
+        self.assertEqual((304, page.values(b"etag")), (same.status, same.values(b"etag")))
+        health = self.one(gateway, b"Accept-Encoding: gzip", path=b"/health/live")
+        self.assertEqual(([], []), (health.values(b"content-encoding"), health.values(b"vary")))
+
 
 class ShapeTests(GatewayTestCase):
     def test_head(self) -> None:

@@ -177,13 +177,13 @@ class CompressedAnswer:
 
     def _worked(self, outcome: bytes | Failure, done: bool) -> None:
         """A thread has ended its work."""
-        self._working = False
         if self._encoder is None:
             return
         if isinstance(outcome, Failure):
             self._failed(outcome)
             return
         self._hand_on(outcome, done)
+        self._working = False  # not before: what the client's side lets come meanwhile belongs behind what waits
         if self._waiting:
             data = b"".join(self._waiting)
             self._waiting.clear()

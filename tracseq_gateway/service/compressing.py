@@ -16,6 +16,7 @@ from tracseq_gateway.compression.stage import CompressionStage
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.http.paths import PathPatterns
 from tracseq_gateway.interfaces import Stage
+from tracseq_gateway.metrics.counting import OWN
 
 
 class Compressing:
@@ -33,7 +34,7 @@ class Compressing:
             off_loop,
         )
         self.counts: dict[str, Counter[str]] = {}
-        """Bytes that went ``in`` and came ``out``, by service."""
+        """Bytes that went ``in`` and came ``out``, by service; of the gateway's own pages by their name there."""
 
     def stage(self, settings: Service, prefix: int, following: Stage) -> Stage:
         """The stage before ``following`` that has one service's answers compressed; itself if none are."""
@@ -41,8 +42,15 @@ class Compressing:
         rules = {path: rule.compression for path, rule in settings.paths.items() if rule.compression is not None}
         if not usual and not any(rules.values()):
             return following
-        counts = self.counts[settings.name] = Counter({"in": 0, "out": 0})
-        return CompressionStage(self._compressor, _applies(rules, usual, prefix), counts, following)
+        return self._stage(settings.name, _applies(rules, usual, prefix), following)
+
+    def own_pages(self, following: Stage) -> Stage:
+        """The stage before the gateway's own pages: they hold no secrets, and say nothing that they were sent."""
+        return self._stage(OWN, None, following)
+
+    def _stage(self, name: str, applies: Callable[[bytes], bool] | None, following: Stage) -> Stage:
+        counts = self.counts[name] = Counter({"in": 0, "out": 0})
+        return CompressionStage(self._compressor, applies, counts, following)
 
 
 def _applies(rules: dict[str, bool], usual: bool, prefix: int) -> Callable[[bytes], bool] | None:

@@ -144,6 +144,7 @@ class Gateway:
             own.root,
             self.doors.before,
             own.paths,
+            self.compressing.own_pages if self.compressing is not None else None,
         )
         deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}
         site = GatewaySite(
