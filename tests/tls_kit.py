@@ -87,13 +87,14 @@ class Authority:
         common: str = "",
         begins: datetime | None = None,
         lives: timedelta = 90 * DAY,
+        key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None,
     ) -> Certificate:
         """Make a certificate for these names and its key, for servers and clients alike.
 
         They are called ``file``, with ``.pem`` and ``.key`` behind it.
         """
         self._made += 1
-        key = rsa_key() if kind == "RSA" else ec.generate_private_key(ec.SECP256R1())
+        key = key or (rsa_key() if kind == "RSA" else ec.generate_private_key(ec.SECP256R1()))
         builder = self._builder(
             name_of(common or (names[0] if names else "nobody")),
             key.public_key(),
