@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tracseq_gateway.config import api_keys, certificates, compression, files, log_line, texts, tokens, tracing
+from tracseq_gateway.config import (
+    api_keys,
+    certificates,
+    client_names,
+    compression,
+    files,
+    log_line,
+    texts,
+    tokens,
+    tracing,
+)
 from tracseq_gateway.config.compression import Compression
 from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.logs import AccessLog, Log
@@ -17,6 +27,7 @@ from tracseq_gateway.config.origins import origin_pattern
 from tracseq_gateway.config.policies import (
     ApiKey,
     Authentication,
+    ClientCertificate,
     Cors,
     FailedLogins,
     Jwt,
@@ -75,6 +86,11 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (ApiKey, "email"): api_keys.identity_text,
     (ApiKey, "methods"): each(texts.method),
     (ApiKey, "expires"): texts.moment,
+    (ClientCertificate, "match"): client_names.certificate_name,
+    (ClientCertificate, "subject"): api_keys.identity_text,
+    (ClientCertificate, "email"): api_keys.identity_text,
+    (ClientCertificate, "methods"): each(texts.method),
+    (Authentication, "client_certificates"): each_name(api_keys.key_name),
     (Authentication, "service_key"): texts.secret_header_text,
     (Authentication, "validate_path"): texts.request_target,
     (Authentication, "logout"): each(texts.path),
