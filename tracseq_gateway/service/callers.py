@@ -18,6 +18,7 @@ from tracseq_gateway.identity.authenticator import Ask, Authenticator, Refresh
 from tracseq_gateway.identity.introspection import Introspection, introspection_client
 from tracseq_gateway.identity.jwks import JwksSource, fetcher
 from tracseq_gateway.identity.key_sources import configured_keys
+from tracseq_gateway.identity.lasting import Lasting
 from tracseq_gateway.identity.revocations import Revocations
 from tracseq_gateway.identity.sessions import SessionWatch
 from tracseq_gateway.identity.signing import IdentitySigner
@@ -55,6 +56,7 @@ class Callers:
             self._control, config.redis.key_prefix, reactor, now, settings.revocation_seconds
         )
         configured = configured_keys(settings.jwt, environ)
+        self.lasting = Lasting(self.revocations, reactor, now)
         self._published: JwksSource | None = None
         keys = lambda: configured  # noqa: E731
         if settings.jwt.jwks_url:
