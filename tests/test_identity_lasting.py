@@ -9,6 +9,7 @@ from tests.identity_lab import SERVICES, X_API_KEY, Lab
 from tests.kit import MemoryClient, ServiceConnection
 from tests.kit_client import request
 from tests.test_identity_websocket import HANDSHAKE, SWITCH
+from tracseq_gateway.config.keys import Seconds
 from tracseq_gateway.config.upstream import Tunnels
 from tracseq_gateway.identity.introspection import Verdict
 from tracseq_gateway.identity.revocation_ledger import Revocation
@@ -21,8 +22,9 @@ EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encodi
 
 
 class LastingTestCase(SynchronousTestCase):
-    def make(self, **tunnels: bool) -> None:
-        samples = evolve(SERVICES["samples"], tunnels=Tunnels(**tunnels))  # type: ignore[arg-type]
+    def make(self, *, until_token_expires: bool = False) -> None:
+        tunnels = Tunnels(idle=Seconds(0.0), until_token_expires=until_token_expires)
+        samples = evolve(SERVICES["samples"], tunnels=tunnels)
         self.lab = Lab(asks=False, services={**SERVICES, "samples": samples})
         self.lab.service.answer = None
 
@@ -173,6 +175,63 @@ class SessionTests(LastingTestCase):
         self.assertTrue(client.received.endswith(b"0\r\n\r\n"))
 
 
+class QuestionTests(LastingTestCase):
+    """Sessions that end without a word to the gateway."""
+
+    def open(self, **claims: object) -> MemoryClient:
+        self.lab.callers.authenticator._ask = self.lab._ask
+        client, _ = self.websocket(self.lab.token(**claims))  # type: ignore[arg-type]
+        self.lab.hold = True
+        return client
+
+    def test_asked(self) -> None:
+        """The Auth Service is asked whether the session stands about as often as about requests."""
+        client = self.open()
+        for _ in range(5):
+            self.wait(361)
+            self.assertEqual(self.lab.questions, 1)
+            self.lab.answer_question()
+        self.assertEqual(client.received, b"")
+        self.wait(361)
+        self.lab.answer_question(stands=False)
+        self.assertEqual(client.received, ENDED)
+
+    def test_asked_once_for_many(self) -> None:
+        """What one request has heard holds for all that the same token has opened."""
+        client = self.open()
+        other, _ = self.websocket(self.lab.token())
+        self.wait(361)
+        self.assertEqual(self.lab.questions, 1)
+        self.lab.answer_question(stands=False)
+        self.assertEqual([client.received, other.received], [ENDED, ENDED])
+
+    def test_nobody_answers(self) -> None:
+        """An Auth Service that is away ends nothing, and is asked again."""
+        client = self.open()
+        self.lab.down = True
+        self.wait(361)
+        self.lab.down = False
+        self.assertEqual(client.received, b"")
+        self.wait(361)
+        self.lab.answer_question(stands=False)
+        self.assertEqual(client.received, ENDED)
+
+    def test_left_meanwhile(self) -> None:
+        """Who leaves while the Auth Service thinks is not waited for."""
+        client = self.open()
+        self.wait(361)
+        client.leave()
+        self.lab.answer_question(stands=False)
+        self.assertEqual(client.received, b"")
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_expired(self) -> None:
+        """About a token that has expired nobody is asked, and what it opened goes on."""
+        client = self.open(exp=int(self.lab.now()) + 200)
+        self.wait(700)
+        self.assertEqual((self.lab.questions, client.received), (0, b""))
+
+
 class ExpiryTests(LastingTestCase):
     def test_outlives(self) -> None:
         """A WebSocket outlives the token by which it was opened, unless that is not wanted."""
@@ -193,10 +252,11 @@ class ExpiryTests(LastingTestCase):
     def test_gone_before(self) -> None:
         """Of one that is over before, no timer is left."""
         self.make(until_token_expires=True)
+        before = len(self.lab.clock.getDelayedCalls())
         client, _ = self.websocket(self.lab.token())
-        waiting = len(self.lab.clock.getDelayedCalls())
+        self.assertEqual(len(self.lab.clock.getDelayedCalls()), before + 2)
         client.leave()
-        self.assertEqual(len(self.lab.clock.getDelayedCalls()), waiting - 1)
+        self.assertEqual(len(self.lab.clock.getDelayedCalls()), before)
 
     def test_key_without_end(self) -> None:
         """An API key without an end has none."""

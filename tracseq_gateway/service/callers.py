@@ -56,7 +56,6 @@ class Callers:
             self._control, config.redis.key_prefix, reactor, now, settings.revocation_seconds
         )
         configured = configured_keys(settings.jwt, environ)
-        self.lasting = Lasting(self.revocations, reactor, now)
         self._published: JwksSource | None = None
         keys = lambda: configured  # noqa: E731
         if settings.jwt.jwks_url:
@@ -83,6 +82,9 @@ class Callers:
             self._published.find_refreshing if self._published is not None else None,
             self._keys_known,
         )
+        interval = settings.cache_seconds if settings.service else 0.0
+        self.lasting = Lasting(self.revocations, reactor, now, self.authenticator.identify, interval)
+        """What callers have opened and still goes on."""
         self._signer = IdentitySigner.of(settings, environ, now)
         self._access: dict[str, Access] = {}
 
