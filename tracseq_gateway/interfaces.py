@@ -92,6 +92,12 @@ class Identity:
     """The methods that may be used; empty: all."""
     rate_limit: RateLimit | None = None
     """Its own rate, instead of the service's."""
+    sessions: frozenset[str] = frozenset()
+    """The ids by which its session can be ended: the Auth Service's, and the one in the token."""
+    issued: float = 0.0
+    """When its token was issued, in seconds since the epoch; 0: nobody knows."""
+    expires: float = 0.0
+    """When its token or API key ends, likewise; 0: never."""
     rank: int = 0
     """The role's place in :data:`ROLES`; set from ``role``."""
     client: bytes = b""

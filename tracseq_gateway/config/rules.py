@@ -43,7 +43,7 @@ from tracseq_gateway.config.redis_url import redis_url
 from tracseq_gateway.config.texts import each, each_name
 from tracseq_gateway.config.tls import Certificate, Tls
 from tracseq_gateway.config.tracing import Tracing
-from tracseq_gateway.config.upstream import Discovery, Health, Instance, Retries
+from tracseq_gateway.config.upstream import Discovery, Health, Instance, Retries, Tunnels
 
 RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Gateway, "host"): texts.listen_address,
@@ -105,6 +105,7 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (FailedLogins, "account"): texts.filled,
     (RateLimiting, "limits"): each_name(texts.short_name),
     (Cors, "allow_origins"): each(origin_pattern),
+    (Tunnels, "origins"): each(origin_pattern),
     (Cors, "allow_methods"): each(texts.method),
     (Cors, "allow_headers"): each(texts.token),
     (Cors, "expose_headers"): each(texts.token),

@@ -19,6 +19,7 @@ from tracseq_gateway.identity.client_certificates import ClientCertificates
 from tracseq_gateway.identity.introspection import Introspection, introspection_client
 from tracseq_gateway.identity.jwks import JwksSource, fetcher
 from tracseq_gateway.identity.key_sources import configured_keys
+from tracseq_gateway.identity.lasting import Lasting
 from tracseq_gateway.identity.revocations import Revocations
 from tracseq_gateway.identity.sessions import SessionWatch
 from tracseq_gateway.identity.signing import IdentitySigner
@@ -82,6 +83,9 @@ class Callers:
             self._published.find_refreshing if self._published is not None else None,
             self._keys_known,
         )
+        interval = settings.cache_seconds if settings.service else 0.0
+        self.lasting = Lasting(self.revocations, reactor, now, self.authenticator.identify, interval)
+        """What callers have opened and still goes on."""
         self._signer = IdentitySigner.of(settings, environ, now)
         known = settings.client_certificates
         self._certificates = ClientCertificates(known) if known else None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tracseq_gateway.config.model import Config, Service
+from tracseq_gateway.config.policies import Cors as CorsSettings
 from tracseq_gateway.config.policies import Security
-from tracseq_gateway.http.cors import drops_cors
+from tracseq_gateway.config.upstream import Tunnels
+from tracseq_gateway.http.cors import OriginRules, drops_cors
 from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.forwarding import AnswerRules
 from tracseq_gateway.http.paths import PathPatterns
@@ -96,6 +98,14 @@ def security_headers(settings: Security) -> SecurityHeaders | None:
         permissions=settings.permissions,
         content_policy=settings.content_policy,
     )
+
+
+def websocket_origins(cors: CorsSettings, tunnels: Tunnels) -> OriginRules | None:
+    """The pages that may open a WebSocket; None: any."""
+    allowed = tunnels.origins
+    if allowed is None and cors.enabled:
+        allowed = cors.allow_origins
+    return None if allowed is None or "*" in allowed else OriginRules(allowed)
 
 
 def body_links(settings: Service, prefix: int) -> Sequence[Link]:

@@ -42,7 +42,7 @@ from tracseq_gateway.service.caches import Caches
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.compressing import Compressing
 from tracseq_gateway.service.digests import Digester
-from tracseq_gateway.service.doors import Doors
+from tracseq_gateway.service.doors import Doors, websocket_origins
 from tracseq_gateway.service.explain import Parts, report
 from tracseq_gateway.service.gauging import Gauging
 from tracseq_gateway.service.own_pages import OwnPages
@@ -94,12 +94,16 @@ class Gateway:
         }
         for service in self.services.values():
             service.passive.observed = self._observe
+            service.origins = websocket_origins(config.cors, service.settings.tunnels)
         self._lag = LagMeter(reactor)
         self._keys = Keys(config.redis.key_prefix)
         self.records = Records(config, reactor, now, environ)
         self.records.instances = self._instance_counts
         self.doors = Doors(config)
         self.callers = Callers(config, reactor, self.services, environ, now) if config.auth.enabled else None
+        if self.callers is not None:
+            for service in self.services.values():
+                service.lasts = self.callers.lasting.watch
         self.rates = (
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tracseq_gateway.errors import NOT_ADMITTED, OVERLOADED, GatewayError
+from tracseq_gateway.errors import NOT_ADMITTED, ORIGIN_DENIED, OVERLOADED, GatewayError
+from tracseq_gateway.http.cors import OriginRules, is_own_origin
 from tracseq_gateway.http.request_head import RequestHead
 from tracseq_gateway.http.websocket import WEBSOCKET, handshake_fault
 from tracseq_gateway.upstream.service import UpstreamService
@@ -52,4 +53,16 @@ def tunnel_fault(service: UpstreamService, head: RequestHead) -> GatewayError | 
     most = service.settings.tunnels.max
     if most and service.tunnels >= most:
         return GatewayError(OVERLOADED, "too many open connections of this kind", retry_after=1)
-    return handshake_fault(head) if head.fields.upgrade == WEBSOCKET else None
+    if head.fields.upgrade != WEBSOCKET:
+        return None
+    return handshake_fault(head) or (None if service.origins is None else _origin_fault(service.origins, head))
+
+
+def _origin_fault(allowed: OriginRules, head: RequestHead) -> GatewayError | None:
+    """Browsers ask nobody before they open a WebSocket to another host than the page's (RFC 6455 section 10.2)."""
+    origins = [line.value for line in head.fields.received if line.name == b"origin"]
+    if not origins:
+        return None
+    if len(origins) == 1 and (allowed.allows(origins[0]) or is_own_origin(origins[0], head.host)):
+        return None
+    return GatewayError(ORIGIN_DENIED, "pages of this origin open no WebSocket here")

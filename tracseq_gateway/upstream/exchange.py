@@ -24,6 +24,7 @@ from tracseq_gateway.errors import (
     QUEUE_TIMEOUT,
     STALE_CONNECTION,
     TOTAL_TIMEOUT,
+    UNAUTHENTICATED,
     WRITE_TIMEOUT,
     GatewayError,
 )
@@ -368,6 +369,12 @@ class Exchange:
         if done:
             self._end()
         self._request.begin(head.outgoing or outgoing_head(head, proxy.via, proxy.rules), data, done)
+        if head.events and not done:
+            service.lasts(self._request, self._caller_ended, until_expiry=False)
+
+    def _caller_ended(self, why: str) -> None:
+        """Who reads a stream of events may read no more of it. He asks anew, and is told why."""
+        self._request.break_off(GatewayError(UNAUTHENTICATED, why))
 
     def _failed(self, instance: Instance, head: AnswerHead, done: bool) -> bool:
         """Hold an answer against its instance; return whether the request was sent to another one instead."""
@@ -428,4 +435,6 @@ class Exchange:
         self._connection = self._instance = None
         tunnel = Tunnel(request, connection, instance, proxy.deadlines, proxy.service, websocket=protocol == WEBSOCKET)
         request.switch(outgoing_head(head, proxy.via, proxy.rules), protocol, tunnel)
+        expires = proxy.service.settings.tunnels.until_token_expires
+        proxy.service.lasts(request, tunnel.caller_ended, until_expiry=expires)
         return tunnel
