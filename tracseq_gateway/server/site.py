@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
+from tracseq_gateway.config.http2 import Http2
 from tracseq_gateway.config.keys import Network
 from tracseq_gateway.config.model import Client
 from tracseq_gateway.errors import GatewayError
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 LAST_CALL_SECONDS = 1.0
 """How long before the end of a gentle drain what is still idle is closed in an orderly way."""
+
+
+DEFAULT_HTTP2 = Http2()
 
 
 class ClientConnection(Protocol):
@@ -65,11 +69,12 @@ class GatewaySite(Site):
         replaced: frozenset[bytes] = frozenset(),
         recorder: Recorder | None = None,
         proxied: bool = False,
+        http2: Http2 = DEFAULT_HTTP2,
     ) -> None:
         """``own_lines`` gives the lines of the gateway's own answers, by whether the client uses TLS; ``kept_back``
         are names of request fields that hold secrets for the gateway alone, ``replaced`` of those that it sets itself;
         ``recorder`` hears of every request's end;
-        ``proxied`` says that connections begin with a PROXY header.
+        ``proxied`` says that connections begin with a PROXY header; ``http2`` are the settings of HTTP/2.
         """
         self._proxied = proxied
         super().__init__(root, reactor=reactor)
@@ -92,6 +97,9 @@ class GatewaySite(Site):
         """Of the active ones, those that are not worked on before more of their bodies has come."""
         self.tunnels = 0
         """Of the active ones, those that have switched to another protocol."""
+        self.http2 = http2
+        self.http2_faults: Counter[str] = Counter()
+        """HTTP/2 connections that were ended for what the client did, by the name of the error code."""
         self.channels: set[ClientConnection] = set()
         self._by_address: Counter[str] = Counter()
         self._drained: Deferred[int] | None = None

@@ -148,6 +148,7 @@ class Gateway:
             replaced=frozenset(deadlines - {b""}) | self.doors.replaced,
             recorder=recorder,
             proxied=config.gateway.proxy_protocol,
+            http2=config.http2,
         )
 
     def _show_parts(self) -> None:
