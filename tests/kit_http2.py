@@ -16,7 +16,7 @@ from h2.events import (
     StreamEnded,
     StreamReset,
 )
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 
 from tests.kit_client import MemoryServer, Visitor
 from tracseq_gateway.server.h2_channel import H2Channel
@@ -66,7 +66,7 @@ class Http2Client:
         self.h2.config.validate_outbound_headers = False
         self.h2.config.normalize_outbound_headers = False
         if settings:
-            self.h2.local_settings.update(settings)
+            self.h2.local_settings = Settings(client=True, initial_values=settings)
         self.h2.initiate_connection()
         self.takes = takes
         self.answers: dict[int, Http2Answer] = {}
@@ -143,12 +143,14 @@ class Http2Visitor(Visitor):
         window: float = float("inf"),
         *,
         takes: bool = True,
+        begins: bool = True,
         settings: dict[SettingCodes, int] | None = None,
     ) -> None:
         super().__init__(server, peer, window)
         self.client = Http2Client(takes=takes, settings=settings)
         self._read = 0
-        self.exchange()
+        if begins:
+            self.exchange()
 
     def first_protocol(self, server: MemoryServer) -> Any:
         return H2Channel(server.site)
