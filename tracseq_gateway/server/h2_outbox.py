@@ -52,6 +52,11 @@ class Outbox:
         self._waiting.pop(stream.number, None)
         self._ready.pop(stream.number, None)
 
+    def clear(self) -> None:
+        """Nobody sends any more."""
+        self._ready.clear()
+        self._waiting.clear()
+
     def window_opened(self, number: int) -> None:
         """The window of a stream has grown, or, with 0, that of the connection."""
         if number:

@@ -42,7 +42,6 @@ class StreamChannel:
         "_body_timer",
         "_expects_continue",
         "_holding",
-        "_malformed",
         "_owed",
         "_pieces",
         "_rate",
@@ -52,6 +51,7 @@ class StreamChannel:
         "_write_timer",
         "address",
         "ended",
+        "is_malformed",
         "local_port",
         "number",
         "over",
@@ -82,7 +82,8 @@ class StreamChannel:
         self._answered = False
         """Whether all of the answer is here, if perhaps not sent."""
         self._expects_continue = head.fields.expects_continue and not ended
-        self._malformed = False
+        self.is_malformed = False
+        """Whether the client broke a rule after its head."""
         self._body_left = length
         self._owed = 0
         """Bytes that were received and not yet given back to the client's window."""
@@ -138,7 +139,7 @@ class StreamChannel:
 
     def malformed(self, detail: str) -> None:
         """The request cannot be completed: stop who works on it, and refuse it if that is still possible."""
-        self._malformed = True
+        self.is_malformed = True
         if self._answered:
             self._streams.reset(self, ErrorCodes.PROTOCOL_ERROR)
         else:
@@ -300,9 +301,7 @@ class StreamChannel:
         self._streams.reset(self, ErrorCodes.CANCEL, told=False)
 
     def all_sent(self) -> None:
-        """The answer has ended: nothing more of the request is needed (RFC 9113 section 8.1)."""
-        if not self.ended:
-            self._streams.leave_unread(self.number, self._malformed)
+        """See :class:`tracseq_gateway.server.h2_outbox.Sender`."""
         self._streams.answered(self)
 
     def close(self, *, told: bool) -> None:

@@ -116,12 +116,6 @@ class Streams:
         self._session.acknowledge_received_data(size, number)
         self.flush_soon()
 
-    def leave_unread(self, number: int, malformed: bool) -> None:
-        """A request was answered before all of it came: the client need not send the rest."""
-        self._session.reset_stream(number, ErrorCodes.PROTOCOL_ERROR if malformed else ErrorCodes.NO_ERROR)
-        if malformed:
-            self._count_reset()
-
     def reset(self, stream: StreamChannel, code: ErrorCodes, *, told: bool = True) -> None:
         """Cut a stream off; ``told``: who answers knows of it."""
         self._session.reset_stream(stream.number, code)
@@ -131,8 +125,13 @@ class Streams:
             self._count_reset()
 
     def answered(self, stream: StreamChannel) -> None:
-        """All of an answer was sent."""
+        """All of an answer was sent: the client need not send the rest of its request (RFC 9113 section 8.1)."""
+        if not stream.ended:
+            code = ErrorCodes.PROTOCOL_ERROR if stream.is_malformed else ErrorCodes.NO_ERROR
+            self._session.reset_stream(stream.number, code)
         self._remove(stream, told=True)
+        if stream.is_malformed:
+            self._count_reset()
 
     # The end.
 
@@ -150,6 +149,7 @@ class Streams:
 
     def drop(self) -> None:
         """The connection is gone, and all streams with it."""
+        self._outbox.clear()
         while self.open:
             _, stream = self.open.popitem()
             stream.close(told=False)
