@@ -22,6 +22,18 @@ LONGEST_FRAME = 16384
 _FRAME_HEAD = 9
 
 
+FAULTS: Final = (
+    ErrorCodes.PROTOCOL_ERROR,
+    ErrorCodes.FLOW_CONTROL_ERROR,
+    ErrorCodes.SETTINGS_TIMEOUT,
+    ErrorCodes.STREAM_CLOSED,
+    ErrorCodes.FRAME_SIZE_ERROR,
+    ErrorCodes.COMPRESSION_ERROR,
+    ErrorCodes.ENHANCE_YOUR_CALM,
+)
+"""Why connections are ended that are not in order."""
+
+
 class ConnectionFault(Exception):
     """The client broke a rule of the connection, which ends with this error code (RFC 9113 section 5.4.1)."""
 

@@ -22,6 +22,7 @@ from tracseq_gateway.http.request_head import HeadLimits
 from tracseq_gateway.interfaces import SWITCHED, Recorder
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.server.channel import HTTPChannel
+from tracseq_gateway.server.h2_frames import FAULTS
 from tracseq_gateway.server.opening import Opening
 from tracseq_gateway.server.request import Channel, GatewayRequest, unread_request
 
@@ -98,7 +99,7 @@ class GatewaySite(Site):
         self.tunnels = 0
         """Of the active ones, those that have switched to another protocol."""
         self.http2 = http2
-        self.http2_faults: Counter[str] = Counter()
+        self.http2_faults: Counter[str] = Counter({code.name.lower(): 0 for code in FAULTS})
         """HTTP/2 connections that were ended for what the client did, by the name of the error code."""
         self.channels: set[ClientConnection] = set()
         self._by_address: Counter[str] = Counter()

@@ -136,7 +136,7 @@ class Gateway:
             own.paths,
         )
         deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}
-        return GatewaySite(
+        site = GatewaySite(
             root,
             self._reactor,
             self.deadlines,
@@ -150,6 +150,9 @@ class Gateway:
             proxied=config.gateway.proxy_protocol,
             http2=config.http2,
         )
+        if self.records.metrics is not None:
+            Gauging(self.records.metrics, self.records).http2(site.http2_faults)
+        return site
 
     def _show_parts(self) -> None:
         """Let ``/health`` and the metrics show how the parts are that this worker is made of."""
