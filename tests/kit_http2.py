@@ -18,6 +18,7 @@ from h2.events import (
 )
 from h2.settings import SettingCodes, Settings
 
+from tests.kit import MemoryGateway, MemoryTransport
 from tests.kit_client import MemoryServer, Visitor
 from tracseq_gateway.server.h2_channel import H2Channel
 
@@ -131,6 +132,36 @@ class Http2Client:
             answer.ended = True
         elif isinstance(event, StreamReset):
             answer.reset = ErrorCodes(event.error_code)
+
+
+class Http2Conversation:
+    """A client's connection to a :class:`MemoryGateway`, and thus to its service."""
+
+    def __init__(self, gateway: MemoryGateway) -> None:
+        self.gateway = gateway
+        self.client = Http2Client()
+        self.transport = MemoryTransport()
+        self.channel = H2Channel(gateway.worker.site)
+        self.channel.makeConnection(self.transport)
+        self.exchange()
+
+    def exchange(self) -> None:
+        """Let bytes go both ways, and to the service and back, until there are none."""
+        moved = True
+        while moved:
+            self.gateway.clock.advance(0)
+            self.gateway.service.run()
+            received, _ = self.transport.value(), self.transport.clear()
+            self.client.receive(received)
+            out = self.client.sent()
+            if out and not self.transport.closed:
+                self.channel.dataReceived(out)
+            moved = bool(received or out)
+
+    def answer(self, number: int) -> Http2Answer:
+        """What has come on a stream."""
+        self.exchange()
+        return self.client.answers[number]
 
 
 class Http2Visitor(Visitor):

@@ -105,7 +105,7 @@ class SendingTests(SynchronousTestCase):
         visitor = Http2Visitor(self.server)
         numbers = [visitor.ask() for _ in range(20)]
         writes: list[bytes] = []
-        visitor.transport.write = writes.append  # type: ignore[method-assign]
+        visitor.transport.write = writes.append  # type: ignore[method-assign, assignment]
         for request in self.root.requests:
             answer_whole(request)
         self.server.reactor.advance(0)

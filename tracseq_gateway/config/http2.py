@@ -17,6 +17,10 @@ class Http2:
         "Whether it is spoken without TLS as well, with clients that begin in it (prior knowledge). HTTP/1.1 goes on "
         "beside it on the same port.",
     )
+    websockets: bool = key(
+        False,
+        "Whether WebSockets are offered on streams (RFC 8441), beside those that open a connection of HTTP/1.1.",
+    )
     max_streams: int = key(
         100,
         "Requests that one connection may have under way (SETTINGS_MAX_CONCURRENT_STREAMS); beyond it REFUSED_STREAM.",

@@ -302,6 +302,7 @@ class H2Channel(Protocol):
         """Let no more requests come than those on their way, and close when all are answered."""
         if self._settled:
             self._announce_the_end()
+            self._streams.leave()
         else:
             self._timer.start(FIRST_REQUEST_SECONDS)
 

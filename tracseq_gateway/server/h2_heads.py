@@ -8,12 +8,16 @@ and for what is passed on, whatever protocol a request came by.
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable
+from secrets import token_bytes
+from typing import NamedTuple
 
 from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.framing import BadFraming, content_length
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import refuse_method
+from tracseq_gateway.http.websocket import WEBSOCKET
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
 _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?").fullmatch
@@ -23,7 +27,7 @@ _PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*").fullmatch
 _AUTHORITY = re.compile(rb"[\x21\x22\x24-\x2e\x30-\x3f\x41-\x5b\x5d-\x7e]+").fullmatch
 """No path, no user, no fragment; whether it is a host, the parser says."""
 
-_PSEUDO = frozenset({b":method", b":scheme", b":authority", b":path"})
+_PSEUDO = frozenset({b":method", b":scheme", b":authority", b":path", b":protocol"})
 _OF_ONE_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
 
 
@@ -31,11 +35,22 @@ class Malformed(ValueError):
     """The stream breaks a rule of HTTP/2 itself, and is reset (RFC 9113 section 8.1.1)."""
 
 
-def head_lines(fields: Fields, ended: bool) -> tuple[bytes, int | None]:
-    """Write the head of the request that these fields ask for; and say how long its body must be, if they do.
+class Asked(NamedTuple):
+    """What the fields of a request say."""
 
-    ``ended``: no body follows. Raises :class:`Malformed`, and :class:`tracseq_gateway.errors.RequestRefused` for
-    CONNECT, which has another form.
+    lines: bytes
+    """The head of the same request over HTTP/1.1."""
+    length: int | None
+    """Bytes that its body must have; None: as many as come."""
+    tunnel: bool = False
+    """Whether it asks for a WebSocket."""
+
+
+def head_lines(fields: Fields, ended: bool, *, websockets: bool = False) -> Asked:
+    """Write the head of the request that these fields ask for.
+
+    ``ended``: no body follows; ``websockets``: they are offered (RFC 8441). Raises :class:`Malformed`, and
+    :class:`tracseq_gateway.errors.RequestRefused` for any other CONNECT.
     """
     pseudo: dict[bytes, bytes] = {}
     lines: list[bytes] = []
@@ -53,8 +68,13 @@ def head_lines(fields: Fields, ended: bool) -> tuple[bytes, int | None]:
             hosts.append(value)
         elif name == b"content-length":
             lengths.append(value)
+        elif name == b"sec-websocket-key":
+            pass  # Has no meaning here: if one is needed, it is ours.
         else:
             lines.append(b"%b: %b\r\n" % (name, value))
+    tunnel = pseudo.get(b":method") == b"CONNECT"
+    if tunnel:
+        _check_connect(pseudo, websockets and not ended)
     line = _request_line(pseudo)
     host = _host(pseudo.get(b":authority"), hosts)
     if host is not None:
@@ -63,8 +83,8 @@ def head_lines(fields: Fields, ended: bool) -> tuple[bytes, int | None]:
         # RFC 9113 section 8.2.3: HTTP/1.1 has them in one field.
         lines.append(b"cookie: %b\r\n" % b"; ".join(cookies))
     length = _length(lengths)
-    lines.append(_framing(length, ended))
-    return b"%b%b\r\n" % (line, b"".join(lines)), 0 if ended else length
+    lines.append(_handshake() if tunnel else _framing(length, ended))
+    return Asked(b"%b%b\r\n" % (line, b"".join(lines)), 0 if ended else length, tunnel)
 
 
 def check_field(name: bytes, value: bytes) -> None:
@@ -96,12 +116,25 @@ def _take_pseudo(pseudo: dict[bytes, bytes], name: bytes, value: bytes, *, first
     pseudo[name] = value
 
 
+def _check_connect(pseudo: dict[bytes, bytes], offered: bool) -> None:
+    """See that CONNECT asks for a WebSocket; what goes on is what opens one over HTTP/1.1 (RFC 8441 section 5)."""
+    if not offered or pseudo.pop(b":protocol", b"") != WEBSOCKET:
+        raise refuse_method(b"CONNECT")
+    pseudo[b":method"] = b"GET"
+
+
+def _handshake() -> bytes:
+    """The lines that open a WebSocket over HTTP/1.1; the service's answer to the key is checked as it is there."""
+    key = b64encode(token_bytes(16))
+    return b"connection: upgrade\r\nupgrade: %b\r\nsec-websocket-key: %b\r\n" % (WEBSOCKET, key)
+
+
 def _request_line(pseudo: dict[bytes, bytes]) -> bytes:
     method, path = pseudo.get(b":method"), pseudo.get(b":path")
     if method is None or _METHOD(method) is None:
         raise Malformed("no method, or none that is a token")
-    if method == b"CONNECT":
-        raise refuse_method(method)
+    if b":protocol" in pseudo:
+        raise Malformed("a protocol without CONNECT")
     if pseudo.get(b":scheme") not in (b"http", b"https"):
         raise Malformed("no scheme, or another than http and https")
     if path is None or (_PATH(path) is None and (path, method) != (b"*", b"OPTIONS")):

@@ -39,6 +39,7 @@ class Session(H2Connection):
             SettingCodes.MAX_CONCURRENT_STREAMS: settings.max_streams,
             SettingCodes.INITIAL_WINDOW_SIZE: settings.stream_window,
             SettingCodes.MAX_HEADER_LIST_SIZE: longest_head,
+            SettingCodes.ENABLE_CONNECT_PROTOCOL: int(settings.websockets),
         }
         self.local_settings = Settings(client=False, initial_values=announced)
         self.initiate_connection()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from h2.errors import ErrorCodes
 
 from tracseq_gateway.errors import BAD_REQUEST, REQUEST_TIMEOUT, GatewayError
+from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.framing import CHUNKED, NO_BODY, answer_length
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.net.deadlines import Timer
@@ -205,12 +206,7 @@ class StreamChannel:
             length = len(data)
         self._answer_left = framed = answer_length(request.head.method, 1, head.status, length)
         bodiless = framed == NO_BODY
-        site, lines = self._streams.site, request.answer_lines
-        if not head.of_service:
-            lines += site.own_lines(self._behind_tls)
-        elif self._behind_tls:
-            lines += head.over_tls
-        fields = answer_fields(head, request.request_id, site.date, lines)
+        fields = self._fields(request, head)
         if length is not None and head.status != 204 and (not bodiless or head.length is not None):
             fields.append((b"content-length", b"%d" % length))
         whole = done and (bodiless or not data)
@@ -255,8 +251,16 @@ class StreamChannel:
             self._streams.send_head(self.number, head.status, head.pairs, False)
             self._streams.flush_soon()
 
+    def _fields(self, request: GatewayRequest, head: OutgoingHead) -> Fields:
+        site, lines = self._streams.site, request.answer_lines
+        if not head.of_service:
+            lines += site.own_lines(self._behind_tls)
+        elif self._behind_tls:
+            lines += head.over_tls
+        return answer_fields(head, request.request_id, site.date, lines)
+
     def switch(self, request: GatewayRequest, head: OutgoingHead, protocol: bytes) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`; no request over HTTP/2 asks for this."""
+        """See :class:`tracseq_gateway.server.request.Channel`; asked for by CONNECT alone, see ``h2_tunnel``."""
         raise NotImplementedError("HTTP/2 has no Upgrade (RFC 9113 section 8.6)")
 
     def abort(self) -> None:

@@ -12,8 +12,9 @@ from tracseq_gateway.errors import BAD_REQUEST, GatewayError, RequestRefused
 from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.request_head import NO_FIELDS, RequestHead, RequestParser
 from tracseq_gateway.server.h2_frames import ConnectionFault
-from tracseq_gateway.server.h2_heads import Malformed, check_trailers, head_lines
+from tracseq_gateway.server.h2_heads import Asked, Malformed, check_trailers, head_lines
 from tracseq_gateway.server.h2_stream import StreamChannel
+from tracseq_gateway.server.h2_tunnel import TunnelStream
 
 if TYPE_CHECKING:
     from tracseq_gateway.server.h2_channel import H2Channel
@@ -50,24 +51,26 @@ class Streams:
             return
         fields = self._session.blocks.fields
         try:
-            lines, length = head_lines(fields, ended)
-            head = self._parse(lines)
+            asked = head_lines(fields, ended, websockets=self.site.http2.websockets)
+            head = self._parse(asked.lines)
         except Malformed as fault:
-            stream = self._admit(number, _unread(fields), b"", None, ended)
+            stream = self._admit(number, _unread(fields), b"", ended)
             stream.request.fail_unanswered(GatewayError(BAD_REQUEST, str(fault)))
             self.reset(stream, ErrorCodes.PROTOCOL_ERROR)
         except RequestRefused as refusal:
-            self._admit(number, _unread(fields), b"", None, ended).request.refuse(refusal.error)
+            self._admit(number, _unread(fields), b"", ended).request.refuse(refusal.error)
         else:
             head.major = 2
-            stream = self._admit(number, head, self.channel.forwarded.lines(head), length, ended)
+            stream = self._admit(number, head, self.channel.forwarded.lines(head), ended, asked)
             stream.request.process()
 
     def _admit(
-        self, number: int, head: RequestHead, forwarded: bytes, length: int | None, ended: bool
+        self, number: int, head: RequestHead, forwarded: bytes, ended: bool, asked: Asked | None = None
     ) -> StreamChannel:
         """Count a request in."""
-        self.open[number] = stream = StreamChannel(self, number, head, forwarded, length, ended)
+        kind = TunnelStream if asked is not None and asked.tunnel else StreamChannel
+        length = asked.length if asked is not None else None
+        self.open[number] = stream = kind(self, number, head, forwarded, length, ended)
         self._served += 1
         self.site.request_began()
         self.channel.request_began(last=self._served == self.site.limits.requests_per_connection)
@@ -154,6 +157,11 @@ class Streams:
             _, stream = self.open.popitem()
             stream.close(told=False)
             self.site.request_ended(stream.request)
+
+    def leave(self) -> None:
+        """The gateway stops: end what would not end by itself."""
+        for stream in list(self.open.values()):
+            stream.request.leave()
 
     def cut(self) -> int:
         """The worker can wait no longer; return how many requests that concerns."""
