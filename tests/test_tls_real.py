@@ -258,9 +258,9 @@ class Digesting(socketserver.ThreadingTCPServer):
         self.port: int = self.server_address[1]
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
-    def __exit__(self, *of: object) -> None:
+    def server_close(self) -> None:
         self.shutdown()
-        super().__exit__(*of)
+        super().server_close()
 
 
 class _Digest(socketserver.StreamRequestHandler):
@@ -269,10 +269,9 @@ class _Digest(socketserver.StreamRequestHandler):
         while (line := self.rfile.readline()) not in (b"\r\n", b""):
             if line.lower().startswith(b"content-length:"):
                 length = int(line.split(b":")[1])
-        pieces = []
-        for _ in range(length // 1_000_000 + 1):
-            pieces.append(self.rfile.read(min(1_000_000, length - sum(map(len, pieces)))))
+        body = b""
+        while len(body) < length:
+            body += self.rfile.read(min(1_000_000, length - len(body)))
             time.sleep(0.01)
-        body = b"".join(pieces)
         digest = hashlib.sha256(body).hexdigest().encode()
         self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Digest: %b\r\nContent-Length: %d\r\n\r\n" % (digest, len(body)) + body)
