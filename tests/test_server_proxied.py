@@ -18,7 +18,6 @@ from tests.kit_client import Handler, MemoryServer, Visitor, answer_whole, reque
 from tracseq_gateway.config.model import Client
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.transport import EagerPort
-from tracseq_gateway.server.opening import Opening
 from tracseq_gateway.server.proxy_header import LONGEST_BLOCK, LONGEST_LINE
 from tracseq_gateway.server.request import GatewayRequest
 from tracseq_gateway.server.site import GatewaySite
@@ -63,7 +62,7 @@ class ProxiedServer(MemoryServer):
 def serve_proxied(site: GatewaySite) -> None:
     """Make a site's connections proxied ones."""
     site.trusted = TRUSTED
-    site.buildProtocol = lambda addr: Opening(site)  # type: ignore[method-assign]
+    site.proxied = True
 
 
 def bodies(visitor: Visitor) -> list[bytes]:

@@ -66,6 +66,7 @@ VERSION_NOT_SUPPORTED = Kind("version-not-supported", 505, "HTTP Version Not Sup
 UNAUTHENTICATED = Kind("unauthenticated", 401, "Authentication Required", "client")
 FORBIDDEN = Kind("forbidden", 403, "Forbidden", "client")
 ADDRESS_DENIED = Kind("address-denied", 403, "Forbidden", "client")
+TLS_REQUIRED = Kind("tls-required", 403, "TLS Required", "client")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "Unsupported Media Type", "client")
 QUOTA_EXCEEDED = Kind(
     "quota-exceeded",

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tracseq_gateway.config.api_keys import key_id
+from tracseq_gateway.config.certificates import check_pair
 from tracseq_gateway.config.http2 import Http2
 from tracseq_gateway.config.logs import MOST_NAMESPACES, AccessLog, Log
 from tracseq_gateway.config.model import Client, Gateway, Service
-from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
+from tracseq_gateway.config.policies import ApiKey, Authentication, ClientCertificate, Cors, Jwt, JwtKey, Redis
 from tracseq_gateway.config.problem import Wrong, dotted
+from tracseq_gateway.config.tls import Certificate, Tls
 from tracseq_gateway.config.tokens import HASHED, SIGNED
 from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import Discovery, Instance
@@ -55,6 +57,34 @@ def _http2(table: Http2) -> Iterator[Wrong]:
             "at least http2.stream_window would be right",
             ("connection_window",),
         )
+
+
+def _certificate(table: Certificate) -> Iterator[Wrong]:
+    if not table.file:
+        yield Wrong("a certificate without a file", 'file = "chain.pem" would be right')
+    elif not table.key_file:
+        yield Wrong("a certificate without a key", 'key_file = "key.pem" would be right')
+    else:
+        try:
+            check_pair(table.file, table.key_file)
+        except Wrong as fault:
+            yield Wrong(fault.wrong, fault.right, ("key_file",))
+
+
+def _tls(table: Tls) -> Iterator[Wrong]:
+    if table.client_certificates != "off" and not table.client_ca:
+        right = "a file with the authorities of the clients would be right"
+        yield Wrong("is empty, so no client's certificate could pass", right, ("client_ca",))
+    for name in ("client_ca", "client_crl"):
+        if getattr(table, name) and table.client_certificates == "off":
+            right = 'client_certificates = "optional" or "required" would be right'
+            yield Wrong("verifies certificates that no client is asked for", right, (name,))
+    needless = "certificates would be right, or none of this"
+    for name in ("strict_sni", "redirect_port", "public_port"):
+        if getattr(table, name) and not table.certificates:
+            yield Wrong("is of no use without TLS", needless, (name,))
+    if table.client_certificates != "off" and not table.certificates:
+        yield Wrong("is of no use without TLS", needless, ("client_certificates",))
 
 
 def _instance(table: Instance) -> Iterator[Wrong]:
@@ -160,6 +190,21 @@ def _authentication(table: Authentication) -> Iterator[Wrong]:
                 ("api_keys", name, "hash"),
             )
 
+    matched: dict[str, str] = {}
+    for name, certificate in table.client_certificates.items():
+        other = matched.setdefault(certificate.match, name)
+        if other != name:
+            yield Wrong(
+                f"is matched by {dotted(('auth', 'client_certificates', other))}, too",
+                "one of them would be right",
+                ("client_certificates", name, "match"),
+            )
+
+
+def _client_certificate(table: ClientCertificate) -> Iterator[Wrong]:
+    if not table.match:
+        yield Wrong("a certificate without a name", 'match = "URI:spiffe://lab/sequencer-7" would be right')
+
 
 def _cors(table: Cors) -> Iterator[Wrong]:
     if table.allow_credentials and "*" in table.allow_origins:
@@ -203,6 +248,8 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Gateway: _gateway,
     Client: _client,
     Http2: _http2,
+    Certificate: _certificate,
+    Tls: _tls,
     Instance: _instance,
     Discovery: _discovery,
     Service: _service,
@@ -210,6 +257,7 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     JwtKey: _jwt_key,
     Jwt: _jwt,
     ApiKey: _api_key,
+    ClientCertificate: _client_certificate,
     Authentication: _authentication,
     Cors: _cors,
     AccessLog: _access_log,

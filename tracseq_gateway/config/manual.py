@@ -12,6 +12,7 @@ from tracseq_gateway.config.environment import OTHERS, VARIABLES
 from tracseq_gateway.config.keys import Network, Size, present
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.config.policies import JwtKey, PathRule
+from tracseq_gateway.config.tls import Certificate
 from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.config.values import NUMBERS, UNITS
 
@@ -89,7 +90,7 @@ def _section(kind: type[Any], title: str, about: str, titles: dict[type[Any], st
         yield from _section(below, titles[below], attrs.fields_dict(kind)[name].metadata["help"], titles)
 
 
-ARRAYS = frozenset({Instance, JwtKey})
+ARRAYS = frozenset({Certificate, Instance, JwtKey})
 """Tables that stand in arrays."""
 
 
@@ -136,7 +137,7 @@ def _takes(field: attrs.Attribute[Any], hint: Any) -> str:
 
 
 def _plural(kind: Any) -> str:
-    return {str: "strings", int: "integers", Network: "networks", Instance: "tables or URLs", JwtKey: "tables"}[kind]
+    return {str: "strings", int: "integers", Network: "networks", Instance: "tables or URLs"}.get(kind, "tables")
 
 
 def _default(field: attrs.Attribute[Any], hint: Any, new: bool) -> str:

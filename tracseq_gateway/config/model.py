@@ -30,6 +30,7 @@ from tracseq_gateway.config.policies import (
     TokenNeed,
     WhenRedisIsDown,
 )
+from tracseq_gateway.config.tls import Tls
 from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import (
     Admission,
@@ -246,6 +247,7 @@ class Config:
 
     gateway: Gateway = table(Gateway, "The gateway as a whole.")
     client: Client = table(Client, "Limits on one client connection.")
+    tls: Tls = table(Tls, "TLS towards clients.")
     http2: Http2 = table(Http2, "HTTP/2 to clients.")
     services: dict[str, Service] = field(default=Factory(dict), metadata={"help": "The services, by name."})
     redis: Redis = table(Redis, "Shared state.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tracseq_gateway.metrics.counting import REQUEST_BUCKETS
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Gauge
+    from prometheus_client import CollectorRegistry, Counter, Gauge
 
 CONNECT_BUCKETS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 """Seconds; an attempt to connect is given up after 5 s unless configured otherwise."""
@@ -260,3 +260,48 @@ class Families:
             multiprocess_mode="livemin",
             registry=self._registry,
         )
+
+    # The following are made when TLS is on; a gateway without has nothing to say of them.
+
+    @cached_property
+    def tls_handshakes(self) -> Counter:
+        """By the version of TLS."""
+        from prometheus_client import Counter
+
+        return Counter(
+            "gateway_tls_handshakes_total",
+            "Handshakes of clients that were completed, by the version of TLS.",
+            ["version"],
+            registry=self._registry,
+        )
+
+    @cached_property
+    def tls_failures(self) -> Counter:
+        """By their cause."""
+        from prometheus_client import Counter
+
+        return Counter(
+            "gateway_tls_handshake_failures_total",
+            "Handshakes of clients that came to nothing: no protocol in common by ALPN, refused by either side, left "
+            "by the client, or not over in time.",
+            ["cause"],
+            registry=self._registry,
+        )
+
+    @cached_property
+    def certificates(self) -> Gauge:
+        """By the first name in them."""
+        from prometheus_client import Gauge
+
+        return Gauge(
+            "gateway_certificate_expiry_seconds",
+            "When a certificate that is shown to clients expires, in seconds since the epoch.",
+            ["certificate"],
+            multiprocess_mode="livemostrecent",
+            registry=self._registry,
+        )
+
+    @property
+    def optional(self) -> list[Counter | Gauge]:
+        """Those that not every gateway has."""
+        return [self.redis_up, self.tls_handshakes, self.tls_failures, self.certificates]

@@ -189,6 +189,18 @@ class Metrics:
         """The limiter has decided on so many requests; ``outcome`` is one of :data:`LimiterOutcome`."""
         self._limiter[outcome](requests)
 
+    def tls_handshakes(self, version: str, handshakes: int) -> None:
+        """So many more clients use this version of TLS."""
+        self._families.tls_handshakes.labels(version).inc(handshakes)
+
+    def tls_failures(self, cause: str, handshakes: int) -> None:
+        """So many more handshakes of TLS came to nothing; ``cause`` is of the site's own list, so it is bounded."""
+        self._families.tls_failures.labels(cause).inc(handshakes)
+
+    def certificate_expires(self, certificate: str, when: float) -> None:
+        """A certificate that is shown to clients, by its first name, holds until then, in seconds since the epoch."""
+        self._families.certificates.labels(certificate).set(when)
+
     def redis_called(self, outcome: str, seconds: float) -> None:
         """A call of Redis has ended, ``seconds`` after it was sent; ``outcome`` is one of :data:`RedisOutcome`."""
         self._redis_calls[outcome]()

@@ -57,7 +57,10 @@ class FileWatch:
 def files_of(config: Config) -> list[str]:
     """The files that a configuration names and that are read when workers start: keys and certificates."""
     jwt = config.auth.jwt
+    tls = config.tls
     named = [config.auth.api_keys_file, config.redis.ca, *(key.file for key in jwt.keys)]
+    named += [file for pair in tls.certificates for file in (pair.file, pair.key_file)]
+    named += [tls.client_ca, tls.client_crl]
     return [file for file in named if file]
 
 

@@ -66,7 +66,7 @@ class HTTPChannel(Protocol):
         self.tls = arrival.tls
         self.secure = arrival.tls is not None
         self.via = site.via
-        self.root = site.resource
+        self.root = site.resource if self.secure else site.clear_resource
         self.local_port = 0
         self.address = ""
         """The peer's: a client's, or that of a proxy in front."""

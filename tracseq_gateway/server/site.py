@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,13 +22,17 @@ from tracseq_gateway.http.origin import is_trusted, parse_address
 from tracseq_gateway.http.request_head import HeadLimits
 from tracseq_gateway.interfaces import SWITCHED, Recorder
 from tracseq_gateway.net.deadlines import Deadlines
+from tracseq_gateway.server.arrival import Arrival
 from tracseq_gateway.server.channel import HTTPChannel
+from tracseq_gateway.server.h2_channel import H2Channel
 from tracseq_gateway.server.h2_frames import FAULTS
 from tracseq_gateway.server.opening import Opening
 from tracseq_gateway.server.request import Channel, GatewayRequest, unread_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from tracseq_gateway.server.tls_contexts import ServerContexts
 
 
 LAST_CALL_SECONDS = 1.0
@@ -50,6 +55,10 @@ class ClientConnection(Protocol):
         """Close whatever is under way; return how many requests were cut."""
 
 
+ClientProtocol = Callable[["GatewaySite", Arrival], Any]
+"""Makes a :class:`ClientConnection` that is a ``twisted.internet.protocol.Protocol`` as well."""
+
+
 class GatewaySite(Site):
     """Makes a channel for each connection, counts, and drains."""
 
@@ -70,15 +79,25 @@ class GatewaySite(Site):
         replaced: frozenset[bytes] = frozenset(),
         recorder: Recorder | None = None,
         proxied: bool = False,
+        clear_root: IResource | None = None,
         http2: Http2 = DEFAULT_HTTP2,
     ) -> None:
         """``own_lines`` gives the lines of the gateway's own answers, by whether the client uses TLS; ``kept_back``
         are names of request fields that hold secrets for the gateway alone, ``replaced`` of those that it sets itself;
         ``recorder`` hears of every request's end;
-        ``proxied`` says that connections begin with a PROXY header; ``http2`` are the settings of HTTP/2.
+        ``proxied`` says that connections begin with a PROXY header;
+        ``clear_root`` is in the place of ``root`` for requests in clear;
+        ``http2`` are the settings of HTTP/2.
         """
-        self._proxied = proxied
         super().__init__(root, reactor=reactor)
+        self.clear_resource: IResource = clear_root or root
+        self.proxied = proxied
+        self.tls: ServerContexts | None = None
+        """What clients are shown that use TLS; None: nobody can. Set by who has the certificates."""
+        self.protocols: dict[bytes, ClientProtocol] = {b"http/1.1": HTTPChannel, b"http/1.0": HTTPChannel}
+        if http2.enabled:
+            self.protocols = {b"h2": H2Channel, **self.protocols}
+        """By their names for ALPN, what can be spoken over TLS, in the order in which we prefer it."""
         self.own_lines = own_lines
         self._recorder = recorder
         self.deadlines = deadlines
@@ -117,7 +136,7 @@ class GatewaySite(Site):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the channel of a new connection."""
-        return Opening(self) if self._proxied else HTTPChannel(self)
+        return Opening(self) if self.proxied or self.tls is not None or self.http2.clear else HTTPChannel(self)
 
     def opened(self, channel: ClientConnection) -> bool:
         """Count a connection in; return False if there is no room for it."""

@@ -35,7 +35,9 @@ from tracseq_gateway.overview.memory import resident_bytes
 from tracseq_gateway.overview.notable import Notable
 from tracseq_gateway.routing.resource import GatewayResource
 from tracseq_gateway.routing.table import RouteTable
+from tracseq_gateway.server.clear_door import ClearDoor
 from tracseq_gateway.server.site import GatewaySite
+from tracseq_gateway.server.tls_contexts import ServerContexts
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.digests import Digester
 from tracseq_gateway.service.doors import Doors
@@ -148,11 +150,24 @@ class Gateway:
             replaced=frozenset(deadlines - {b""}) | self.doors.replaced,
             recorder=recorder,
             proxied=config.gateway.proxy_protocol,
+            clear_root=self._clear_door(root),
             http2=config.http2,
         )
-        if self.records.metrics is not None:
-            Gauging(self.records.metrics, self.records).http2(site.http2_faults)
+        gauging = Gauging(self.records.metrics, self.records) if self.records.metrics is not None else None
+        if config.tls.certificates:
+            site.tls = ServerContexts(config.tls, site.protocols)
+            if gauging is not None:
+                gauging.tls(site.tls)
+        if gauging is not None:
+            gauging.http2(site.http2_faults)
         return site
+
+    def _clear_door(self, root: GatewayResource) -> ClearDoor | None:
+        """What answers in clear instead of ``root``, if that is for TLS alone."""
+        tls = self._config.tls
+        if not tls.certificates or tls.clear == "serve":
+            return None
+        return ClearDoor(root, (tls.public_port or self._config.gateway.port) if tls.clear == "redirect" else None)
 
     def _show_parts(self) -> None:
         """Let ``/health`` and the metrics show how the parts are that this worker is made of."""

@@ -8,6 +8,7 @@ from functools import partial
 from tracseq_gateway.admin.status import Status
 from tracseq_gateway.metrics.metrics import ConnectionCounts, Metrics
 from tracseq_gateway.metrics.sheet import InstanceFigures
+from tracseq_gateway.server.tls_contexts import ServerContexts
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
@@ -66,6 +67,14 @@ class Gauging:
             self._metrics.not_connected(service, error)
         else:
             self._metrics.connected(service, seconds)
+
+    def tls(self, tls: ServerContexts) -> None:
+        """TLS towards clients: handshakes, and how long certificates hold."""
+        metrics, records = self._metrics, self._records
+        records.count(tls.handshakes, metrics.tls_handshakes)
+        records.count(tls.failures, metrics.tls_failures)
+        for certificate in tls.certificates:
+            metrics.certificate_expires(certificate.label, certificate.expires)
 
     def rates(self, rates: Rates) -> None:
         """The limiter and its Redis."""
