@@ -12,6 +12,8 @@ assert VERSION is not None
 RUNTIME = [
     "twisted[tls] >= 26.10",
     "httptools >= 0.9, < 0.10",
+    "h2 >= 4.4.1, < 4.5",
+    "hpack >= 4.2, < 4.3",
     "attrs >= 25.4",
     "cattrs >= 26.1",
     "service-identity >= 24.2",

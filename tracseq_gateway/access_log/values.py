@@ -20,7 +20,7 @@ MOST_KNOWN: Final = 4096
 LONGEST_KNOWN: Final = 256
 """How many texts are kept, and how long they may be."""
 
-PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
+PROTOCOLS: Final = {version: f"HTTP/{version}" for version in ("1.0", "1.1", "2")}
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -91,7 +91,7 @@ def values_of(
             known[head.method],
             known[head.path],
             spelling.octets(redact(head.query)) if head.query else no_query,
-            PROTOCOLS[head.minor],
+            PROTOCOLS[head.version],
             spelling.text(tls.version) if tls is not None else nothing,
             request.status,
             "%.3f" % (seconds * 1000),

@@ -73,7 +73,7 @@ def whole_lines(
             known[head.method],
             known[head.path],
             spelling.octets(redact(head.query)) if head.query else '""',
-            PROTOCOLS[head.minor],
+            PROTOCOLS[head.version],
             f'"{tls.version}"' if tls is not None else nothing,
             request.status,
             seconds * 1000,

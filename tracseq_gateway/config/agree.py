@@ -9,6 +9,7 @@ from tracseq_gateway.config.api_keys import key_id
 from tracseq_gateway.config.cache import Cache
 from tracseq_gateway.config.certificates import check_pair
 from tracseq_gateway.config.compression import Compression, missing_libraries
+from tracseq_gateway.config.http2 import Http2
 from tracseq_gateway.config.logs import MOST_NAMESPACES, AccessLog, Log
 from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, ClientCertificate, Cors, Jwt, JwtKey, Redis
@@ -48,6 +49,15 @@ def _client(table: Client) -> Iterator[Wrong]:
             f"{table.head} bytes cannot hold a request line of {table.request_line}",
             "at least client.request_line would be right",
             ("head",),
+        )
+
+
+def _http2(table: Http2) -> Iterator[Wrong]:
+    if table.connection_window < table.stream_window:
+        yield Wrong(
+            f"{table.connection_window} bytes are less than one request body may have under way",
+            "at least http2.stream_window would be right",
+            ("connection_window",),
         )
 
 
@@ -248,6 +258,7 @@ def _tracing(table: Tracing) -> Iterator[Wrong]:
 _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Gateway: _gateway,
     Client: _client,
+    Http2: _http2,
     Certificate: _certificate,
     Tls: _tls,
     Instance: _instance,

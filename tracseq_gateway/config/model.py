@@ -16,6 +16,7 @@ from tracseq_gateway.config.cache import Cache, ServiceCache
 from tracseq_gateway.config.compression import Compression
 from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.docs import Docs
+from tracseq_gateway.config.http2 import Http2
 from tracseq_gateway.config.keys import MOMENT, Network, Seconds, Size, key, table
 from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.policies import (
@@ -260,6 +261,7 @@ class Config:
     gateway: Gateway = table(Gateway, "The gateway as a whole.")
     client: Client = table(Client, "Limits on one client connection.")
     tls: Tls = table(Tls, "TLS towards clients.")
+    http2: Http2 = table(Http2, "HTTP/2 to clients.")
     services: dict[str, Service] = field(default=Factory(dict), metadata={"help": "The services, by name."})
     redis: Redis = table(Redis, "Shared state.")
     auth: Authentication = table(Authentication, "Who may call.")

@@ -43,6 +43,9 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 """The methods that are forwarded."""
 
+VERSIONS = ("1.0", "1.1")
+"""By the minor version."""
+
 REQUEST_SPECIAL = frozenset(
     {
         b"host",
@@ -154,9 +157,17 @@ class RequestHead:
     query: bytes
     """With its ``?``, byte for byte; empty when there is none."""
     minor: int
+    """The minor version of HTTP/1; that of HTTP/2 is 1, as it can do all that HTTP/1.1 can."""
     host: bytes
     """Empty only in HTTP/1.0."""
     fields: RequestFields
+    major: int = 1
+    """2: it came by HTTP/2, and is passed on as what HTTP/1.1 would have made of it."""
+
+    @property
+    def version(self) -> str:
+        """The version of HTTP that it came by (RFC 9110 section 2.5): ``1.0``, ``1.1`` or ``2``."""
+        return "2" if self.major == 2 else VERSIONS[self.minor]
 
     def get(self, name: bytes) -> bytes | None:
         """Return the first value of a field by its lower-case name."""

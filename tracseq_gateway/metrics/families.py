@@ -128,6 +128,13 @@ class Families:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self.http2_faults = Counter(
+            "gateway_http2_connection_errors_total",
+            "HTTP/2 connections that were ended for what the client did, by the name of the error code; "
+            "enhance_your_calm: a flood.",
+            ["error"],
+            registry=registry,
+        )
         self.connections = Gauge(
             "gateway_upstream_connections",
             "Connections to a service's instances that serve a request (busy), are kept for one (idle), or are being "

@@ -218,6 +218,10 @@ class Metrics:
         """Whether this worker reaches Redis."""
         self._families.redis_up.set(up)
 
+    def http2_ended(self, error: str, connections: int = 1) -> None:
+        """So many HTTP/2 connections were ended for what the client did; ``error`` is the name of an error code."""
+        self._families.http2_faults.labels(error).inc(connections)
+
     def token_judged(self, outcome: str, requests: int = 1) -> None:
         """There is a verdict on the token of so many requests; ``outcome`` is one of :data:`TokenOutcome`."""
         self._tokens[outcome](requests)

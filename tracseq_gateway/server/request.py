@@ -254,6 +254,11 @@ class GatewayRequest(ResourceRequest):
             answerer.client_gone()
         self.refuse(error)
 
+    def fail_unanswered(self, error: GatewayError) -> None:
+        """The request is not answered, as it is not one: this is what the records get of it."""
+        self.error, self.status = error, error.kind.status
+        self.finished = True
+
     def cut(self) -> None:
         """The worker can wait no longer: what follows is not the client's doing."""
         self.error = GatewayError(OVERLOADED, "the gateway is stopping")

@@ -164,11 +164,15 @@ class Gateway:
             recorder=recorder,
             proxied=config.gateway.proxy_protocol,
             clear_root=self._clear_door(root),
+            http2=config.http2,
         )
+        gauging = Gauging(self.records.metrics, self.records) if self.records.metrics is not None else None
         if config.tls.certificates:
             site.tls = ServerContexts(config.tls, site.protocols)
-            if self.records.metrics is not None:
-                Gauging(self.records.metrics, self.records).tls(site.tls)
+            if gauging is not None:
+                gauging.tls(site.tls)
+        if gauging is not None:
+            gauging.http2(site.http2_faults)
         return site
 
     def _clear_door(self, root: GatewayResource) -> ClearDoor | None:

@@ -35,6 +35,10 @@ class Gauging:
 
         self._records.measure(read)
 
+    def http2(self, faults: Mapping[str, int]) -> None:
+        """HTTP/2 connections that were ended for what their clients did, by the names of error codes."""
+        self._records.count(faults, self._metrics.http2_ended)
+
     def services(self, services: Mapping[str, UpstreamService], status: Status) -> None:
         """The services, their instances, and the connections to them."""
         metrics, records = self._metrics, self._records
