@@ -29,6 +29,7 @@ from tracseq_gateway.config.policies import (
     TokenNeed,
     WhenRedisIsDown,
 )
+from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.tls import Tls
 from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import (
@@ -191,6 +192,11 @@ class Service:
     )
     timeouts: Timeouts = table(Timeouts, "How long the service may take.")
     health: Health = table(Health, "Active probes.")
+    tls: ServiceTls | None = key(
+        None,
+        "TLS towards its instances, all of which are then ``https://`` ones, discovered ones too. It may be empty, or "
+        "left out for instances that are all ``https://``.",
+    )
     connections: Connections = table(Connections, "The connection pool of each instance, in each worker.")
     tunnels: Tunnels = table(Tunnels, "Changes of protocol, as for WebSocket.")
     deadline_header: str = key(

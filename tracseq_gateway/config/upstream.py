@@ -17,7 +17,7 @@ Priority = Literal["high", "normal", "low"]
 class Instance:
     """One server process of a service."""
 
-    url: str = key("", "Required. ``http://host:port``, without a path; without a port it is 80.")
+    url: str = key("", "Required. ``http://host:port`` or ``https://host:port``, without a path.")
     weight: int = key(1, "Its share of the requests, under every balance but ``round_robin``.", least=1, most=65535)
 
 

@@ -14,11 +14,14 @@ from urllib.parse import urlsplit
 
 from tracseq_gateway.config import upstream
 from tracseq_gateway.config.model import Service
+from tracseq_gateway.config.service_tls import ServiceTls
+from tracseq_gateway.config.url import Authority, parse_url
 from tracseq_gateway.errors import CIRCUIT_OPEN, NO_INSTANCE, GatewayError
 from tracseq_gateway.http.cookies import cookie
 from tracseq_gateway.http.fields import KnownLines
 from tracseq_gateway.interfaces import InstanceHealth, Request
 from tracseq_gateway.net.deadlines import Deadlines
+from tracseq_gateway.net.tls_peer import Peers
 from tracseq_gateway.upstream.admission import AdmissionControl
 from tracseq_gateway.upstream.balance import (
     Ewma,
@@ -35,6 +38,7 @@ from tracseq_gateway.upstream.instance import Instance
 from tracseq_gateway.upstream.passive import PassiveHealth
 from tracseq_gateway.upstream.pool import Connect, ConnectEnded, Pool
 from tracseq_gateway.upstream.retry import RetryPolicy
+from tracseq_gateway.upstream.secure import SecureConnect
 
 LEAST_WARMTH = 0.1
 """The share of its requests that an instance gets at least when it comes back."""
@@ -44,9 +48,15 @@ class UpstreamService:
     """A service's instances and the policies that choose among them."""
 
     def __init__(
-        self, settings: Service, deadlines: Deadlines, connect: Connect, known: KnownLines, random: Random | None = None
+        self,
+        settings: Service,
+        deadlines: Deadlines,
+        connect: Connect,
+        known: KnownLines,
+        random: Random | None = None,
+        peers: Peers | None = None,
     ) -> None:
-        """``random`` is where all that is drawn comes from."""
+        """``random`` is where all that is drawn comes from, ``peers`` what is common to services behind TLS."""
         self.settings = settings
         self.name = settings.name
         self.instances: list[Instance] = []
@@ -56,6 +66,7 @@ class UpstreamService:
         self._connect = connect
         self._known = known
         self._random = random or Random()  # noqa: S311
+        self._peers = peers or Peers()
         self._policy = self._policy_of(settings)
         # Second choices are not the policy's turn: they would make it pass over the same instance again and again.
         self._second_choice: Policy = LeastConnections()
@@ -119,18 +130,25 @@ class UpstreamService:
         return instance in self._eligible
 
     def _add(self, settings: upstream.Instance) -> None:
-        parts = urlsplit(settings.url)
+        place = parse_url(settings.url)
         pool = Pool(
-            parts.hostname or "",
-            parts.port or 80,
+            place.host,
+            place.port,
             self.settings.connections,
             self.settings.timeouts,
             self._deadlines,
-            self._connect,
+            self._connect_to(settings.url, place),
             self._known,
             self._connect_ended,
         )
-        self.instances.append(Instance(settings.url, settings.weight, parts.netloc.encode("ascii"), pool))
+        host = urlsplit(settings.url).netloc.encode("ascii")
+        self.instances.append(Instance(settings.url, settings.weight, host, pool))
+
+    def _connect_to(self, url: str, place: Authority) -> Connect:
+        if not place.tls:
+            return self._connect
+        peer = self._peers.peer(self.settings.tls or ServiceTls(), place.host)
+        return SecureConnect(self.name, url, self._connect, peer, self._deadlines.clock)
 
     def _connect_ended(self, seconds: float, error: str) -> None:
         self.connect_ended(seconds, error)
