@@ -45,7 +45,7 @@ class DocumentTests(SynchronousTestCase):
             b'{"url": "http://h:1"}': "neither a list of instances nor a table",
             b'{"instances": {}}': "neither a list of instances nor a table",
             b'["http://h:1", 5]': "instances[1]: 5 is an integer, a URL, or a table with a url, would be right",
-            b'["https://h:1"]': 'instances[0].url: "https://h:1" asks for TLS',
+            b'["ftp://h:1"]': 'instances[0].url: "ftp://h:1" has the scheme "ftp"',
             b'["http://h:0"]': 'instances[0].url: "http://h:0" has no valid port',
             b'["http://h/a"]': 'instances[0].url: "http://h/a" has something after its port',
             b'[{"url": "http://h:1", "weight": 0}]': "instances[0].weight: 0 is out of range",

@@ -229,7 +229,7 @@ class WatchersTests(WatcherTestCase):
         """Each service that has a discovery is watched, and no other; who is watched in the same way goes on so."""
         made: list[Discovery] = []
 
-        def make(settings: Discovery) -> Source:
+        def make(settings: Discovery, secure: bool) -> Source:
             made.append(settings)
             return self.source
 
@@ -261,6 +261,6 @@ class WatchersTests(WatcherTestCase):
             EndpointSource: (Discovery(url="http://a"), "http://a"),
         }
         for kind, (settings, name) in kinds.items():
-            source = make(settings)
+            source = make(settings, False)
             self.assertIsInstance(source, kind)
             self.assertEqual(name, str(source))

@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 from tests.certificate_kit import Authority, Issued, self_signed
 from tests.tls_service_kit import ClearService, Talk, TLSService, answer_all, write
 from tracseq_gateway.config import Config, Instance, RateLimiting, Service
+from tracseq_gateway.config.keys import Seconds
 from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.upstream import Breaker, Connections, Outliers, Retries, Timeouts
 from tracseq_gateway.service import Gateway
@@ -64,7 +65,7 @@ class TLSCase(TestCase):
             retries=Retries(attempts=0),
             outliers=Outliers(failures=0, share=0),
             breaker=Breaker(failures=0),
-            **{"timeouts": Timeouts(connect=5.0), **more},
+            **{"timeouts": Timeouts(connect=Seconds(5.0)), **more},
         )
         config = Config(rate_limit=RateLimiting(enabled=False), services={"samples": settings})
         gateway = Gateway(config, reactor)
@@ -203,7 +204,7 @@ class RefusedTests(TLSCase):
     async def test_expires(self) -> None:
         """A certificate that is replaced by an expired one while the gateway runs: 502 from the next connection on."""
         service = self.serve()
-        self.gateway(service.url, connections=Connections(idle_seconds=0.001))
+        self.gateway(service.url, connections=Connections(idle_seconds=Seconds(0.001)))
         self.assertEqual((await self.ask())[0], 200)
         service.show(self.authority.issue(["127.0.0.1"], expired=True))
         service.context.options |= ssl.OP_NO_TICKET
@@ -294,7 +295,7 @@ class RefusedTests(TLSCase):
         """A handshake that hangs ends with the time to connect: 504."""
         service = ClearService(b"")
         self.addCleanup(service.stop)
-        self.gateway(service.url, timeouts=Timeouts(connect=0.2))
+        self.gateway(service.url, timeouts=Timeouts(connect=Seconds(0.2)))
         status, received = await self.ask()
         self.assertEqual(status, 504)
         self.assertIn(b"error=connection_timeout", received)

@@ -245,6 +245,11 @@ class Service:
         "nowhere.",
     )
 
+    @property
+    def secure(self) -> bool:
+        """Whether it is configured to be spoken to over TLS: then each of its instances is, discovered ones too."""
+        return self.tls is not None or any(instance.url.startswith("https:") for instance in self.instances)
+
 
 @frozen
 class Config:

@@ -56,8 +56,8 @@ def parse_url(url: str) -> Authority:
     if parts["scheme"] not in _PORTS:
         right = f'{EXAMPLE} or "https://host:port" would be right'
         raise Wrong(f"{show(url)} has the scheme {quoted(parts['scheme'])}", right)
-    port = _port_of(url, parts["port"], _PORTS[parts["scheme"]])
-    authority = Authority(_host_of(url, parts["host"]), port, parts["scheme"] == "https")
+    host = _host_of(url, parts["host"])
+    authority = Authority(host, _port_of(url, parts["port"], _PORTS[parts["scheme"]]), parts["scheme"] == "https")
     if parts["rest"] is not None:
         raise Wrong(
             f"{show(url)} has something after its port",

@@ -21,7 +21,7 @@ from tracseq_gateway.http.cookies import cookie
 from tracseq_gateway.http.fields import KnownLines
 from tracseq_gateway.interfaces import InstanceHealth, Request
 from tracseq_gateway.net.deadlines import Deadlines
-from tracseq_gateway.net.tls_peer import Peers
+from tracseq_gateway.net.tls_peer import Peer, Peers
 from tracseq_gateway.upstream.admission import AdmissionControl
 from tracseq_gateway.upstream.balance import (
     Ewma,
@@ -146,9 +146,14 @@ class UpstreamService:
 
     def _connect_to(self, url: str, place: Authority) -> Connect:
         if not place.tls:
+            if self.settings.secure:
+                raise ValueError(f"{url}: {self.name} is configured with TLS and is never spoken to in clear")
             return self._connect
-        peer = self._peers.peer(self.settings.tls or ServiceTls(), place.host)
-        return SecureConnect(self.name, url, self._connect, peer, self._deadlines.clock)
+        return SecureConnect(self.name, url, self._connect, self.peer(place.host), self._deadlines.clock)
+
+    def peer(self, host: str) -> Peer:
+        """Who should be at an instance at ``host`` that is spoken to over TLS."""
+        return self._peers.peer(self.settings.tls or ServiceTls(), host)
 
     def _connect_ended(self, seconds: float, error: str) -> None:
         self.connect_ended(seconds, error)
