@@ -13,6 +13,7 @@ from twisted.web.client import URI, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from tracseq_gateway.net.eager_connections import EagerConnections
 from tracseq_gateway.net.tls_endpoint import TLSEndpoint
 from tracseq_gateway.net.tls_peer import Peer
 
@@ -33,11 +34,11 @@ class QuietEndpoints:
         """Return the endpoint of a URL's host and port. Raises ValueError for what is neither http nor https."""
         if uri.scheme not in (b"http", b"https"):
             raise ValueError("services are asked by http and https only")
-        endpoint = HostnameEndpoint(self._reactor, uri.host, uri.port, self._connect_seconds)
         if uri.scheme == b"http":
-            return _QuietEndpoint(endpoint)
+            return _QuietEndpoint(HostnameEndpoint(self._reactor, uri.host, uri.port, self._connect_seconds))
         peer = self._peer_of(uri.host.decode("ascii"))
-        return _QuietEndpoint(TLSEndpoint(endpoint, peer, self._connect_seconds, self._reactor))
+        below = HostnameEndpoint(EagerConnections(self._reactor), uri.host, uri.port, self._connect_seconds)
+        return TLSEndpoint(below, peer, self._connect_seconds, self._reactor)
 
 
 @implementer(IStreamClientEndpoint)
