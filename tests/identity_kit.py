@@ -18,7 +18,7 @@ from tracseq_gateway.identity.authenticator import Authenticator
 from tracseq_gateway.identity.introspection import AuthServiceUnavailable
 from tracseq_gateway.identity.introspection import Verdict as ServiceVerdict
 from tracseq_gateway.identity.tokens import Claims, TokenRefused, UnknownKey
-from tracseq_gateway.interfaces import Identity
+from tracseq_gateway.interfaces import Identity, TlsFacts
 
 NOW = 1_780_000_000.0
 CLAIMS = Claims("u-1", "lab_technician", "t@lab.test", "s-1", NOW + 3600, 0.0, NOW - 10)
@@ -142,6 +142,7 @@ class FakeRequest:
     identity: Identity | None = None
     forwarded: bytes = b"via: 1.1 gw\r\n"
     status: int = 0
+    tls: TlsFacts | None = None
     ended: list[Callable[[Any], None]] = field(factory=list)
 
     def at_end(self, ended: Callable[[Any], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -22,7 +22,7 @@ from tracseq_gateway.config.log_line import FIELDS
 from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.errors import RESPONSE_TIMEOUT, GatewayError
 from tracseq_gateway.http.trace_context import TraceContext
-from tracseq_gateway.interfaces import Identity, Request
+from tracseq_gateway.interfaces import Identity, Request, TlsFacts
 
 ROUTES = {"samples": "/api/samples"}
 HEAD = (
@@ -63,6 +63,7 @@ class WholeLineTests(SynchronousTestCase):
             {"identity": Identity("key", 'a "owner"', "guest", key_name="s7")},
             {"head": ended(HEAD.replace(b"mrn=12", b"token=secret&x=%ff")).head},
             {"status": 101},
+            {"tls": TlsFacts("TLSv1.3", "TLS_AES_128_GCM_SHA256", "gw.test")},
             {"answered": 0.0},
         ):
             one = passed_on()
@@ -114,6 +115,7 @@ class WayTests(SynchronousTestCase):
         one = passed_on()
         one.identity = Identity("key", "sequencer", "guest", key_name="novaseq-1")
         one.error = GatewayError(RESPONSE_TIMEOUT, note="late")
+        cast(Any, one).tls = TlsFacts("TLSv1.3", "", "")
         self.assertEqual(list(FIELDS), list(document(one)))
         names = [name for name, _ in parsed(journal_entries(AccessLog(), ROUTES)(one, 0.0, 0.1))]
         absent = {"user_agent"}

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tracseq_gateway.config import Authentication, Config, Jwt, JwtKey, Redis
+from tracseq_gateway.config.tls import Certificate, Tls
 from tracseq_gateway.process.file_watch import FileWatch, files_of
 
 
@@ -100,4 +101,8 @@ class FilesTests(SynchronousTestCase):
         jwt = Jwt(keys=(JwtKey("a.pem", "RS256"), JwtKey("b.pem", "RS256", "b")))
         config = Config(auth=Authentication(api_keys_file="keys.toml", jwt=jwt), redis=Redis(ca="ca.pem"))
         self.assertEqual(["keys.toml", "ca.pem", "a.pem", "b.pem"], files_of(config))
+        pairs = Certificate("gw.pem", "gw.key"), Certificate("lab.pem", "lab.key")
+        tls = Tls(pairs, client_ca="clients.pem", client_crl="clients.crl")
+        named = ["gw.pem", "gw.key", "lab.pem", "lab.key", "clients.pem", "clients.crl"]
+        self.assertEqual(named, files_of(Config(tls=tls)))
         self.assertEqual([], files_of(Config()))

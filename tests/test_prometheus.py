@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import time
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
@@ -19,6 +20,7 @@ from deploy.grafana import board
 from tests.process_kit import freePort
 from tests.prometheus_kit import ROOT, RULES, RunningPrometheus, promtool
 from tests.running_kit import RunningGateway
+from tests.tls_kit import Authority
 
 ALERTS = RULES / "alerts.yml"
 ALERT_TESTS = ROOT / "deploy" / "prometheus" / "tests" / "alerts.yml"
@@ -28,6 +30,10 @@ SECRET = "a secret of more than 32 characters for tests"
 CONFIGURATION = """
 [gateway]
 run_directory = "@DIRECTORY@/run"
+
+[tls]
+certificates = [{ file = "@CERTIFICATE@", key_file = "@KEY@" }]
+clear = "serve"
 
 [metrics]
 enabled = true
@@ -129,7 +135,9 @@ class ScrapedTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         needs_prometheus()
+        pair = Authority(Path(self.mktemp()).absolute()).issue("gw.test")
         configuration = CONFIGURATION.replace("@NOBODY@", str(freePort()))
+        configuration = configuration.replace("@CERTIFICATE@", pair.file).replace("@KEY@", pair.key_file)
         self.gateway = RunningGateway(configuration, {"TEST_SECRET": SECRET})
         self.addCleanup(self.gateway.stop)
         self.prometheus = RunningPrometheus(self.gateway.port)

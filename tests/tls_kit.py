@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ from tracseq_gateway.config.tls import Certificate, Tls
 from tracseq_gateway.server.tls_contexts import ServerContexts
 
 DAY = timedelta(days=1)
+
+_ALERT = re.compile(r"alert ([a-z ]+) \(").search
 
 
 @cache
@@ -84,13 +87,14 @@ class Authority:
         common: str = "",
         begins: datetime | None = None,
         lives: timedelta = 90 * DAY,
+        key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None,
     ) -> Certificate:
         """Make a certificate for these names and its key, for servers and clients alike.
 
         They are called ``file``, with ``.pem`` and ``.key`` behind it.
         """
         self._made += 1
-        key = rsa_key() if kind == "RSA" else ec.generate_private_key(ec.SECP256R1())
+        key = key or (rsa_key() if kind == "RSA" else ec.generate_private_key(ec.SECP256R1()))
         builder = self._builder(
             name_of(common or (names[0] if names else "nobody")),
             key.public_key(),
@@ -137,17 +141,29 @@ class TlsClient:
     """One client's side of TLS in memory. Whoever has it carries bytes to and fro."""
 
     def __init__(
-        self, context: ssl.SSLContext, name: str | None = "gw.test", session: ssl.SSLSession | None = None
+        self,
+        context: ssl.SSLContext,
+        name: str | None = "gw.test",
+        session: ssl.SSLSession | None = None,
+        *,
+        checked: bool = True,
     ) -> None:
+        """``checked``: the certificate must be for ``name``."""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        context.check_hostname = name is not None
+        context.check_hostname = checked and name is not None
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name, session=session)
         self.received = bytearray()
-        self.established = False
+        self.established = self._leaving = False
         self.ended = False
         """Whether the server has said close_notify."""
         self.error: ssl.SSLError | None = None
         """Why the handshake failed, or what broke later."""
+
+    @property
+    def alert(self) -> str:
+        """What the server complained of, in the words of RFC 8446 section 6; empty if it did not."""
+        found = _ALERT(str(self.error))
+        return found[1] if found else ""
 
     def take(self, data: bytes) -> bytes:
         """Take what the server sent; return what there is to send."""
@@ -156,6 +172,9 @@ class TlsClient:
             if not self.established:
                 self.tls.do_handshake()
                 self.established = True
+            if self._leaving:
+                self.tls.unwrap()
+                self.ended = True
             while not self.ended:
                 piece = self.tls.read(65536)
                 self.received += piece
@@ -175,6 +194,7 @@ class TlsClient:
 
     def say_goodbye(self) -> bytes:
         """Return a close_notify as it is sent."""
+        self._leaving = True
         try:
             self.tls.unwrap()
         except (ssl.SSLWantReadError, ssl.SSLSyscallError):

@@ -76,16 +76,16 @@ ROLES: tuple[Role, ...] = get_args(Role)
 class Identity:
     """Who calls. Made once for a credential and shared by its requests, so nothing of one request is kept here."""
 
-    kind: Literal["user", "key"]
-    """By a token of the Auth Service, or by an API key."""
+    kind: Literal["user", "key", "certificate"]
+    """By a token of the Auth Service, by an API key, or by a client's certificate."""
     subject: str
-    """The user's id, or the owner of the API key."""
+    """The user's id, the owner of the API key, or whom the certificate is for."""
     role: Role
     email: str = ""
     session: str = ""
-    """The session's id; empty for an API key."""
+    """The session's id; empty for what is no user's."""
     key_name: str = ""
-    """The API key's name; empty for a user."""
+    """The API key's name; for a certificate ``certificate:`` and the name of its table; empty for a user."""
     services: frozenset[str] = frozenset()
     """The services that may be called; empty: all."""
     methods: frozenset[bytes] = frozenset()
@@ -95,11 +95,12 @@ class Identity:
     rank: int = 0
     """The role's place in :data:`ROLES`; set from ``role``."""
     client: bytes = b""
-    """Its name in limiter keys, such as ``u:6f1c...``; set from the rest."""
+    """Its name in limiter keys: ``u:`` and the user's id, ``k:`` and the API key's name, ``c:`` and whom a
+    certificate is for; set from the rest."""
 
     def __attrs_post_init__(self) -> None:
         self.rank = ROLES.index(self.role)
-        self.client = (f"k:{self.key_name}" if self.kind == "key" else f"u:{self.subject}").encode()
+        self.client = f"{self.kind[0]}:{self.key_name if self.kind == 'key' else self.subject}".encode()
 
 
 @frozen

@@ -39,6 +39,7 @@ from tracseq_gateway.process.signals import Signals
 from tracseq_gateway.process.sockets import ListenError, openListeners
 from tracseq_gateway.process.supervisor import Supervisor
 from tracseq_gateway.sandbox.secret import signing_secret
+from tracseq_gateway.server.tls_contexts import check_certificates
 from tracseq_gateway.service.callers import check_keys
 from tracseq_gateway.upstream.health import probing_agent
 
@@ -148,6 +149,7 @@ def _configuration(options: Options) -> Configured:
         raise ConfigurationRefused(missing)
     try:
         check_keys(config, environ)
+        check_certificates(config.tls)
     except ValueError as error:
         raise ConfigurationRefused(f"tracseq-gateway: {error}".splitlines()) from None
     return Configured(config, variables, tuple(map(str, loaded.problems)))
@@ -244,7 +246,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
         return _service(reactor, supervisor)
     data = str(_sandboxFolder(options))
     sockets = openSockets()
-    address = _addressOf(listeners[0])
+    address = _addressOf(listeners[0], "https" if config.tls.certificates else "http")
     ports = {name: listener.getsockname()[1] for name, listener in sockets.items()}
 
     def announce(health: Sequence[InstanceHealth]) -> None:
@@ -291,11 +293,11 @@ def _openAll(
         raise
 
 
-def _addressOf(listener: socket.socket) -> str:
+def _addressOf(listener: socket.socket, scheme: str) -> str:
     """A URL by which somebody on this host reaches the listener."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{host}:{port}"
+    return f"{scheme}://{host}:{port}"
 
 
 def _service(reactor: IReactor, supervisor: Supervisor) -> IService:

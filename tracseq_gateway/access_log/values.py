@@ -76,7 +76,7 @@ def values_of(
     places: Bounded[tuple[str, str, str], Spelled] = Bounded()
 
     def values(request: Request, ended: float, seconds: float) -> tuple[object, ...]:
-        head, error, trace = request.head, request.error, request.trace
+        head, error, trace, tls = request.head, request.error, request.trace, request.tls
         client, user, key = callers.get((request.client, request.identity)) or new_caller(request)
         where = (request.service, request.instance, request.limit)
         service, route, instance, limit = places.get(where) or new_place(request)
@@ -92,6 +92,7 @@ def values_of(
             known[head.path],
             spelling.octets(redact(head.query)) if head.query else no_query,
             PROTOCOLS[head.minor],
+            spelling.text(tls.version) if tls is not None else nothing,
             request.status,
             "%.3f" % (seconds * 1000),
             "%.3f" % ((admitted - request.began) * 1000) if admitted else nothing,

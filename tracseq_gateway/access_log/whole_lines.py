@@ -64,7 +64,7 @@ def whole_lines(
         if not answered or request.error is not None:
             return other(request, ended, seconds)
         head, trace, admitted, passed_on = request.head, request.trace, request.admitted, request.passed_on
-        agent = head.fields.agent
+        agent, tls = head.fields.agent, request.tls
         return template % (
             time_at(ended),
             request.request_id.decode("ascii"),
@@ -74,6 +74,7 @@ def whole_lines(
             known[head.path],
             spelling.octets(redact(head.query)) if head.query else '""',
             PROTOCOLS[head.minor],
+            f'"{tls.version}"' if tls is not None else nothing,
             request.status,
             seconds * 1000,
             (admitted - request.began) * 1000,

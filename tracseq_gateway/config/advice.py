@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 from attrs import evolve
 
+from tracseq_gateway.config.certificates import certificate_facts, read_revocation_lists
 from tracseq_gateway.config.files import is_socket
 from tracseq_gateway.config.model import Config
-from tracseq_gateway.config.problem import Problem
+from tracseq_gateway.config.problem import KeyPath, Problem
 from tracseq_gateway.config.secrets import missing_secrets
 from tracseq_gateway.config.sources import Sources
+from tracseq_gateway.config.tls import Tls
+
+EXPIRY_SECONDS = 14 * 86400.0
+"""How long before its end a certificate is warned of."""
 
 
 def advise(config: Config, environ: Mapping[str, str], sources: Sources) -> Iterator[Problem]:
@@ -33,5 +40,30 @@ def advise(config: Config, environ: Mapping[str, str], sources: Sources) -> Iter
             "its lines are lost until there is one",
             "warning",
         )
+    for path, wrong, right in _of_tls(config.tls, time.time()):
+        yield sources.problem(path, wrong, right, "warning")
     for problem in missing_secrets(config, environ):
         yield evolve(problem, level="warning")
+
+
+def _of_tls(tls: Tls, now: float) -> Iterator[tuple[KeyPath, str, str]]:
+    """Certificates that clients will refuse, or soon; and revocation lists that let no client in."""
+    renewed = "a renewed one would be right"
+    for index, pair in enumerate(tls.certificates):
+        path: KeyPath = ("tls", "certificates", index, "file")
+        facts = certificate_facts(pair.file)
+        if now < facts.begins:
+            yield path, f"is for a time that begins on {_day(facts.begins)}", "one that holds now would be right"
+        elif now >= facts.expires:
+            yield path, f"expired on {_day(facts.expires)}: no client will believe it", renewed
+        elif now + EXPIRY_SECONDS > facts.expires:
+            yield path, f"expires on {_day(facts.expires)}", renewed
+    for revocations in read_revocation_lists(tls.client_crl) if tls.client_crl else ():
+        following = revocations.next_update_utc
+        if following is not None and following.timestamp() <= now:
+            wrong = f"was to be renewed by {_day(following.timestamp())}: no client of that authority gets in"
+            yield ("tls", "client_crl"), wrong, "the authority's present list would be right"
+
+
+def _day(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).date().isoformat()

@@ -11,7 +11,7 @@ from tracseq_gateway.config.api_keys import key_id
 from tracseq_gateway.config.certificates import check_pair
 from tracseq_gateway.config.logs import MOST_NAMESPACES, AccessLog, Log
 from tracseq_gateway.config.model import Client, Gateway, Service
-from tracseq_gateway.config.policies import ApiKey, Authentication, Cors, Jwt, JwtKey, Redis
+from tracseq_gateway.config.policies import ApiKey, Authentication, ClientCertificate, Cors, Jwt, JwtKey, Redis
 from tracseq_gateway.config.problem import Wrong, dotted
 from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.tls import Certificate, Tls
@@ -210,6 +210,21 @@ def _authentication(table: Authentication) -> Iterator[Wrong]:
                 ("api_keys", name, "hash"),
             )
 
+    matched: dict[str, str] = {}
+    for name, certificate in table.client_certificates.items():
+        other = matched.setdefault(certificate.match, name)
+        if other != name:
+            yield Wrong(
+                f"is matched by {dotted(('auth', 'client_certificates', other))}, too",
+                "one of them would be right",
+                ("client_certificates", name, "match"),
+            )
+
+
+def _client_certificate(table: ClientCertificate) -> Iterator[Wrong]:
+    if not table.match:
+        yield Wrong("a certificate without a name", 'match = "URI:spiffe://lab/sequencer-7" would be right')
+
 
 def _cors(table: Cors) -> Iterator[Wrong]:
     if table.allow_credentials and "*" in table.allow_origins:
@@ -262,6 +277,7 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     JwtKey: _jwt_key,
     Jwt: _jwt,
     ApiKey: _api_key,
+    ClientCertificate: _client_certificate,
     Authentication: _authentication,
     Cors: _cors,
     AccessLog: _access_log,

@@ -104,8 +104,9 @@ def read_certificates(file: str) -> Sequence[Certificate]:
     """Return the certificates of a PEM file, at least one."""
     from cryptography.x509 import load_pem_x509_certificates
 
+    data = _read(file)
     try:
-        return load_pem_x509_certificates(_read(file))
+        return load_pem_x509_certificates(data)
     except ValueError:
         raise Wrong(f"{show(file)} holds no certificate", _PEM) from None
 
@@ -115,8 +116,9 @@ def read_revocation_lists(file: str) -> Sequence[CertificateRevocationList]:
     from cryptography.x509 import load_pem_x509_crl
 
     end = b"-----END X509 CRL-----"
+    parts = _read(file).split(end)[:-1]
     try:
-        lists = [load_pem_x509_crl(part + end) for part in _read(file).split(end)[:-1]]
+        lists = [load_pem_x509_crl(part + end) for part in parts]
     except ValueError:
         lists = []
     if not lists:
@@ -128,8 +130,9 @@ def _read_key(file: str) -> Any:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    data = _read(file)
     try:
-        return load_pem_private_key(_read(file), None)
+        return load_pem_private_key(data, None)
     except TypeError:
         raise Wrong(f"{show(file)} is locked by a passphrase", "a key without one would be right") from None
     except (ValueError, UnsupportedAlgorithm):

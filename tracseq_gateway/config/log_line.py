@@ -23,6 +23,7 @@ FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "path": "the path as it was routed, normalised",
         "query": "the query with its `?`, [redacted](#redaction)",
         "protocol": "`HTTP/1.1` or `HTTP/1.0`",
+        "tls_version": "the version of TLS that the client spoke with us, such as `TLSv1.3`; nothing for clear HTTP",
         "status": "the status of the answer; 499: the client left before",
         "duration_ms": "from the end of the request's head to the end of its answer, in milliseconds",
         "doors_ms": "of that, until all doors were passed: who calls, how often, may it",

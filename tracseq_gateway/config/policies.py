@@ -107,6 +107,23 @@ class ApiKey:
 
 
 @frozen
+class ClientCertificate:
+    """Who a client is that shows a certificate, where ``[tls]`` asks for one."""
+
+    match: str = key(
+        "",
+        "Required. A name in the certificate, as ``URI:spiffe://lab/sequencer-7``, ``DNS:...`` or ``email:...`` of its "
+        "subjectAltName, or ``CN:...`` from its subject. A ``*`` at the end of a URI stands for any rest.",
+    )
+    subject: str = key("", "Who it is: the services see it as ``X-User-Id``. Empty: the name itself, such as the URI.")
+    role: Role = key("guest", "Its role.")
+    email: str = key("", "Where its owner is reached: the services see it as ``X-User-Email``.")
+    services: tuple[str, ...] = key((), "The services that it may call. Empty: all.")
+    methods: tuple[str, ...] = key((), "The methods that it may use. Empty: all.")
+    rate_limit: RateLimit | None = key(None, "Its own rate, instead of the service's.")
+
+
+@frozen
 class WebSocketToken:
     """Where the token of a WebSocket may be, since browsers can set no Authorization field for it."""
 
@@ -156,6 +173,11 @@ class Authentication:
     api_key_header: str = key("X-API-Key", "Header that carries an API key; it is not passed on.")
     api_keys: dict[str, ApiKey] = key(Factory(dict), "API keys, by name.")
     api_keys_file: str = key("", "File with further API keys, as tables by name; nobody else may read it. Empty: none.")
+    client_certificates: dict[str, ClientCertificate] = key(
+        Factory(dict),
+        "Clients that are known by their certificate when they send neither token nor API key, by a name of the "
+        "operator's choice.",
+    )
     identity_key_env: str = key(
         "TRACSEQ_IDENTITY_KEY",
         "Environment variable that holds the key which the identity headers are signed with, of at least 32 bytes. "

@@ -17,6 +17,7 @@ from tracseq_gateway.config.policies import Authentication, FailedLogins, Metric
 from tracseq_gateway.config.prefixes import is_within
 from tracseq_gateway.config.problem import KeyPath, Wrong, dotted, show
 from tracseq_gateway.config.structure import Fault
+from tracseq_gateway.config.tls import Tls
 from tracseq_gateway.config.values import nearest
 
 
@@ -25,6 +26,8 @@ def check_references(tables: Mapping[str, Any]) -> Iterator[Fault]:
     services: dict[str, Service | None] = tables["services"]
     if tables["auth"] is not None:
         yield from _authentication(tables["auth"], services)
+        if tables["tls"] is not None:
+            yield from _client_certificates(tables["auth"], tables["tls"])
     if tables["rate_limit"] is not None:
         yield from _rate_limiting(tables["rate_limit"], services)
     if tables["metrics"] is not None:
@@ -52,6 +55,14 @@ def _authentication(auth: Authentication, services: Mapping[str, object]) -> Ite
         yield from _unknown(("auth", "service"), auth.service, services, local)
     for name, key in auth.api_keys.items():
         yield from unknown_services(("auth", "api_keys", name, "services"), key.services, services)
+    for name, certificate in auth.client_certificates.items():
+        yield from unknown_services(("auth", "client_certificates", name, "services"), certificate.services, services)
+
+
+def _client_certificates(auth: Authentication, tls: Tls) -> Iterator[Fault]:
+    if auth.client_certificates and tls.client_certificates == "off":
+        right = 'tls.client_certificates = "optional" or "required" would be right'
+        yield ("auth", "client_certificates"), Wrong("is about what no client is asked for", right)
 
 
 def _rate_limiting(limits: RateLimiting, services: Mapping[str, object]) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tracseq_gateway.config import api_keys, certificates, files, log_line, texts, tokens, tracing
+from tracseq_gateway.config import api_keys, certificates, client_names, files, log_line, texts, tokens, tracing
 from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.model import Gateway, Service
@@ -16,6 +16,7 @@ from tracseq_gateway.config.origins import origin_pattern
 from tracseq_gateway.config.policies import (
     ApiKey,
     Authentication,
+    ClientCertificate,
     Cors,
     FailedLogins,
     Jwt,
@@ -79,6 +80,11 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (ApiKey, "email"): api_keys.identity_text,
     (ApiKey, "methods"): each(texts.method),
     (ApiKey, "expires"): texts.moment,
+    (ClientCertificate, "match"): client_names.certificate_name,
+    (ClientCertificate, "subject"): api_keys.identity_text,
+    (ClientCertificate, "email"): api_keys.identity_text,
+    (ClientCertificate, "methods"): each(texts.method),
+    (Authentication, "client_certificates"): each_name(api_keys.key_name),
     (Authentication, "service_key"): texts.secret_header_text,
     (Authentication, "validate_path"): texts.request_target,
     (Authentication, "logout"): each(texts.path),

@@ -15,7 +15,10 @@ from tracseq_gateway.http.request_head import METHODS, RequestHead
 from tracseq_gateway.http.websocket import WEBSOCKET
 from tracseq_gateway.http.websocket_token import WebSocketTokens
 from tracseq_gateway.identity.authenticator import Found
+from tracseq_gateway.identity.client_certificates import ClientCertificates
 from tracseq_gateway.interfaces import ROLES, Identity, Request
+
+_CREDENTIALS = {"user": "token", "key": "API key", "certificate": "certificate"}
 
 
 class Identifies(Protocol):
@@ -118,12 +121,14 @@ class Access:
         authenticator: Identifies,
         lines: Callable[[Identity], bytes],
         websocket_tokens: WebSocketTokens | None = None,
+        certificates: ClientCertificates | None = None,
     ) -> None:
         """Compile the demands.
 
         :param prefix: how many bytes of a path are the service's public prefix.
         :param lines: the header lines that tell the service who calls.
         :param websocket_tokens: where else than in Authorization the token of a WebSocket may be.
+        :param certificates: who is known by a client's certificate; a token or an API key, if there is one, says more.
         """
         self._service = service
         self._prefix = prefix
@@ -131,6 +136,7 @@ class Access:
         self._unauthenticated = authenticator.unauthenticated
         self._lines = lines
         self._websocket_tokens = websocket_tokens
+        self._certificates = certificates
         self._usual = Need.of(auth, roles)
         self._open = Need("none", {})
         self._public = ExactPaths(public) if public else None
@@ -153,6 +159,10 @@ class Access:
         found = self._identify(head)
         if found is None and head.fields.upgrade == WEBSOCKET:
             found = self._identify_websocket(request)
+        if found is None and self._certificates is not None:
+            tls = request.tls
+            if tls is not None and tls.certificate is not None:
+                found = self._certificates.find(tls.certificate)
         if isinstance(found, Deferred):
             return found.addCallback(self._found, request, need)
         return self._found(found, request, need)
@@ -177,8 +187,8 @@ class Access:
             role = ROLES[rank]
             return GatewayError(FORBIDDEN, f"the role {role} is needed", members=(("required_role", role),))
         if found.services and self._service not in found.services:
-            return GatewayError(FORBIDDEN, "this API key is not for this service")
+            return GatewayError(FORBIDDEN, f"this {_CREDENTIALS[found.kind]} is not for this service")
         if found.methods and method not in found.methods and not (method == b"HEAD" and b"GET" in found.methods):
-            return GatewayError(FORBIDDEN, "this API key is not for this method")
+            return GatewayError(FORBIDDEN, f"this {_CREDENTIALS[found.kind]} is not for this method")
         request.forwarded += self._lines(found)
         return None

@@ -254,7 +254,7 @@ class Families:
             registry=self._registry,
         )
 
-    # The following are made when TLS is on.
+    # The following are made when TLS is on; a gateway without has nothing to say of them.
 
     @cached_property
     def tls_handshakes(self) -> Counter:
@@ -293,3 +293,8 @@ class Families:
             multiprocess_mode="livemostrecent",
             registry=self._registry,
         )
+
+    @property
+    def optional(self) -> list[Counter | Gauge]:
+        """Those that not every gateway has."""
+        return [self.redis_up, self.tls_handshakes, self.tls_failures, self.certificates]

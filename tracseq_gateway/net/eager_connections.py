@@ -25,11 +25,13 @@ class EagerConnections:
 
     @property
     def nameResolver(self) -> Any:
+        """The reactor's own."""
         return self._reactor.nameResolver
 
     def connectTCP(
         self, host: str, port: int, factory: ClientFactory, timeout: float = 30, bindAddress: Any = None
     ) -> EagerConnector:
+        """See :class:`twisted.internet.interfaces.IReactorTCP`."""
         connector = EagerConnector(host, port, factory, timeout, bindAddress, self._reactor)
         connector.connect()
         return connector
@@ -37,6 +39,7 @@ class EagerConnections:
     def connectUNIX(
         self, address: str, factory: ClientFactory, timeout: float = 30, checkPID: bool = False
     ) -> unix.Connector:
+        """See :class:`twisted.internet.interfaces.IReactorUNIX`."""
         connector = _EagerUnixConnector(address, factory, timeout, self._reactor, checkPID)
         connector.connect()
         return connector

@@ -140,24 +140,25 @@ class TLSTransport(Protocol):
     def _peer_left(self) -> None:
         """The peer said close_notify. As with a FIN in clear, it is gone, and what it has not taken is lost."""
         self._fault = connectionDone
-        self._say_goodbye()
-        self._leave()
+        self._leave(self._say_goodbye)
 
     def _give_up(self) -> None:
         """The peer broke a rule of TLS, or did not like ours: send OpenSSL's alert, and close."""
         self._fault = Failure()
-        self._flush()
-        self._leave()
+        self._leave(self._flush)
 
-    def _leave(self) -> None:
+    def _leave(self, say: Callable[[], None]) -> None:
+        """Close for a reason of the peer's."""
         self._deaf = self._closing = True
+        if self._open and self.transport.unsent():
+            # It has not taken what was said before either.
+            self.transport.abortConnection()
+            return
+        say()
         if self._open:
             # A producer that is paused would keep the transport open.
             self.transport.unregisterProducer()
-        if self._open and self.transport.unsent():
-            self.transport.abortConnection()
-        else:
-            self.transport.loseConnection()
+        self.transport.loseConnection()
 
     # The protocol above calls.
 

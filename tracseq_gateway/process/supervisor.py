@@ -198,10 +198,11 @@ class Supervisor(Service):
     def _begin(self) -> None:
         gateway = self._config.gateway
         self._log.info(
-            "{count} workers listen on {host} port {port}",
+            "{count} workers listen on {host} port {port}{tls}",
             count=self.workers.configured,
             host=gateway.host,
             port=self._port,
+            tls=" with TLS" if self._config.tls.certificates else "",
         )
         self._workforce.publish(self._drains.instances())
         self._outlook.start()

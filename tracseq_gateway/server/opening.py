@@ -152,7 +152,10 @@ class Opening(Protocol):
 
     def _expired(self) -> None:
         self._late = True
-        self.transport.loseConnection()
+        if self.transport.unsent():
+            self.transport.abortConnection()  # it does not even take our side of the handshake
+        else:
+            self.transport.loseConnection()
 
     # Draining.
 

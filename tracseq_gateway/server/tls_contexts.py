@@ -98,8 +98,11 @@ class ServerContexts:
         context.set_timeout(TICKET_SECONDS)
         context.set_alpn_select_callback(self._select_protocol)
         for pair in pairs:
-            context.use_certificate_chain_file(pair.file)
-            context.use_privatekey_file(pair.key_file)
+            try:
+                context.use_certificate_chain_file(pair.file)
+                context.use_privatekey_file(pair.key_file)
+            except SSL.Error as error:
+                raise ValueError(f"OpenSSL does not take the certificate {pair.file}: {_reason(error)}") from None
         if settings.client_certificates != "off":
             self._ask_for_certificates(context)
         return context
@@ -107,8 +110,11 @@ class ServerContexts:
     def _ask_for_certificates(self, context: SSL.Context) -> None:
         settings = self._settings
         context.set_verify(_VERIFY[settings.client_certificates])
-        context.load_verify_locations(settings.client_ca)
-        context.load_client_ca(settings.client_ca.encode())
+        try:
+            context.load_verify_locations(settings.client_ca)
+            context.load_client_ca(settings.client_ca.encode())
+        except SSL.Error as error:
+            raise ValueError(f"OpenSSL does not take the authorities {settings.client_ca}: {_reason(error)}") from None
         store = context.get_cert_store()
         assert store is not None, "every context has one"
         # The operator's word makes an authority, whoever has signed it.
@@ -131,6 +137,18 @@ class ServerContexts:
                 return name
         # OpenSSL makes the alert no_application_protocol of any exception.
         raise NoCommonProtocol([("SSL routines", "", "no application protocol")])
+
+
+def check_certificates(settings: Tls) -> None:
+    """See that OpenSSL takes what a configuration names; raises :class:`ValueError`, which says what it does not."""
+    if settings.certificates:
+        ServerContexts(settings, ())
+
+
+def _reason(error: SSL.Error) -> str:
+    """What OpenSSL complains of."""
+    queue = error.args[0] if error.args else ()
+    return str(queue[-1][-1]) if queue else "no reason given"
 
 
 def _by_names(

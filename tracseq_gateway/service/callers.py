@@ -15,6 +15,7 @@ from tracseq_gateway.http.websocket_token import WebSocketTokens
 from tracseq_gateway.identity.access import Access, Need
 from tracseq_gateway.identity.api_keys import ApiKeys
 from tracseq_gateway.identity.authenticator import Ask, Authenticator, Refresh
+from tracseq_gateway.identity.client_certificates import ClientCertificates
 from tracseq_gateway.identity.introspection import Introspection, introspection_client
 from tracseq_gateway.identity.jwks import JwksSource, fetcher
 from tracseq_gateway.identity.key_sources import configured_keys
@@ -82,6 +83,8 @@ class Callers:
             self._keys_known,
         )
         self._signer = IdentitySigner.of(settings, environ, now)
+        known = settings.client_certificates
+        self._certificates = ClientCertificates(known) if known else None
         self._access: dict[str, Access] = {}
 
     @property
@@ -106,6 +109,7 @@ class Callers:
             self.authenticator,
             self._signer.lines,
             WebSocketTokens(self._settings.websocket.query, self._settings.websocket.protocol),
+            self._certificates,
         )
         self._access[settings.name] = access
         links = [cast(Link, access)]  # a Deferred of an error or nothing is one of a verdict, too
@@ -118,7 +122,8 @@ class Callers:
 
         ``name`` stands for a service's in what an API key may be used for. May be asked about one request again.
         """
-        return Access(name, 0, "required", {"*": role}, (), {}, self.authenticator, lambda identity: b"")
+        rules = self.authenticator, lambda identity: b"", None, self._certificates
+        return Access(name, 0, "required", {"*": role}, (), {}, *rules)
 
     def need(self, service: str, path: bytes) -> Need:
         """What a service, whose links have been made, demands of who asks for a public path."""

@@ -100,7 +100,7 @@ def _judged(request: RehearsedRequest, need: Need, authenticator: Authenticator,
     step = Step("identity", "ok", "", [_needed(request, need)])
     step.facts = {"needed": need.auth, "role_needed": None if rank is None else ROLES[rank]}
     if identity is not None:
-        who = f"API key {identity.key_name} of" if identity.kind == "key" else "user"
+        who = {"user": "user", "key": f"API key {identity.key_name} of"}.get(identity.kind, "certificate of")
         step.summary = f"{who} {identity.subject}, {identity.role}"
         step.lines += _known(request, authenticator)
         names = ("kind", "subject", "role", "email", "session", "key_name")
