@@ -18,7 +18,7 @@ from tracseq_gateway.discovery.file import FileSource
 from tracseq_gateway.discovery.locations import LocationSource
 from tracseq_gateway.discovery.source import NotFound, Source
 from tracseq_gateway.discovery.watcher import Tools, Watcher
-from tracseq_gateway.discovery.watchers import Watchers, sources
+from tracseq_gateway.discovery.watchers import SecureSource, Watchers, sources
 
 SETTINGS = Discovery(srv="samples", interval=Seconds(10.0), timeout=Seconds(3.0))
 
@@ -264,3 +264,6 @@ class WatchersTests(WatcherTestCase):
             source = make(settings, False)
             self.assertIsInstance(source, kind)
             self.assertEqual(name, str(source))
+            secure = make(settings, True)
+            self.assertTrue(isinstance(secure, SecureSource) or getattr(secure, "tls", False))
+            self.assertEqual(name, str(secure))

@@ -184,6 +184,31 @@ class VerifiedTests(TLSCase):
         self.assertTrue(received.startswith(b"HTTP/1.1 200 "))
         self.assertTrue(received.endswith(b"\r\n\r\n" + body))
 
+    async def test_tunnel(self) -> None:
+        """A WebSocket goes through TLS as any request does, and then both directions stay open."""
+        accept = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        accept += b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+
+        def echo(service: TLSService, connection: ssl.SSLSocket) -> None:
+            connection.recv(65536)
+            connection.sendall(accept)
+            while data := connection.recv(65536):
+                connection.sendall(data)
+
+        def talk() -> tuple[bytes, bytes]:
+            head = b"GET /samples/live HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            head += b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            with socket.create_connection(("127.0.0.1", self.port), 10) as client:
+                client.sendall(head)
+                answer = client.recv(65536)
+                client.sendall(b"ping")
+                return answer, client.recv(65536)
+
+        self.gateway(self.serve(talk=echo).url)
+        answer, echoed = await deferToThread(talk)
+        self.assertTrue(answer.startswith(b"HTTP/1.1 101 "), answer)
+        self.assertEqual(echoed, b"ping")
+
     async def test_until_close(self) -> None:
         """A body that ends with the connection is whole when the service says close_notify."""
         self.gateway(self.serve(talk=until_close).url)
@@ -305,6 +330,14 @@ class RefusedTests(TLSCase):
         service = self.serve(self.authority.issue(["127.0.0.1"]))
         service.context.sni_callback = lambda *_: ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR
         await self.refused(service.url, b"tls_alert_received", "internal error")
+
+    async def test_never_in_clear(self) -> None:
+        """An instance in clear is not taken up for a service that is configured with TLS, whoever names it."""
+        service = self.serve()
+        gateway = self.gateway(service.url)
+        clear = [Instance(service.url.replace("https", "http"))]
+        self.assertRaises(ValueError, gateway.services["samples"].set_instances, clear)
+        self.assertEqual((await self.ask())[0], 200)
 
     async def test_cut_off(self) -> None:
         """A body that ends with the connection but without close_notify is not passed on as a whole one."""
