@@ -16,6 +16,8 @@ from tests.tls_service_kit import TLSService, write
 CONFIGURATION = """
 [rate_limit]
 enabled = false
+[metrics]
+enabled = true
 
 [defaults]
 auth = "none"
@@ -68,6 +70,13 @@ class TLSServiceTests(SynchronousTestCase):
         _, document = self.gateway.get("/health/services")
         return document["services"][service]["instances"][0]
 
+    def metrics(self) -> str:
+        connection = self.gateway.connect()
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        return text
+
     def test_expiry(self) -> None:
         """A certificate that expires ends what goes to its service, and nothing else; a new one lets it go on."""
         gateway = self.gateway
@@ -75,6 +84,7 @@ class TLSServiceTests(SynchronousTestCase):
         self.assertEqual(gateway.get("/secure/x"), (200, DOCUMENT))
         _, described = gateway.get("/openapi.json")
         self.assertIn("/secure/locked", described["paths"])
+        gateway.until(lambda: 'gateway_upstream_certificate_expiry_seconds{service="secure"}' in self.metrics())
         before = len(self.service.requests)
 
         self.service.show(self.authority.issue(["127.0.0.1"], expired=True))

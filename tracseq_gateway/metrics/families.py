@@ -294,7 +294,22 @@ class Families:
             registry=self._registry,
         )
 
+    @cached_property
+    def service_certificates(self) -> Gauge:
+        """By the service."""
+        from prometheus_client import Gauge
+
+        return Gauge(
+            "gateway_upstream_certificate_expiry_seconds",
+            "When the first certificate of a service's instances expires, as they showed them last, in seconds since "
+            "the epoch.",
+            ["service"],
+            multiprocess_mode="livemax",
+            registry=self._registry,
+        )
+
     @property
     def optional(self) -> list[Counter | Gauge]:
         """Those that not every gateway has."""
-        return [self.redis_up, self.tls_handshakes, self.tls_failures, self.certificates]
+        tls = (self.tls_handshakes, self.tls_failures, self.certificates, self.service_certificates)
+        return [self.redis_up, *tls]

@@ -97,6 +97,8 @@ class Peer:
         ``resume``: whether sessions are resumed; without, each connection verifies the certificate anew.
         """
         self.name = name.removesuffix(".")
+        self.expires = 0.0
+        """When the certificate expires that was verified last, in seconds since the epoch; 0 before there was one."""
         self._context = context
         self._is_address = isIPAddress(name) or isIPv6Address(name)
         self._identity = IPAddress_ID(self.name) if self._is_address else DNS_ID(self.name)
@@ -130,9 +132,8 @@ class Peer:
     def met(self, connection: SSL.Connection, certificate: X509 | None) -> None:
         """A handshake is done; ``certificate`` was verified in it, None for a session that was resumed."""
         connection.set_app_data(None)  # who verified is done, too
-        if not self._resume:
-            return
-        self._latest = connection
         if certificate is not None:
-            expires = certificate.to_cryptography().not_valid_after_utc.timestamp()
-            self._until = min(self._now() + RESUME_SECONDS, expires)
+            self.expires = certificate.to_cryptography().not_valid_after_utc.timestamp()
+            self._until = min(self._now() + RESUME_SECONDS, self.expires)
+        if self._resume:
+            self._latest = connection

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from tracseq_gateway.config import upstream
 from tracseq_gateway.config.model import Service
 from tracseq_gateway.config.service_tls import ServiceTls
-from tracseq_gateway.config.url import Authority, parse_url
+from tracseq_gateway.config.url import parse_url
 from tracseq_gateway.errors import CIRCUIT_OPEN, NO_INSTANCE, GatewayError
 from tracseq_gateway.http.cookies import cookie
 from tracseq_gateway.http.fields import KnownLines
@@ -131,25 +131,22 @@ class UpstreamService:
 
     def _add(self, settings: upstream.Instance) -> None:
         place = parse_url(settings.url)
+        if self.settings.secure and not place.tls:
+            raise ValueError(f"{settings.url}: {self.name} is configured with TLS and is never spoken to in clear")
+        peer = self.peer(place.host) if place.tls else None
+        clear = self._connect
         pool = Pool(
             place.host,
             place.port,
             self.settings.connections,
             self.settings.timeouts,
             self._deadlines,
-            self._connect_to(settings.url, place),
+            clear if peer is None else SecureConnect(self.name, settings.url, clear, peer, self._deadlines.clock),
             self._known,
             self._connect_ended,
         )
         host = urlsplit(settings.url).netloc.encode("ascii")
-        self.instances.append(Instance(settings.url, settings.weight, host, pool))
-
-    def _connect_to(self, url: str, place: Authority) -> Connect:
-        if not place.tls:
-            if self.settings.secure:
-                raise ValueError(f"{url}: {self.name} is configured with TLS and is never spoken to in clear")
-            return self._connect
-        return SecureConnect(self.name, url, self._connect, self.peer(place.host), self._deadlines.clock)
+        self.instances.append(Instance(settings.url, settings.weight, host, pool, peer))
 
     def peer(self, host: str) -> Peer:
         """Who should be at an instance at ``host`` that is spoken to over TLS."""
@@ -157,6 +154,14 @@ class UpstreamService:
 
     def _connect_ended(self, seconds: float, error: str) -> None:
         self.connect_ended(seconds, error)
+
+    @property
+    def certificate_expires(self) -> float:
+        """When the first certificate of those expires that its instances showed, in seconds since the epoch.
+
+        0 while none has been verified here.
+        """
+        return min((one.peer.expires for one in self.instances if one.peer and one.peer.expires), default=0.0)
 
     def _in_flight(self) -> int:
         return sum(instance.in_flight for instance in self.instances)
