@@ -30,7 +30,7 @@ GROUND: dict[str, set[str]] = {
     "journal": set(),
     "access_log": {"errors", "http", "interfaces", "config", "journal"},
     "own_log": {"config", "journal"},
-    "net": set(),
+    "net": {"config"},
     "tracing": {"http", "interfaces", "config", "net"},
     "redis": {"config", "net"},
     "sandbox": {"config", "http"},

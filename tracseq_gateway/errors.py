@@ -101,6 +101,9 @@ CONNECT_REFUSED = Kind("connect-refused", 502, "Bad Gateway", "upstream", "unsen
 CONNECT_TIMEOUT = Kind("connect-timeout", 504, "Gateway Timeout", "upstream", "unsent", "connection_timeout")
 CONNECT_FAILED = Kind("connect-failed", 502, "Bad Gateway", "upstream", "unsent", "destination_ip_unroutable")
 NAME_ERROR = Kind("name-error", 502, "Bad Gateway", "upstream", "unsent", "dns_error")
+TLS_CERTIFICATE = Kind("tls-certificate", 502, "Bad Gateway", "upstream", "unsent", "tls_certificate_error")
+TLS_ALERT = Kind("tls-alert", 502, "Bad Gateway", "upstream", "unsent", "tls_alert_received")
+TLS_PROTOCOL = Kind("tls-protocol", 502, "Bad Gateway", "upstream", "unsent", "tls_protocol_error")
 CIRCUIT_OPEN = Kind(
     "circuit-open", 503, "Service Unavailable", "upstream", "never", proxy_status="destination_unavailable"
 )

@@ -32,6 +32,7 @@ from tracseq_gateway.config.policies import (
     TokenNeed,
     WhenRedisIsDown,
 )
+from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.tls import Tls
 from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import (
@@ -194,6 +195,11 @@ class Service:
     )
     timeouts: Timeouts = table(Timeouts, "How long the service may take.")
     health: Health = table(Health, "Active probes.")
+    tls: ServiceTls | None = key(
+        None,
+        "TLS towards its instances, all of which are then ``https://`` ones, discovered ones too. It may be empty, or "
+        "left out for instances that are all ``https://``.",
+    )
     connections: Connections = table(Connections, "The connection pool of each instance, in each worker.")
     tunnels: Tunnels = table(Tunnels, "Changes of protocol, as for WebSocket.")
     deadline_header: str = key(
@@ -252,6 +258,11 @@ class Service:
         "Where an instance itself, asked with GET, has its OpenAPI document (3.0 or 3.1, JSON), for ``/docs``. Empty: "
         "nowhere.",
     )
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is configured to be spoken to over TLS: then each of its instances is, discovered ones too."""
+        return self.tls is not None or any(instance.url.startswith("https:") for instance in self.instances)
 
 
 @frozen

@@ -40,6 +40,7 @@ from tracseq_gateway.config.policies import (
     Security,
 )
 from tracseq_gateway.config.redis_url import redis_url
+from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.texts import each, each_name
 from tracseq_gateway.config.tls import Certificate, Tls
 from tracseq_gateway.config.tracing import Tracing
@@ -51,6 +52,10 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Gateway, "via"): texts.token,
     (Certificate, "file"): certificates.certificate_chain,
     (Certificate, "key_file"): certificates.private_key,
+    (ServiceTls, "ca"): certificates.authorities,
+    (ServiceTls, "name"): texts.optional_host,
+    (ServiceTls, "certificate"): certificates.optional_chain,
+    (ServiceTls, "certificate_key"): certificates.optional_key,
     (Tls, "client_ca"): certificates.authorities,
     (Tls, "client_crl"): certificates.revocation_lists,
     (Health, "path"): texts.request_target,

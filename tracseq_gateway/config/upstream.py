@@ -17,7 +17,7 @@ Priority = Literal["high", "normal", "low"]
 class Instance:
     """One server process of a service."""
 
-    url: str = key("", "Required. ``http://host:port``, without a path; without a port it is 80.")
+    url: str = key("", "Required. ``http://host:port`` or ``https://host:port``, without a path.")
     weight: int = key(1, "Its share of the requests, under every balance but ``round_robin``.", least=1, most=65535)
 
 
@@ -29,7 +29,11 @@ class Discovery:
     port: int | None = key(None, "The port of the instances that ``dns`` finds. Required with it.", least=1, most=65535)
     srv: str = key("", "A name whose SRV records of the lowest priority are the instances, with ports and weights.")
     file: str = key("", "A file that lists the instances; JSON or, when its name ends in ``.toml``, TOML.")
-    url: str = key("", "An ``http://`` URL that is answered with such a list in JSON.")
+    url: str = key(
+        "",
+        "A URL that is answered with such a list in JSON. Of ``https`` ones the certificate is verified by the "
+        "authorities of the system.",
+    )
     interval: Seconds = key(Seconds(5.0), "Seconds between two look-ups, a tenth more or less.", least=0.1)
     timeout: Seconds = key(
         Seconds(3.0), "Seconds that a look-up may take; beyond it the last good answer is kept.", least=0.1, most=60

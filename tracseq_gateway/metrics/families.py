@@ -321,6 +321,20 @@ class Families:
         )
 
     @cached_property
+    def service_certificates(self) -> Gauge:
+        """By the service."""
+        from prometheus_client import Gauge
+
+        return Gauge(
+            "gateway_upstream_certificate_expiry_seconds",
+            "When the first certificate of a service's instances expires, as they showed them last, in seconds since "
+            "the epoch.",
+            ["service"],
+            multiprocess_mode="livemax",
+            registry=self._registry,
+        )
+
+    @cached_property
     def own_cache(self) -> tuple[Gauge, Gauge]:
         """What the workers keep of answers, each for itself; made when it is first set."""
         return self._cache_gauges("livesum")
@@ -346,4 +360,5 @@ class Families:
     @property
     def optional(self) -> list[Counter | Gauge]:
         """Those that not every gateway has."""
-        return [self.redis_up, self.tls_handshakes, self.tls_failures, self.certificates]
+        tls = (self.tls_handshakes, self.tls_failures, self.certificates, self.service_certificates)
+        return [self.redis_up, *tls]

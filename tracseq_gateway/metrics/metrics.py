@@ -205,6 +205,10 @@ class Metrics:
         """A certificate that is shown to clients, by its first name, holds until then, in seconds since the epoch."""
         self._families.certificates.labels(certificate).set(when)
 
+    def service_certificate_expires(self, service: str, when: float) -> None:
+        """The first of a service's certificates, as far as they were verified, holds until then, since the epoch."""
+        self._families.service_certificates.labels(service).set(when)
+
     def redis_called(self, outcome: str, seconds: float) -> None:
         """A call of Redis has ended, ``seconds`` after it was sent; ``outcome`` is one of :data:`RedisOutcome`."""
         self._redis_calls[outcome]()

@@ -316,7 +316,9 @@ class Supervisor(Service):
         return frozenset(
             name
             for name, service in config.services.items()
-            if service.discovery is not None and name in old and old[name].discovery == service.discovery
+            if service.discovery is not None
+            and name in old
+            and (old[name].discovery, old[name].secure) == (service.discovery, service.secure)
         )
 
     def _answerReload(self, request: object, client: object) -> Deferred[Answer]:

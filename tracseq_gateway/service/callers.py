@@ -65,7 +65,7 @@ class Callers:
         self._client = None
         ask = None
         if settings.service:
-            self._client = introspection_client(reactor, settings)
+            self._client = introspection_client(reactor, settings, services[settings.service].peer)
             ask = Introspection(
                 settings,
                 config.services[settings.service].rewrite.rstrip("/"),

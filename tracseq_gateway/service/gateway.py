@@ -28,6 +28,7 @@ from tracseq_gateway.metrics.counting import InstanceCount
 from tracseq_gateway.net.connect import connect_tcp
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.lag import LagMeter
+from tracseq_gateway.net.tls_peer import Peers
 from tracseq_gateway.net.transport import EagerPort
 from tracseq_gateway.overview.digest import Digest
 from tracseq_gateway.overview.feed import OverviewFeed
@@ -88,8 +89,9 @@ class Gateway:
         self._config = config
         known = known_answer_lines()
         connect = connect or self._connect_tcp
+        peers = Peers(now)
         self.services = {
-            name: UpstreamService(settings, self.deadlines, connect, known, random)
+            name: UpstreamService(settings, self.deadlines, connect, known, random, peers)
             for name, settings in config.services.items()
         }
         for service in self.services.values():

@@ -49,6 +49,9 @@ class Gauging:
                 passive = service.passive
                 metrics.service_kept_out(name, circuit_open=not passive.breaker.closed, ejected=len(passive.ejected))
                 metrics.service_connections(name, _connections(service))
+                expires = service.certificate_expires
+                if expires:
+                    metrics.service_certificate_expires(name, expires)
             metrics.instances(
                 {
                     (name, instance.url): InstanceFigures(

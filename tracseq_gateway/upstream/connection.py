@@ -13,8 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from tracseq_gateway.errors import (
     BAD_ANSWER,
@@ -31,9 +33,11 @@ from tracseq_gateway.http.answer_head import AnswerHead, AnswerParser, check_ans
 from tracseq_gateway.http.chunked import BadChunk, ChunkedDecoder
 from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE
 from tracseq_gateway.net.deadlines import Deadlines, Timer
+from tracseq_gateway.net.tls_failures import alert_words
 
 if TYPE_CHECKING:
     from tracseq_gateway.config.upstream import Timeouts
+    from tracseq_gateway.net.tls import TLSTransport
     from tracseq_gateway.net.transport import EagerClient
     from tracseq_gateway.upstream.pool import Pool
 
@@ -77,7 +81,7 @@ class Receiver(Protocol):
 class UpstreamConnection(TwistedProtocol):
     """See the module."""
 
-    transport: EagerClient
+    transport: EagerClient | TLSTransport
     _timeouts: Timeouts
     """Of the exchange that it serves."""
 
@@ -186,17 +190,20 @@ class UpstreamConnection(TwistedProtocol):
         if state == _BODY and self._left == UNTIL_CLOSE and clean:
             exchange.answer_data(b"", True)
         else:
-            exchange.broken(self._loss(state))
+            exchange.broken(self._loss(state, "" if clean else alert_words(reason)))
 
-    def _loss(self, state: int) -> GatewayError:
-        """Say what a lost connection means for the exchange that it served."""
+    def _loss(self, state: int, alert: str) -> GatewayError:
+        """Say what a lost connection means for the exchange that it served; ``alert`` is why TLS ended it, if it did.
+
+        Of TLS 1.3, a service that does not accept our certificate says so only now.
+        """
         if state == _BODY:
             return GatewayError(INCOMPLETE_ANSWER, "the service broke its answer off")
         if self._heard:
             return GatewayError(INCOMPLETE_ANSWER, "the service broke off within the head of its answer")
         if self.used:
             return GatewayError(STALE_CONNECTION, "the service closed the connection")
-        return GatewayError(CLOSED_EARLY, "the service closed the connection without an answer")
+        return GatewayError(CLOSED_EARLY, "the service closed the connection without an answer", note=alert)
 
     # Answers.
 
@@ -372,6 +379,7 @@ class UpstreamConnection(TwistedProtocol):
             self.transport.loseConnection()
 
 
+@implementer(IPushProducer)
 class _Sender:
     """The exchange's body as a producer for the transport."""
 

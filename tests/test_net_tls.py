@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from tests.certificate_kit import self_signed
 from tests.kit_pair import BUFFER, PATTERN, PairTestCase, Peer, the_reactor
 from tests.test_net_transport import Pusher
-from tracseq_gateway.net.tls_transport import TLSTransport
+from tracseq_gateway.net.tls import TLSTransport
 
 
 class Wrapped:
