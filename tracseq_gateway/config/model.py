@@ -30,6 +30,7 @@ from tracseq_gateway.config.policies import (
     WhenRedisIsDown,
 )
 from tracseq_gateway.config.tracing import Tracing
+from tracseq_gateway.config.uploads import ServiceUploads, Uploads
 from tracseq_gateway.config.upstream import (
     Admission,
     Balance,
@@ -192,6 +193,7 @@ class Service:
     health: Health = table(Health, "Active probes.")
     connections: Connections = table(Connections, "The connection pool of each instance, in each worker.")
     tunnels: Tunnels = table(Tunnels, "Changes of protocol, as for WebSocket.")
+    uploads: ServiceUploads = table(ServiceUploads, "Resumable uploads.")
     deadline_header: str = key(
         "X-Request-Timeout-Ms",
         "Field that tells the service how many milliseconds its answer may take. Empty: none.",
@@ -257,3 +259,4 @@ class Config:
     tracing: Tracing = table(Tracing, "Traces, sent by OTLP over HTTP.")
     dashboard: Dashboard = table(Dashboard, "The page that shows how everything is.")
     docs: Docs = table(Docs, "The API page.")
+    uploads: Uploads = table(Uploads, "Resumable uploads.")

@@ -253,3 +253,28 @@ class Families:
             multiprocess_mode="livemin",
             registry=self._registry,
         )
+
+    @cached_property
+    def uploads(self) -> Gauge:
+        """Made when it is first set, as is the next: a gateway without uploads does not speak of them."""
+        from prometheus_client import Gauge
+
+        return Gauge(
+            "gateway_uploads",
+            "Resumable uploads that are kept, by how far they are.",
+            ["state"],
+            multiprocess_mode="livemostrecent",
+            registry=self._registry,
+        )
+
+    @cached_property
+    def upload_bytes(self) -> Gauge:
+        """See :attr:`uploads`."""
+        from prometheus_client import Gauge
+
+        return Gauge(
+            "gateway_upload_bytes",
+            "Bytes of resumable uploads that have come, and are kept.",
+            multiprocess_mode="livemostrecent",
+            registry=self._registry,
+        )

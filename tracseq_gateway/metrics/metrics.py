@@ -214,6 +214,12 @@ class Metrics:
         """So many revocations are remembered now."""
         self._families.revocations.set(remembered)
 
+    def uploads(self, states: Mapping[str, int], size: int) -> None:
+        """How many resumable uploads are kept, by their states, and how many bytes of them."""
+        for state, number in states.items():
+            self._families.uploads.labels(state).set(number)
+        self._families.upload_bytes.set(size)
+
     def spans_ended(self, outcome: str, spans: int) -> None:
         """So many spans were ``exported``, ``dropped`` or ``failed``."""
         self._families.spans.labels(outcome).inc(spans)

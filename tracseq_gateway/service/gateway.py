@@ -45,6 +45,8 @@ from tracseq_gateway.service.own_pages import OwnPages
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
 from tracseq_gateway.service.routes import Shared, routes
+from tracseq_gateway.service.uploads import GatewayUploads
+from tracseq_gateway.uploads.uploads import takes_uploads
 from tracseq_gateway.upstream.pool import Connect
 from tracseq_gateway.upstream.service import UpstreamService
 
@@ -99,6 +101,9 @@ class Gateway:
         self.rates = (
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
         )
+        self.uploads = (
+            GatewayUploads(config, reactor, self._keys.client, self.callers, now) if takes_uploads(config) else None
+        )
         notable = Notable(config.access_log.slow_seconds or float("inf"), self._keys.client)
         self._digester = Digester(reactor, notable, self._present, self._tell_digest)
         if config.dashboard.enabled:
@@ -124,6 +129,7 @@ class Gateway:
                 self.callers,
                 self.rates,
                 self._keys,
+                self.uploads,
                 self._lag,
                 lambda: self.site.busy,
                 recorder is not None,
@@ -167,6 +173,8 @@ class Gateway:
             gauging.rates(rates)
         if callers is not None:
             gauging.callers(callers)
+        if self.uploads is not None:
+            gauging.uploads(self.uploads)
 
     def _limiter_mode(self) -> str:
         rates = self.rates
@@ -205,6 +213,8 @@ class Gateway:
         """Connect to what the gateway itself needs; fires when it is there, or has been waited for long enough."""
         self.records.start()
         self._lag.start()
+        if self.uploads is not None:
+            self.uploads.start()
         ready: list[Deferred[Any]] = []
         if self.rates is not None:
             ready.append(self.rates.start())
@@ -300,7 +310,15 @@ class Gateway:
         self._own_pages.close()
         ports, self._ports = self._ports, []
         closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
-        return closed.addCallback(lambda _: self.site.drain(seconds, gentle)).addCallback(self._close)
+        return closed.addCallback(lambda _: self._finish(seconds, gentle)).addCallback(self._close)
+
+    def _finish(self, seconds: float, gentle: bool) -> Deferred[int]:
+        """Let requests finish, and what goes on behind them; fires with the number of requests that were cut."""
+        drained = self.site.drain(seconds, gentle)
+        if self.uploads is None:
+            return drained
+        finished = self.uploads.finish(seconds)
+        return drained.addCallback(lambda cut: finished.addCallback(lambda _: cut))
 
     def hasten(self) -> None:
         """The gateway does stop: a drain that was gentle is so no more."""
@@ -313,6 +331,8 @@ class Gateway:
         self._own_pages.stop()
         self.deadlines.stop()
         self._lag.stop()
+        if self.uploads is not None:
+            self.uploads.stop()
         ended: list[Deferred[Any]] = [self.records.stop()]
         self._digester.flush()
         if self.rates is not None:

@@ -11,6 +11,7 @@ from tracseq_gateway.metrics.sheet import InstanceFigures
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
+from tracseq_gateway.service.uploads import GatewayUploads
 from tracseq_gateway.upstream.service import UpstreamService
 
 
@@ -76,6 +77,15 @@ class Gauging:
         records.count(callers.authenticator.outcomes, metrics.token_judged)
         records.measure(lambda: metrics.tokens_remembered(len(callers.authenticator.verdicts)))
         records.measure(lambda: metrics.revocations(len(callers.revocations)))
+
+    def uploads(self, uploads: GatewayUploads) -> None:
+        """What is kept of resumable uploads."""
+
+        def read() -> None:
+            if uploads.census is not None:
+                self._metrics.uploads(uploads.census.states, uploads.census.size)
+
+        self._records.measure(read)
 
 
 _HEALTHY = {"healthy": True, "unhealthy": False, "unknown": None}
