@@ -14,6 +14,7 @@ from typing import Any
 from attrs import define
 from httptools import HttpParserUpgrade, HttpRequestParser
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IConnector
 from twisted.internet.protocol import ClientFactory
@@ -317,6 +318,7 @@ class MemoryGateway:
             environ=environ or {},
             now=self.now,
             random=Random(1),
+            threads=maybeDeferred,
         )
 
     def now(self) -> float:

@@ -46,6 +46,7 @@ from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
 from tracseq_gateway.service.routes import Shared, routes
 from tracseq_gateway.service.uploads import GatewayUploads
+from tracseq_gateway.uploads.receipt import Threads
 from tracseq_gateway.uploads.uploads import takes_uploads
 from tracseq_gateway.upstream.pool import Connect
 from tracseq_gateway.upstream.service import UpstreamService
@@ -65,6 +66,7 @@ class Gateway:
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], float] = time.time,
         random: Random | None = None,
+        threads: Threads | None = None,
     ) -> None:
         """Build everything; nothing is connected yet.
 
@@ -72,6 +74,7 @@ class Gateway:
         :param environ: holds the secrets that the configuration names.
         :param now: gives seconds since the epoch.
         :param random: where all that is drawn about services comes from; by default each has its own.
+        :param threads: does what blocks, by default in a few threads.
         """
         self.observed: Callable[[Observation], None] = lambda observation: None
         """Told what requests found out about a service; set by who passes it on to the other workers."""
@@ -102,7 +105,9 @@ class Gateway:
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
         )
         self.uploads = (
-            GatewayUploads(config, reactor, self._keys.client, self.callers, now) if takes_uploads(config) else None
+            GatewayUploads(config, reactor, self._keys.client, self.callers, now, threads)
+            if takes_uploads(config)
+            else None
         )
         notable = Notable(config.access_log.slow_seconds or float("inf"), self._keys.client)
         self._digester = Digester(reactor, notable, self._present, self._tell_digest)

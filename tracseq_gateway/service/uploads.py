@@ -19,6 +19,7 @@ from tracseq_gateway.middleware.chain import Link, Verdict
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.doors import type_link
 from tracseq_gateway.service.upload_delivery import UploadDelivery
+from tracseq_gateway.uploads.receipt import Threads
 from tracseq_gateway.uploads.stage import Check, UploadStage
 from tracseq_gateway.uploads.store import Census, Store
 from tracseq_gateway.uploads.uploads import Uploads
@@ -38,14 +39,16 @@ class GatewayUploads:
         owner: Callable[[Request], bytes],
         callers: Callers | None,
         now: Callable[[], float],
+        threads: Threads | None,
     ) -> None:
-        """``owner`` names a request's client, ``now`` gives seconds since the epoch."""
+        """``owner`` names a request's client, ``now`` gives seconds since the epoch, ``threads`` does what blocks."""
         self._reactor = reactor
         self._owner = owner
         self._callers = callers
         self._pool = ThreadPool(0, MOST_THREADS, "uploads")
         self._store = Store(config.uploads, now)
-        self._uploads = Uploads(self._store, self._in_thread, reactor, now)
+        self._threads = threads or self._in_thread
+        self._uploads = Uploads(self._store, self._threads, reactor, now)
 
     def _in_thread(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
         return deferToThreadPool(self._reactor, self._pool, function, *args)
@@ -58,13 +61,14 @@ class GatewayUploads:
     def stage(self, settings: Service, prefix: int, proxy: Proxy, following: Stage) -> UploadStage:
         """The stage before ``following`` for the uploads of one service; what is whole goes to ``proxy``."""
         refusal = self._callers.refusal if self._callers is not None else _nothing_against
-        send = UploadDelivery(proxy, self._in_thread, refusal)
+        send = UploadDelivery(proxy, self._threads, refusal)
         return UploadStage(settings, prefix, self._uploads, self._owner, send, _check(settings, prefix), following)
 
     def start(self) -> None:
         """Have the directory, and look after it. Raises ``uploads.store.StoreError``."""
         self._store.prepare()
-        self._pool.start()
+        if self._threads == self._in_thread:
+            self._pool.start()
         self._uploads.start()
 
     def finish(self, seconds: float) -> Deferred[None]:
