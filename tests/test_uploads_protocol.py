@@ -152,9 +152,11 @@ class PartTests(UploadCase):
         client = gateway.begin(b"PATCH", url, *fields)
         client.send(b"2\r\nab\r\n")
         client.send(b"0\r\n\r\n")
+        gateway.settle()
         self.assertEqual(204, client.answers(b"PATCH")[0].status)
         client = gateway.begin(b"PATCH", url, TUS, PART, b"Upload-Offset: 2", b"Transfer-Encoding: chunked")
         client.send(b"3\r\ncde\r\n")
+        gateway.settle()
         self.assertEqual(413, client.answers(b"PATCH")[0].status)
         self.assertEqual(2, gateway.offset(url))
 
@@ -170,7 +172,7 @@ class PartTests(UploadCase):
         """What had come of a part when its client left is kept, and the rest follows it."""
         gateway = self.gateway
         url = gateway.create(6)
-        gateway.part(url, 0, 6, b"abcd").leave()
+        gateway.leave(gateway.part(url, 0, 6, b"abcd"))
         self.assertEqual(4, gateway.offset(url))
         self.assertEqual(204, gateway.append(url, 4, b"ef").status)
         self.assertEqual([b"abcdef"], [request.body for request in gateway.service.requests])
@@ -192,7 +194,7 @@ class PartTests(UploadCase):
         gateway = self.gateway
         url = gateway.create(6)
         gateway.part(url, 0, 6, b"abcd")
-        gateway.begin(b"HEAD", url, TUS).leave()
+        gateway.leave(gateway.begin(b"HEAD", url, TUS))
         gateway.pass_time(1)
         self.assertEqual(4, gateway.offset(url))
 
@@ -222,13 +224,13 @@ class ChecksumTests(UploadCase):
         """Of a part with a checksum that did not come whole nothing is kept: nobody knows whether it is right."""
         url = self.gateway.create(4)
         self.gateway.append(url, 0, b"a")
-        self.gateway.part(url, 1, 3, b"bX", self.line("sha1", b"bcd")).leave()
+        self.gateway.leave(self.gateway.part(url, 1, 3, b"bX", self.line("sha1", b"bcd")))
         self.assertEqual(1, self.gateway.offset(url))
 
     def test_content_digest(self) -> None:
         """The same holds for a part with a Content-Digest (RFC 9530)."""
         url = self.gateway.create(4)
-        self.gateway.part(url, 0, 4, b"ab", b"Content-Digest: sha-256=:AAAA:").leave()
+        self.gateway.leave(self.gateway.part(url, 0, 4, b"ab", b"Content-Digest: sha-256=:AAAA:"))
         self.assertEqual(0, self.gateway.offset(url))
 
     def test_refused(self) -> None:

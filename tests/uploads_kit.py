@@ -24,7 +24,7 @@ def metadata(**pairs: str) -> bytes:
 
 
 class UploadGateway(MemoryGateway):
-    """Takes uploads at ``/files``. What blocks is done at once."""
+    """Takes uploads at ``/files``."""
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class UploadGateway(MemoryGateway):
         uploads: dict[str, Any] | None = None,
         tables: dict[str, Any] | None = None,
         of_service: dict[str, Any] | None = None,
+        environ: dict[str, str] | None = None,
         **takes: Any,
     ) -> None:
         """``uploads`` are keys of that table, ``takes`` of the service's, ``of_service`` the service's other ones."""
@@ -49,16 +50,19 @@ class UploadGateway(MemoryGateway):
             },
         )
         kept = Uploads(directory=directory, **(uploads or {}))
-        super().__init__(services={"rag": service}, answer=answer, tables={"uploads": kept, **(tables or {})})
+        super().__init__(
+            services={"rag": service}, answer=answer, tables={"uploads": kept, **(tables or {})}, environ=environ
+        )
         assert self.worker.uploads is not None, "it takes uploads"
         self.uploads = self.worker.uploads
         self.uploads.start()
+        self.settle()
 
     def ask(self, method: bytes, path: bytes, *fields: bytes, body: bytes = b"", peer: str = "192.0.2.7") -> Answer:
         """Make one request on a connection of its own, as far as it is answered at once."""
         client = self.begin(method, path, *fields, body=body, peer=peer)
         (answer,) = client.answers(method)
-        client.leave()
+        self.leave(client)
         return answer
 
     def begin(
@@ -67,8 +71,19 @@ class UploadGateway(MemoryGateway):
         """Make one request, and let the service answer."""
         client = self.client(peer)
         client.send(request(path, *fields, method=method, body=body))
-        self.service.run()
+        self.settle()
         return client
+
+    def leave(self, client: MemoryClient) -> None:
+        """A client leaves."""
+        client.leave()
+        self.settle()
+
+    def pass_time(self, seconds: float, step: float = 0.1) -> None:
+        """See the kit."""
+        for _ in range(round(seconds / step)):
+            super().pass_time(step, step)
+            self.settle()
 
     def create(self, length: int, *fields: bytes, path: bytes = TAKES, **rest: Any) -> bytes:
         """Begin an upload, and return its URL."""
@@ -96,7 +111,7 @@ class UploadGateway(MemoryGateway):
         client = self.client()
         lines = (TUS, PART, b"Upload-Offset: %d" % offset, b"Content-Length: %d" % length, *fields)
         client.send(request(url, *lines, method=b"PATCH") + sent)
-        self.service.run()
+        self.settle()
         return client
 
     def record(self, url: bytes) -> Record:
