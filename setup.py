@@ -41,6 +41,7 @@ TEST = [
     "axe-core-python >= 0.1",
     "websockets >= 17",  # services and clients of WebSockets, and Autobahn's cases of what they may say
     "kosoku >= 0.1",
+    "tuspy >= 1.1",  # a client of resumable uploads
     "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes
 ]
 DOCS = ["sphinx >= 8", "myst-parser >= 4", "furo"]

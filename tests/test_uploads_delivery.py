@@ -86,8 +86,9 @@ class RequestTests(DeliveryCase):
         """What the last part says of itself is not said of the whole; what it says of its client is."""
         of_part = (b"Content-Encoding: x", b"Idempotency-Key: k", b"User-Agent: lab/1", b"X-Request-Id: r-1")
         request = self.deliver(self.gateway(), of_part=(*of_part, b"Accept-Encoding: gzip"))
-        for name in (b"content-encoding", b"accept-encoding", b"tus-resumable", b"upload-offset"):
+        for name in (b"content-encoding", b"tus-resumable", b"upload-offset"):
             self.assertEqual([], request.values(name))
+        self.assertEqual([b"identity"], request.values(b"accept-encoding"))
         self.assertEqual([b"lab/1"], request.values(b"user-agent"))
         self.assertEqual([b"r-1"], request.values(b"x-request-id"))
         self.assertEqual([b"application/octet-stream"], request.values(b"content-type"))
@@ -204,6 +205,21 @@ class OutcomeTests(DeliveryCase):
         )
         gateway.service.answer = CREATED
         self.assertEqual(3, gateway.offset(url))
+
+    def test_early_answer(self) -> None:
+        """A service that answers before it has all of it is heard, and sent no more."""
+        gateway = self.gateway(None)
+        size = 4 << 20
+        url = gateway.create(size)
+        gateway.leave(gateway.part(url, 0, size, b"x" * (size - 1)))
+        gateway.service.hold = True
+        client = self.last(gateway, url, size - 1, b"x")
+        connection = gateway.service.admit()
+        connection.transport.fill()
+        connection.answer(answered(b"413 Content Too Large", b"big", b"Connection: close"))
+        gateway.settle()
+        self.assertEqual(413, self.status(client))
+        self.assertEqual("receiving", gateway.record(url).state)
 
     def test_no_connection(self) -> None:
         """While nobody can be reached it cannot have acted: it is sent again when the client asks for it."""

@@ -34,6 +34,12 @@ class CreationTests(UploadCase):
         self.assertEqual(b"1.0.0", of_one(answer, b"tus-resumable"))
         self.assertEqual([], self.gateway.service.requests)
 
+    def test_slash_at_the_end(self) -> None:
+        """A slash at the end of the path makes no difference: clients like to write one."""
+        url = self.gateway.create(3, path=TAKES + b"/")
+        self.assertEqual(204, self.gateway.append(url, 0, b"abc").status)
+        self.assertEqual([TAKES], [request.target for request in self.gateway.service.requests])
+
     def test_with_the_first_part(self) -> None:
         """A POST may bring the first bytes with it, and if they are all, the service has them when it is answered."""
         gateway = self.gateway

@@ -33,7 +33,7 @@ PIECE: Final = 1 << 18
 
 _OF_THE_PART: Final = frozenset(
     {
-        b"accept-encoding",  # the answer is kept for whoever asks for it
+        b"accept-encoding",
         b"content-type",
         b"content-encoding",
         b"content-language",
@@ -104,7 +104,8 @@ def _head(head: RequestHead, parcel: Parcel, digest: bytes) -> RequestHead:
         and not line.name.startswith(_OF_UPLOADS)
         and line.name not in fields.connection
     ]
-    added = [b"content-type: %b\r\n" % parcel.media_type]
+    # The answer is kept, and what is kept of it is shown later to who may ask in another way.
+    added = [b"accept-encoding: identity\r\n", b"content-type: %b\r\n" % parcel.media_type]
     if parcel.disposition:
         added.append(b"content-disposition: %b\r\n" % parcel.disposition)
     added.append(b"repr-digest: %b\r\n" % digest)
@@ -147,6 +148,7 @@ class _FileChannel:
         self._threads = threads
         self._offset = 0
         self._reading = self._wanted = False
+        self._outcome: Outcome | None = None
         self._head: OutgoingHead | None = None
         self._answer = bytearray()
 
@@ -167,6 +169,7 @@ class _FileChannel:
         self._reading = False
         request = self.request
         if request.finished:
+            self._end()
             return
         if not data:
             request.break_off(GatewayError(INTERNAL))  # the file is shorter than it was a moment ago
@@ -183,6 +186,7 @@ class _FileChannel:
         self._reading = False
         self.log.failure("an upload cannot be read", failure=failure)
         self.request.break_off(GatewayError(INTERNAL))
+        self._end()
 
     def body_awaited(self, requests: int) -> None:
         """Nobody counts."""
@@ -198,11 +202,13 @@ class _FileChannel:
         """Keep what there is room for."""
         self._answer += data[: LONGEST_ANSWER - len(self._answer)]
         if done:
-            self._end(self._outcome())
+            self._outcome = self._judged()
+            self._end()
 
     def abort(self) -> None:
         """The answer is not whole: its status counts all the same, for the service has acted by it."""
-        self._end(self._outcome())
+        self._outcome = self._judged()
+        self._end()
 
     def interim(self, head: OutgoingHead) -> None:
         """Nobody waits for it."""
@@ -210,11 +216,12 @@ class _FileChannel:
     def switch(self, request: GatewayRequest, head: OutgoingHead, protocol: bytes) -> None:
         """Nobody asked for it."""
 
-    def _end(self, outcome: Outcome) -> None:
-        if not self.ended.called:
-            self.ended.callback(outcome)
+    def _end(self) -> None:
+        """Tell what came of it, once no thread reads the file any more."""
+        if self._outcome is not None and not self._reading and not self.ended.called:
+            self.ended.callback(self._outcome)
 
-    def _outcome(self) -> Outcome:
+    def _judged(self) -> Outcome:
         head, request = self._head, self.request
         if head is None or (request.error is not None and not request.answered):
             # Nothing can have acted while no head was sent, whatever went wrong.

@@ -88,7 +88,7 @@ class UploadStage:
     def concerns(self, head: RequestHead) -> bool:
         """Whether a request is one for an upload, or makes one, rather than for the service."""
         path = head.path[self._prefix :]
-        if path in self._paths:
+        if path.rstrip(b"/") in self._paths:
             return head.method == b"POST" and head.get(b"tus-resumable") is not None
         return self._identifier(path) is not None
 
@@ -101,7 +101,7 @@ class UploadStage:
         head = request.head
         path = head.path[self._prefix :]
         identifier = self._identifier(path)
-        if identifier is None and path not in self._paths:
+        if identifier is None and path.rstrip(b"/") not in self._paths:
             self._following(request)
         elif head.method == b"OPTIONS" and head.get(b"access-control-request-method") is None:
             request.begin(self._options, b"", True)
@@ -152,14 +152,14 @@ class UploadStage:
         if against is not None:
             request.refuse(against)
             return
-        brings = bool(head.fields.length)
+        brings, path = bool(head.fields.length), head.path.rstrip(b"/")
         if brings:
             tus.check_part(head)
         record = Record(
             new_identifier(),
             self._owner(request).decode("utf-8", "replace"),
             self._service.name,
-            head.path.decode("ascii"),
+            path.decode("ascii"),
             head.query.decode("latin-1"),
             length,
             said.decode("latin-1"),
@@ -173,7 +173,7 @@ class UploadStage:
             if outcome is not None and outcome.acted != "yes":
                 self._pass_on(request, outcome)
                 return
-            pairs_out = [(b"location", head.path + b"/" + record.identifier.encode("ascii"))]
+            pairs_out = [(b"location", path + b"/" + record.identifier.encode("ascii"))]
             request.begin(OutgoingHead(201, b"Created", pairs_out + self._progress(upload), 0), b"", True)
         finally:
             upload.close()
