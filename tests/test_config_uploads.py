@@ -48,7 +48,8 @@ class UploadsTests(ConfigTestCase):
         )
         self.assertSaid(
             'uploads = { paths = ["import"] }',
-            '4: services.samples.uploads.paths[0]: "import" does not start with "/", a path from the root would be right',
+            '4: services.samples.uploads.paths[0]: "import" does not start with "/", '
+            "a path from the root would be right",
         )
         self.assertSaid(
             'uploads = { form = "a file" }',
