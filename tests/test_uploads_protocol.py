@@ -8,8 +8,10 @@ from base64 import b64encode
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import Answer
+from tests.kit_client import request
 from tests.uploads_kit import CORS, PART, TAKES, TUS, UploadGateway, metadata
 from tracseq_gateway.config import PathRule, Size
+from tracseq_gateway.uploads.held import HeldUpload
 
 
 def of_one(answer: Answer, name: bytes) -> bytes:
@@ -38,7 +40,7 @@ class CreationTests(UploadCase):
         """A slash at the end of the path makes no difference: clients like to write one."""
         url = self.gateway.create(3, path=TAKES + b"/")
         self.assertEqual(204, self.gateway.append(url, 0, b"abc").status)
-        self.assertEqual([TAKES], [request.target for request in self.gateway.service.requests])
+        self.assertEqual([TAKES], [seen.target for seen in self.gateway.service.requests])
 
     def test_with_the_first_part(self) -> None:
         """A POST may bring the first bytes with it, and if they are all, the service has them when it is answered."""
@@ -47,12 +49,12 @@ class CreationTests(UploadCase):
         self.assertEqual((201, b"3"), (answer.status, of_one(answer, b"upload-offset")))
         answer = gateway.ask(b"POST", TAKES, TUS, PART, b"Upload-Length: 3", body=b"abc")
         self.assertEqual((201, b"3"), (answer.status, of_one(answer, b"upload-offset")))
-        self.assertEqual([b"abc"], [request.body for request in gateway.service.requests])
+        self.assertEqual([b"abc"], [seen.body for seen in gateway.service.requests])
 
     def test_empty(self) -> None:
         """An upload of nothing is whole when it is made."""
         self.gateway.create(0)
-        self.assertEqual([b""], [request.body for request in self.gateway.service.requests])
+        self.assertEqual([b""], [seen.body for seen in self.gateway.service.requests])
 
     def test_not_tus(self) -> None:
         """Requests that do not speak tus go to the service, at the same path too."""
@@ -123,7 +125,7 @@ class PartTests(UploadCase):
             self.assertEqual([], gateway.service.requests)
         answer = gateway.append(url, 4, b"ef")
         self.assertEqual((204, b"6"), (answer.status, of_one(answer, b"upload-offset")))
-        self.assertEqual([b"abcdef"], [request.body for request in gateway.service.requests])
+        self.assertEqual([b"abcdef"], [seen.body for seen in gateway.service.requests])
 
     def test_shown(self) -> None:
         """HEAD says how far an upload is and what was said of it, and may not be kept."""
@@ -181,7 +183,7 @@ class PartTests(UploadCase):
         gateway.leave(gateway.part(url, 0, 6, b"abcd"))
         self.assertEqual(4, gateway.offset(url))
         self.assertEqual(204, gateway.append(url, 4, b"ef").status)
-        self.assertEqual([b"abcdef"], [request.body for request in gateway.service.requests])
+        self.assertEqual([b"abcdef"], [seen.body for seen in gateway.service.requests])
 
     def test_taken_over(self) -> None:
         """A part that hangs lets go when its client comes again: its connection may be long dead."""
@@ -204,6 +206,48 @@ class PartTests(UploadCase):
         gateway.pass_time(1)
         self.assertEqual(4, gateway.offset(url))
 
+    def test_leaves_while_it_waits(self) -> None:
+        """A client that leaves while its part waits for another one holds nothing afterwards."""
+        gateway = self.gateway
+        url = gateway.create(6)
+        gateway.part(url, 0, 6, b"abcd")
+        gateway.leave(gateway.part(url, 4, 2, b"e"))
+        gateway.pass_time(2)
+        self.assertIn(gateway.offset(url), (4, 5))
+        self.assertEqual(0, gateway.worker.site.active)
+
+    def test_leaves_at_once(self) -> None:
+        """Neither does one that leaves before its upload was found."""
+        gateway = self.gateway
+        url = gateway.create(6)
+        client = gateway.client()
+        lines = (TUS, PART, b"Upload-Offset: 0", b"Content-Length: 6")
+        client.send(request(url, *lines, method=b"PATCH") + b"ab")
+        gateway.leave(client)
+        self.assertEqual(200, gateway.show(url).status)
+
+    def test_broken_off(self) -> None:
+        """A part whose time is over is broken off; what had come of it is kept, and the next one begins at once."""
+        gateway = self.gateway
+        url = gateway.create(6)
+        client = gateway.part(url, 0, 6, b"abcd")
+        gateway.pass_time(31, step=0.5)
+        self.assertEqual(408, client.answers(b"PATCH")[0].status)
+        self.assertEqual(204, gateway.append(url, 4, b"ef").status)
+
+    def test_disturbed(self) -> None:
+        """What cannot be written for another reason is a failure of the gateway, and is logged."""
+        gateway = self.gateway
+        url = gateway.create(6)
+
+        def fail(held: HeldUpload, offset: int, data: bytes) -> None:
+            raise OSError("the disk is gone")
+
+        self.patch(HeldUpload, "write", fail)
+        self.assertEqual(500, gateway.append(url, 0, b"abc").status)
+        self.assertEqual(1, len(self.flushLoggedErrors(OSError)))
+        self.assertEqual(0, gateway.offset(url))
+
 
 class ChecksumTests(UploadCase):
     def line(self, algorithm: str, data: bytes) -> bytes:
@@ -214,7 +258,7 @@ class ChecksumTests(UploadCase):
         url = self.gateway.create(6)
         for offset, algorithm, part in ((0, "md5", b"ab"), (2, "sha1", b"cd"), (4, "sha256", b"ef")):
             self.assertEqual(204, self.gateway.append(url, offset, part, self.line(algorithm, part)).status)
-        self.assertEqual([b"abcdef"], [request.body for request in self.gateway.service.requests])
+        self.assertEqual([b"abcdef"], [seen.body for seen in self.gateway.service.requests])
 
     def test_wrong(self) -> None:
         """Of one that is not, 460 is said and nothing kept; the same bytes may come again."""
@@ -224,7 +268,7 @@ class ChecksumTests(UploadCase):
         self.assertEqual(460, answer.status)
         self.assertEqual(2, self.gateway.offset(url))
         self.assertEqual(204, self.gateway.append(url, 2, b"cd", self.line("sha1", b"cd")).status)
-        self.assertEqual([b"abcd"], [request.body for request in self.gateway.service.requests])
+        self.assertEqual([b"abcd"], [seen.body for seen in self.gateway.service.requests])
 
     def test_cut(self) -> None:
         """Of a part with a checksum that did not come whole nothing is kept: nobody knows whether it is right."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -56,6 +56,8 @@ class Receipt:
     def take(self) -> Deferred[Ending]:
         """Receive; fires when there is nothing left to receive or to write."""
         request = self._request
+        if request.finished:  # its client left before it came to this
+            return succeed("broken")
         self._look = self._clock.callLater(LOOK_SECONDS, self._look_round)
         request.attend(self)
         data, whole = request.take_body()
