@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
+from typing import Any
 
 from attrs import evolve
 from twisted.internet.error import ConnectionRefusedError
@@ -30,8 +31,8 @@ def answered(status: bytes, body: bytes = b"", *fields: bytes) -> bytes:
 
 
 class DeliveryCase(SynchronousTestCase):
-    def gateway(self, answer: bytes | None = CREATED, **settings: object) -> UploadGateway:
-        return UploadGateway(self.mktemp(), answer, **settings)  # type: ignore[arg-type]
+    def gateway(self, answer: bytes | None = CREATED, **settings: Any) -> UploadGateway:
+        return UploadGateway(self.mktemp(), answer, **settings)
 
     def last(self, gateway: UploadGateway, url: bytes, offset: int, body: bytes, *fields: bytes) -> MemoryClient:
         """Bring the last part; the service does not answer by itself."""
@@ -134,7 +135,7 @@ class RequestTests(DeliveryCase):
 
 
 class OutcomeTests(DeliveryCase):
-    def deliver(self, answer: bytes | None, **settings: object) -> tuple[UploadGateway, bytes, MemoryClient]:
+    def deliver(self, answer: bytes | None, **settings: Any) -> tuple[UploadGateway, bytes, MemoryClient]:
         gateway = self.gateway(answer, **settings)
         url = gateway.create(3)
         return gateway, url, self.last(gateway, url, 0, b"abc")
@@ -315,7 +316,7 @@ class OutcomeTests(DeliveryCase):
 
 
 class CrashTests(DeliveryCase):
-    def interrupted(self, **settings: object) -> tuple[UploadGateway, bytes]:
+    def interrupted(self, **settings: Any) -> tuple[UploadGateway, bytes]:
         """A gateway that finds an upload which another one died over while it delivered it."""
         gateway = self.gateway(**settings)
         url = gateway.create(3)

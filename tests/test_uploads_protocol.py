@@ -295,11 +295,11 @@ class OwnerTests(UploadCase):
     def test_others(self) -> None:
         """To everybody but its client an upload is as if it were not there."""
         url = self.gateway.create(4)
-        other = {"peer": "192.0.2.8"}
-        self.assertEqual(404, self.gateway.show(url, **other).status)
-        self.assertEqual(404, self.gateway.append(url, 0, b"ab", **other).status)
-        self.assertEqual(404, self.gateway.ask(b"GET", url, **other).status)
-        self.assertEqual(404, self.gateway.ask(b"DELETE", url, TUS, **other).status)
+        other = "192.0.2.8"
+        self.assertEqual(404, self.gateway.show(url, peer=other).status)
+        self.assertEqual(404, self.gateway.append(url, 0, b"ab", peer=other).status)
+        self.assertEqual(404, self.gateway.ask(b"GET", url, peer=other).status)
+        self.assertEqual(404, self.gateway.ask(b"DELETE", url, TUS, peer=other).status)
         self.assertEqual(404, self.gateway.show(b"/files/up_" + b"A" * 32).status)
         self.assertEqual(0, self.gateway.offset(url))
 

@@ -205,5 +205,7 @@ class FigureTests(StoreCase):
             'gateway_uploads{state="receiving"} 1.0',
             'gateway_uploads{state="delivered"} 1.0',
             "gateway_upload_bytes 3.0",
+            'gateway_upload_deliveries_total{outcome="taken",service="rag"} 1.0',
+            'gateway_upload_deliveries_total{outcome="unknown",service="rag"} 0.0',
         ):
             self.assertIn(line, page)

@@ -17,7 +17,7 @@ def main(file: str, url: str, chunk: str, checked: str) -> None:
         file,
         chunk_size=int(chunk),
         retries=300,
-        retry_delay=0.05,  # type: ignore[arg-type]
+        retry_delay=0.05,
         upload_checksum=checked == "checked",
         metadata={"filename": "run.bin", "filetype": "application/x-run"},
     )

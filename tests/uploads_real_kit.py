@@ -79,7 +79,8 @@ class UploadService:
 
     def __init__(self) -> None:
         self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.delivered = self.delivered = []
+        self.delivered: list[Delivered] = []
+        self._server.delivered = self.delivered
         self.port: int = self._server.server_address[1]
         self._server.before_answer = lambda: None
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tracseq_gateway.metrics.counting import REQUEST_BUCKETS
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Gauge
+    from prometheus_client import CollectorRegistry, Counter, Gauge
 
 CONNECT_BUCKETS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 """Seconds; an attempt to connect is given up after 5 s unless configured otherwise."""
@@ -264,6 +264,19 @@ class Families:
             "Resumable uploads that are kept, by how far they are.",
             ["state"],
             multiprocess_mode="livemostrecent",
+            registry=self._registry,
+        )
+
+    @cached_property
+    def upload_deliveries(self) -> Counter:
+        """See :attr:`uploads`."""
+        from prometheus_client import Counter
+
+        return Counter(
+            "gateway_upload_deliveries_total",
+            "Resumable uploads that were sent to a service: taken, refused (they may be sent again), or unknown, when "
+            "nobody knows whether it took them.",
+            ["service", "outcome"],
             registry=self._registry,
         )
 

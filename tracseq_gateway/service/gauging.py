@@ -86,6 +86,8 @@ class Gauging:
                 self._metrics.uploads(uploads.census.states, uploads.census.size)
 
         self._records.measure(read)
+        for name, deliveries in uploads.deliveries.items():
+            self._records.count(deliveries, partial(self._metrics.uploads_delivered, name))
 
 
 _HEALTHY = {"healthy": True, "unhealthy": False, "unknown": None}

@@ -7,6 +7,7 @@ its own: one that was kept might turn out closed, and then nobody knew whether t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from copy import copy
 from typing import Final
@@ -62,12 +63,14 @@ Refusal = Callable[[Request, bytes, bytes], GatewayError | None]
 class UploadDelivery:
     """Sends the uploads of one service, and is what its uploads' stage calls ``send``."""
 
-    def __init__(self, proxy: Proxy, threads: Threads, refusal: Refusal) -> None:
+    def __init__(self, proxy: Proxy, threads: Threads, refusal: Refusal, counts: Counter[str]) -> None:
+        """``counts`` says how often an upload was sent, by what came of it."""
         self._proxy = copy(proxy)
         self._proxy.fresh = True
         self._proxy.clocked = True
         self._threads = threads
         self._refusal = refusal
+        self._counts = counts
 
     def __call__(self, request: Request, parcel: Parcel, digest: bytes) -> Deferred[Outcome]:
         """Send an upload; fires with what came of it, and never fails."""
@@ -75,7 +78,7 @@ class UploadDelivery:
         refusal = self._refusal(request, head.method, head.path)
         channel = _FileChannel(self._proxy.via.decode("ascii"), request, parcel, self._threads)
         if refusal is not None:
-            channel.ended.callback(Outcome("no", error=refusal))
+            channel.ended.callback(Outcome("refused", error=refusal))
             return channel.ended
         delivery = GatewayRequest(channel, head, request.client, request.forwarded, request.began)
         channel.request = delivery
@@ -85,9 +88,9 @@ class UploadDelivery:
         self._proxy(delivery)
         return channel.ended.addCallback(self._note, delivery, request)
 
-    @staticmethod
-    def _note(outcome: Outcome, delivery: GatewayRequest, request: Request) -> Outcome:
+    def _note(self, outcome: Outcome, delivery: GatewayRequest, request: Request) -> Outcome:
         """Let the records of the request tell where its upload went."""
+        self._counts[outcome.acted] += 1
         delivery.over()
         request.instance, request.attempts = delivery.instance, delivery.attempts
         request.admitted, request.passed_on, request.answered = delivery.admitted, delivery.passed_on, delivery.answered
@@ -225,10 +228,10 @@ class _FileChannel:
         head, request = self._head, self.request
         if head is None or (request.error is not None and not request.answered):
             # Nothing can have acted while no head was sent, whatever went wrong.
-            return Outcome("unknown" if request.passed_on else "no", error=request.error or GatewayError(INTERNAL))
+            return Outcome("unknown" if request.passed_on else "refused", error=request.error or GatewayError(INTERNAL))
         refused = 300 <= head.status < 500 or head.status == 503
         return Outcome(
-            "yes" if head.status < 300 else "no" if refused else "unknown",
+            "taken" if head.status < 300 else "refused" if refused else "unknown",
             head.status,
             head.reason,
             _value(head.pairs, b"content-type"),

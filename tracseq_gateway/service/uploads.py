@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -47,6 +48,12 @@ class GatewayUploads:
         self._callers = callers
         self._pool = ThreadPool(0, MOST_THREADS, "uploads")
         self._store = Store(config.uploads, now)
+        self.deliveries = {
+            name: Counter(dict.fromkeys(("taken", "refused", "unknown"), 0))
+            for name, service in config.services.items()
+            if service.uploads.paths
+        }
+        """By service, how often an upload was sent to it, by what came of it."""
         self._threads = threads or self._in_thread
         self._uploads = Uploads(self._store, self._threads, reactor, now)
 
@@ -61,7 +68,7 @@ class GatewayUploads:
     def stage(self, settings: Service, prefix: int, proxy: Proxy, following: Stage) -> UploadStage:
         """The stage before ``following`` for the uploads of one service; what is whole goes to ``proxy``."""
         refusal = self._callers.refusal if self._callers is not None else _nothing_against
-        send = UploadDelivery(proxy, self._threads, refusal)
+        send = UploadDelivery(proxy, self._threads, refusal, self.deliveries[settings.name])
         return UploadStage(settings, prefix, self._uploads, self._owner, send, _check(settings, prefix), following)
 
     def start(self) -> None:

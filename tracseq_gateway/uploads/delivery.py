@@ -34,8 +34,8 @@ LONGEST_ANSWER: Final = 65536
 class Outcome:
     """What came of sending an upload to its service."""
 
-    acted: Literal["yes", "no", "unknown"]
-    """Whether the service has taken it."""
+    acted: Literal["taken", "refused", "unknown"]
+    """Whether the service has taken it; refused: it cannot have acted, so it may be sent again."""
     status: int = 0
     """Of the service's answer; 0 when there was none, and ``error`` says why."""
     reason: bytes = b""
@@ -58,7 +58,7 @@ async def deliver(
     digest = await _digest(parcel, threads)
     await threads(upload.save, evolve(upload.record, state="delivering"))
     outcome = await send(request, parcel, digest)
-    if outcome.acted == "yes":
+    if outcome.acted == "taken":
         delivered = evolve(
             upload.record,
             state="delivered",
@@ -67,7 +67,7 @@ async def deliver(
         )
         await threads(upload.settle, delivered, outcome.body)
     else:
-        may_be_sent = outcome.acted == "no" or upload.record.again
+        may_be_sent = outcome.acted == "refused" or upload.record.again
         await threads(upload.save, evolve(upload.record, state="receiving" if may_be_sent else "unknown"))
     return outcome
 

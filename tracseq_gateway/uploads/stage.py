@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from tracseq_gateway.config.model import Service
 from tracseq_gateway.errors import (
@@ -56,6 +57,8 @@ Check = Callable[[Request, str], GatewayError | None]
 
 class UploadStage:
     """The uploads of one service."""
+
+    log = Logger()
 
     def __init__(
         self,
@@ -170,7 +173,7 @@ class UploadStage:
             if brings and not await self._receive(request, upload):
                 return
             outcome = await self._deliver(request, upload) if upload.offset == length else None
-            if outcome is not None and outcome.acted != "yes":
+            if outcome is not None and outcome.acted != "taken":
                 self._pass_on(request, outcome)
                 return
             pairs_out = [(b"location", path + b"/" + record.identifier.encode("ascii"))]
@@ -185,7 +188,7 @@ class UploadStage:
             self._refuse_unknown(upload)
             if upload.record.state == "receiving" and upload.offset == upload.record.length:
                 outcome = await self._deliver(request, upload)
-                if outcome.acted != "yes":
+                if outcome.acted != "taken":
                     raise Refused(UPLOAD_LOCKED, "the service has not taken the upload yet", retry_after=1)
             pairs = [(b"upload-length", b"%d" % upload.record.length), (b"cache-control", b"no-store")]
             if upload.record.metadata:
@@ -210,7 +213,7 @@ class UploadStage:
                 return
             if upload.record.state == "receiving" and upload.offset == upload.record.length:
                 outcome = await self._deliver(request, upload)
-                if outcome.acted != "yes":
+                if outcome.acted != "taken":
                     self._pass_on(request, outcome)
                     return
             request.begin(OutgoingHead(204, b"No Content", self._progress(upload)), b"", True)
@@ -280,7 +283,11 @@ class UploadStage:
 
     async def _deliver(self, request: Request, upload: HeldUpload) -> Outcome:
         uploads = self._uploads
-        return await deliver(request, upload, self._settings.form, uploads.threads, self._send, uploads.now)
+        outcome = await deliver(request, upload, self._settings.form, uploads.threads, self._send, uploads.now)
+        if upload.record.state == "unknown":
+            name = self._service.name
+            self.log.warn("nobody knows whether {service} took {upload}", service=name, upload=upload.record.identifier)
+        return outcome
 
     @staticmethod
     def _pass_on(request: Request, outcome: Outcome) -> None:
