@@ -47,6 +47,7 @@ TEST = [
     "requests >= 2.34",  # clients of many makes, as programs of a laboratory use them
     "httpx[http2] >= 0.28",
     "aiohttp >= 3.14",
+    "tuspy >= 1.1",  # a client of resumable uploads
     "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes
 ]
 DOCS = ["sphinx >= 8", "myst-parser >= 4", "furo"]

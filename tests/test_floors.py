@@ -48,6 +48,7 @@ ROOMS: dict[str, set[str]] = {
     "compression": OPEN_TO_ROOMS,
     "discovery": OPEN_TO_ROOMS,
     "openapi": OPEN_TO_ROOMS,
+    "uploads": OPEN_TO_ROOMS,
     "admin": OPEN_TO_ROOMS,
 }
 # The roof knows all, in this order; nothing imports tap, which only twistd calls.

@@ -140,8 +140,9 @@ def _configuration(options: Options) -> Configured:
     if options["sandbox"]:
         config = _accepted(loaded)
         _allowSandbox(config)
-        variables = _sandboxSecret(config, _sandboxFolder(options))
-        loaded = _load(options, {**os.environ, **variables}, _sandboxDefaults(config))
+        folder = _sandboxFolder(options)
+        variables = _sandboxSecret(config, folder)
+        loaded = _load(options, {**os.environ, **variables}, _sandboxDefaults(config, folder))
     config = _accepted(loaded)
     environ = {**os.environ, **variables}
     missing = missing_secrets(config, environ)
@@ -191,10 +192,11 @@ def _allowSandbox(config: Config) -> None:
         raise ConfigurationRefused([f"tracseq-gateway: --sandbox needs {missing[0]}: {right}"])
 
 
-def _sandboxDefaults(config: Config) -> Mapping[str, object]:
+def _sandboxDefaults(config: Config, folder: Path) -> Mapping[str, object]:
     """What the sandbox shows of itself with the services of a configuration."""
     service = config.auth.service
-    return {**SANDBOX_DOORS, **SANDBOX_IDENTITY} if not service or service in config.services else SANDBOX_DOORS
+    identity = SANDBOX_IDENTITY if not service or service in config.services else {}
+    return {**SANDBOX_DOORS, **identity, "uploads.directory": str(folder / "gateway-uploads")}
 
 
 def _sandboxFolder(options: Options) -> Path:

@@ -35,6 +35,7 @@ from tracseq_gateway.config.policies import (
 from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.tls import Tls
 from tracseq_gateway.config.tracing import Tracing
+from tracseq_gateway.config.uploads import ServiceUploads, Uploads
 from tracseq_gateway.config.upstream import (
     Admission,
     Balance,
@@ -202,6 +203,7 @@ class Service:
     )
     connections: Connections = table(Connections, "The connection pool of each instance, in each worker.")
     tunnels: Tunnels = table(Tunnels, "Changes of protocol, as for WebSocket.")
+    uploads: ServiceUploads = table(ServiceUploads, "Resumable uploads.")
     deadline_header: str = key(
         "X-Request-Timeout-Ms",
         "Field that tells the service how many milliseconds its answer may take. Empty: none.",
@@ -287,3 +289,4 @@ class Config:
     tracing: Tracing = table(Tracing, "Traces, sent by OTLP over HTTP.")
     dashboard: Dashboard = table(Dashboard, "The page that shows how everything is.")
     docs: Docs = table(Docs, "The API page.")
+    uploads: Uploads = table(Uploads, "Resumable uploads.")

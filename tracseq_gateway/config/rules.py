@@ -44,6 +44,7 @@ from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.texts import each, each_name
 from tracseq_gateway.config.tls import Certificate, Tls
 from tracseq_gateway.config.tracing import Tracing
+from tracseq_gateway.config.uploads import ServiceUploads, Uploads
 from tracseq_gateway.config.upstream import Discovery, Health, Instance, Retries, Tunnels
 
 RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
@@ -133,4 +134,7 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Tracing, "resource"): tracing.resource_attributes,
     (Tracing, "headers_env"): texts.variable,
     (Dashboard, "login"): texts.path,
+    (Uploads, "directory"): files.private_directory,
+    (ServiceUploads, "paths"): each(texts.path),
+    (ServiceUploads, "form"): texts.optional_token,
 }

@@ -357,6 +357,44 @@ class Families:
             Gauge("gateway_cache_entries", "Answers that are kept.", multiprocess_mode=mode, registry=self._registry),
         )
 
+    @cached_property
+    def uploads(self) -> Gauge:
+        """Made when it is first set, as is the next: a gateway without uploads does not speak of them."""
+        from prometheus_client import Gauge
+
+        return Gauge(
+            "gateway_uploads",
+            "Resumable uploads that are kept, by how far they are.",
+            ["state"],
+            multiprocess_mode="livemostrecent",
+            registry=self._registry,
+        )
+
+    @cached_property
+    def upload_deliveries(self) -> Counter:
+        """See :attr:`uploads`."""
+        from prometheus_client import Counter
+
+        return Counter(
+            "gateway_upload_deliveries_total",
+            "Resumable uploads that were sent to a service: taken, refused (they may be sent again), or unknown, when "
+            "nobody knows whether it took them.",
+            ["service", "outcome"],
+            registry=self._registry,
+        )
+
+    @cached_property
+    def upload_bytes(self) -> Gauge:
+        """See :attr:`uploads`."""
+        from prometheus_client import Gauge
+
+        return Gauge(
+            "gateway_upload_bytes",
+            "Bytes of resumable uploads that have come, and are kept.",
+            multiprocess_mode="livemostrecent",
+            registry=self._registry,
+        )
+
     @property
     def optional(self) -> list[Counter | Gauge]:
         """Those that not every gateway has."""

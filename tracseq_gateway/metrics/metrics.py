@@ -248,6 +248,16 @@ class Metrics:
         for gauge, value in zip(gauges, (size, entries), strict=True):
             gauge.set(value)
 
+    def uploads(self, states: Mapping[str, int], size: int) -> None:
+        """How many resumable uploads are kept, by their states, and how many bytes of them."""
+        for state, number in states.items():
+            self._families.uploads.labels(state).set(number)
+        self._families.upload_bytes.set(size)
+
+    def uploads_delivered(self, service: str, outcome: str, times: int) -> None:
+        """A service was sent resumable uploads, with this outcome."""
+        self._families.upload_deliveries.labels(service, outcome).inc(times)
+
     def spans_ended(self, outcome: str, spans: int) -> None:
         """So many spans were ``exported``, ``dropped`` or ``failed``."""
         self._families.spans.labels(outcome).inc(spans)

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.config.policies import Role
+from tracseq_gateway.errors import GatewayError
 from tracseq_gateway.http.websocket_token import WebSocketTokens
 from tracseq_gateway.identity.access import Access, Need
 from tracseq_gateway.identity.api_keys import ApiKeys
@@ -24,6 +25,7 @@ from tracseq_gateway.identity.revocations import Revocations
 from tracseq_gateway.identity.sessions import SessionWatch
 from tracseq_gateway.identity.signing import IdentitySigner
 from tracseq_gateway.identity.tokens import TokenVerifier
+from tracseq_gateway.interfaces import Request
 from tracseq_gateway.middleware.chain import Link
 from tracseq_gateway.redis.control import RedisControl
 from tracseq_gateway.upstream.service import UpstreamService
@@ -132,6 +134,10 @@ class Callers:
     def need(self, service: str, path: bytes) -> Need:
         """What a service, whose links have been made, demands of who asks for a public path."""
         return self._access[service].need(path)
+
+    def refusal(self, request: Request, method: bytes, path: bytes) -> GatewayError | None:
+        """What stands against a request's caller, who was let in with it, using another method or path as well."""
+        return self._access[request.service].refusal(request, method, path)
 
     def _session_watch(self, prefix: int) -> Link:
         settings = self._settings

@@ -50,6 +50,9 @@ from tracseq_gateway.service.own_pages import OwnPages
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
 from tracseq_gateway.service.routes import Shared, routes
+from tracseq_gateway.service.uploads import GatewayUploads
+from tracseq_gateway.uploads.receipt import Threads
+from tracseq_gateway.uploads.uploads import takes_uploads
 from tracseq_gateway.upstream.pool import Connect
 from tracseq_gateway.upstream.service import UpstreamService
 
@@ -68,6 +71,7 @@ class Gateway:
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], float] = time.time,
         random: Random | None = None,
+        threads: Threads | None = None,
     ) -> None:
         """Build everything; nothing is connected yet.
 
@@ -75,6 +79,7 @@ class Gateway:
         :param environ: holds the secrets that the configuration names.
         :param now: gives seconds since the epoch.
         :param random: where all that is drawn about services comes from; by default each has its own.
+        :param threads: does what blocks, by default in a few threads.
         """
         self.observed: Callable[[Observation], None] = lambda observation: None
         """Told what requests found out about a service; set by who passes it on to the other workers."""
@@ -113,6 +118,11 @@ class Gateway:
         self.caches = None
         if any(settings.cache.enabled for settings in config.services.values()):
             self.caches = Caches(config, reactor, self.deadlines, now, self.records.redis_called)
+        self.uploads = (
+            GatewayUploads(config, reactor, self._keys.client, self.callers, now, threads)
+            if takes_uploads(config)
+            else None
+        )
         notable = Notable(config.access_log.slow_seconds or float("inf"), self._keys.client)
         self._digester = Digester(reactor, notable, self._present, self._tell_digest)
         if config.dashboard.enabled:
@@ -140,6 +150,7 @@ class Gateway:
                 self.compressing,
                 self.caches,
                 self._keys,
+                self.uploads,
                 self._lag,
                 lambda: self.site.busy,
                 recorder is not None,
@@ -205,6 +216,8 @@ class Gateway:
             gauging.compressing(self.compressing)
         if self.caches is not None:
             gauging.caches(self.caches)
+        if self.uploads is not None:
+            gauging.uploads(self.uploads)
 
     def _limiter_mode(self) -> str:
         rates = self.rates
@@ -243,6 +256,8 @@ class Gateway:
         """Connect to what the gateway itself needs; fires when it is there, or has been waited for long enough."""
         self.records.start()
         self._lag.start()
+        if self.uploads is not None:
+            self.uploads.start()
         ready: list[Deferred[Any]] = []
         if self.rates is not None:
             ready.append(self.rates.start())
@@ -344,7 +359,15 @@ class Gateway:
         self._own_pages.close()
         ports, self._ports = self._ports, []
         closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
-        return closed.addCallback(lambda _: self.site.drain(seconds, gentle)).addCallback(self._close)
+        return closed.addCallback(lambda _: self._finish(seconds, gentle)).addCallback(self._close)
+
+    def _finish(self, seconds: float, gentle: bool) -> Deferred[int]:
+        """Let requests finish, and what goes on behind them; fires with the number of requests that were cut."""
+        drained = self.site.drain(seconds, gentle)
+        if self.uploads is None:
+            return drained
+        finished = self.uploads.finish(seconds)
+        return drained.addCallback(lambda cut: finished.addCallback(lambda _: cut))
 
     def hasten(self) -> None:
         """The gateway does stop: a drain that was gentle is so no more."""
@@ -357,6 +380,8 @@ class Gateway:
         self._own_pages.stop()
         self.deadlines.stop()
         self._lag.stop()
+        if self.uploads is not None:
+            self.uploads.stop()
         ended: list[Deferred[Any]] = [self.records.stop()]
         self._digester.flush()
         if self.rates is not None:

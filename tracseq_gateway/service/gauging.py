@@ -14,6 +14,7 @@ from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.compressing import Compressing
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
+from tracseq_gateway.service.uploads import GatewayUploads
 from tracseq_gateway.upstream.service import UpstreamService
 
 
@@ -111,6 +112,17 @@ class Gauging:
             metrics.cache_holds(usage.bytes, usage.entries, shared=caches.store.shared)
 
         records.measure(read)
+
+    def uploads(self, uploads: GatewayUploads) -> None:
+        """What is kept of resumable uploads."""
+
+        def read() -> None:
+            if uploads.census is not None:
+                self._metrics.uploads(uploads.census.states, uploads.census.size)
+
+        self._records.measure(read)
+        for name, deliveries in uploads.deliveries.items():
+            self._records.count(deliveries, partial(self._metrics.uploads_delivered, name))
 
 
 _HEALTHY = {"healthy": True, "unhealthy": False, "unknown": None}

@@ -156,7 +156,7 @@ class Exchange:
                 request.admitted = now
             else:
                 request.passed_on = request.answered = 0.0
-        connection = instance.pool.take(self, fresh=fresh)
+        connection = instance.pool.take(self, fresh=fresh or proxy.fresh)
         if connection is not None:
             self._pass_on(connection, now)
 
