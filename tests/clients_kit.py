@@ -99,6 +99,7 @@ class Relay:
         self.connections = 0
         self.answered = 0
         """Bytes that went to clients."""
+        self._clients: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -107,6 +108,7 @@ class Relay:
             while True:
                 client, _ = self._listening.accept()
                 self.connections += 1
+                self._clients.append(client)
                 self._threads.append(threading.Thread(target=self._serve, args=(client,), daemon=True))
                 self._threads[-1].start()
 
@@ -127,9 +129,12 @@ class Relay:
             target.shutdown(socket.SHUT_WR)
 
     def stop(self) -> None:
-        """Close everything, once the clients have left."""
+        """Close everything; clients that keep their connections lose them."""
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+        for client in self._clients:
+            with suppress(OSError):  # it has left
+                client.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
 
