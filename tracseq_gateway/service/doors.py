@@ -15,7 +15,7 @@ from tracseq_gateway.http.trace_context import TRACE_FIELDS
 from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.middleware.addresses import address_lists
 from tracseq_gateway.middleware.chain import Chain, Link, Verdict
-from tracseq_gateway.middleware.content_type import content_types
+from tracseq_gateway.middleware.content_type import content_types, no_grpc
 from tracseq_gateway.middleware.cors import Cors
 from tracseq_gateway.middleware.limits import body_limit
 from tracseq_gateway.middleware.tracing import tracer
@@ -106,6 +106,7 @@ def body_links(settings: Service, prefix: int) -> Sequence[Link]:
         links.append(_by_path(PathPatterns(sizes), usual, prefix))
     elif usual is not None:
         links.append(usual)
+    links.append(no_grpc)
     types = {
         path: content_types(rule.content_types)
         for path, rule in settings.paths.items()
