@@ -23,13 +23,16 @@ const text = (bytes) => new Promise((resolve) => {
   reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
   reader.readAsDataURL(new Blob([bytes]));
 });
-const seen = async ({path, method, fields, body}) => {
+const version = {"http/1.1": "HTTP/1.1", "h2": "HTTP/2"}[performance.getEntriesByType("navigation")[0].nextHopProtocol];
+const seen = async ({path, method, fields, body, chunked}) => {
   try {
-    const answer = await fetch(path, {method, headers: fields, body: body === null ? undefined : bytes(body)});
+    const sent = body === null ? {} : chunked ? {body: new Blob([bytes(body)]).stream(), duplex: "half"}
+      : {body: bytes(body)};
+    const answer = await fetch(path, {method, headers: fields, ...sent});
     const received = await answer.arrayBuffer();
     return {
       status: answer.status,
-      fields: Object.fromEntries(answer.headers),
+      fields: {...Object.fromEntries(answer.headers), ":version": version},
       body: received.byteLength ? await text(received) : "",
     };
   } catch (error) {
@@ -46,7 +49,7 @@ return asks.reduce((before, ask) => before.then(() => seen(ask)).then((one) => a
 class ChromiumFetch:
     """Asks from a page of the service's own, so that nothing is cross-origin."""
 
-    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False) -> list[Seen]:
+    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False, ca: str | None = None) -> list[Seen]:
         browser = shared_browser()
         browser.visit(base + PAGE)
         try:
