@@ -60,6 +60,10 @@ TLS = """
 [tls]
 certificates = [{{ file = "{file}", key_file = "{key_file}" }}]
 """
+COMPRESSION = """
+[compression]
+enabled = true
+"""
 HTTP2 = """
 [http2]
 clear = true
@@ -171,7 +175,7 @@ def shared_service() -> LabService:
 @functools.cache
 def shared_gateway() -> RunningGateway:
     """One gateway for all clients of a run that come in clear: starting it costs as much as ten tests."""
-    return _started(CONFIGURATION.format(port=shared_service().port) + (HTTP2 if knows("http2") else ""))
+    return _started(HTTP2 if knows("http2") else "")
 
 
 @functools.cache
@@ -181,10 +185,11 @@ def shared_secure_gateway() -> tuple[RunningGateway, str]:
     atexit.register(shutil.rmtree, directory)
     shown = certificate(KINDS[0], Path(directory))
     tls = TLS.format(file=shown.file, key_file=shown.key_file)
-    return _started(CONFIGURATION.format(port=shared_service().port) + tls), str(shown.file)
+    return _started(tls), str(shown.file)
 
 
-def _started(configuration: str) -> RunningGateway:
-    gateway = RunningGateway(configuration, SECRET, workers=1)
+def _started(further: str) -> RunningGateway:
+    configuration = CONFIGURATION.format(port=shared_service().port) + (COMPRESSION if knows("compression") else "")
+    gateway = RunningGateway(configuration + further, SECRET, workers=1)
     atexit.register(gateway.stop)
     return gateway

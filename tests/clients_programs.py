@@ -66,7 +66,15 @@ class Curl:
             return [self._seen(directory, number, ask, done.stderr) for number, ask in enumerate(asks)]
 
     def _block(self, directory: Path, number: int, base: str, ask: Ask, file: Path | None, ca: str | None) -> str:
-        lines = [f'url = "{base}{ask.path}"', "silent", "show-error", "location", 'noproxy = "*"', 'cookie = ""']
+        lines = [
+            f'url = "{base}{ask.path}"',
+            "silent",
+            "show-error",
+            "location",
+            "compressed",
+            'noproxy = "*"',
+            'cookie = ""',
+        ]
         lines.append(self._protocol.removeprefix("--"))
         if ca is not None:
             lines.append(f'cacert = "{ca}"')

@@ -6,8 +6,8 @@ from hashlib import sha256
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.clients_kit import Ask, Client, Relay, Seen, shared_gateway, shared_secure_gateway
-from tests.clients_service import noise
+from tests.clients_kit import Ask, Client, Relay, Seen, knows, shared_gateway, shared_secure_gateway
+from tests.clients_service import TEXT, noise
 
 LARGE = 5_000_000
 AT_ONCE = 16
@@ -60,6 +60,14 @@ class Promises(SynchronousTestCase):
         self.assertEqual((whole.status, sha256(whole.body).digest()), (200, sha256(noise(LARGE)).digest()))
         self.assertEqual((part.status, part.body), (206, noise(1000)[10:20]))
         self.assertEqual(part.fields["content-range"], "bytes 10-19/1000")
+
+    def test_compressed(self) -> None:
+        """A text comes compressed, because the client asks for that of itself, and is read as what it is."""
+        if not knows("compression"):
+            self.skipTest("the gateway does not compress")
+        (seen,) = self.ask(Ask("/lab/text"))
+        self.assertEqual((seen.status, seen.body), (200, TEXT))
+        self.assertLess(self.relay.answered, len(TEXT) // 2)
 
     def test_kept(self) -> None:
         """One connection serves a whole session: bodies, answers without one, errors of the service and our own."""
