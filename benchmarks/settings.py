@@ -55,6 +55,9 @@ class Settings:
     record_rounds: int = 5
     record_seconds: int = 5
 
+    protocol_rounds: int = 5
+    protocol_seconds: int = 5
+
     live_rounds: int = 3
     live_seconds: int = 10
     websockets: int = 5000
@@ -84,6 +87,8 @@ QUICK = Settings(
     scrape_rounds=1,
     record_rounds=1,
     record_seconds=1,
+    protocol_rounds=1,
+    protocol_seconds=1,
     live_rounds=1,
     live_seconds=2,
     websockets=500,

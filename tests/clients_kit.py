@@ -5,16 +5,21 @@ from __future__ import annotations
 import atexit
 import functools
 import json
+import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field, fields_dict, frozen
 
+from benchmarks.certificates import KINDS, certificate
 from tests.clients_service import LabService
 from tests.running_kit import RunningGateway
+from tracseq_gateway.config.model import Config
 
 CONFIGURATION = """
 [defaults]
@@ -51,6 +56,18 @@ rate_limit = {{ requests_per_minute = 1, burst = 1 }}
 enabled = true
 default = {{ requests_per_minute = 600000, burst = 100000 }}
 """
+TLS = """
+[tls]
+certificates = [{{ file = "{file}", key_file = "{key_file}" }}]
+"""
+COMPRESSION = """
+[compression]
+enabled = true
+"""
+HTTP2 = """
+[http2]
+clear = true
+"""
 SECRET = {"TEST_SECRET": "a secret for tests that is long enough for HS256"}
 
 
@@ -72,7 +89,7 @@ class Seen:
 
     status: int
     fields: dict[str, str] = Factory(dict)
-    """By their names in lower case."""
+    """By their names in lower case; ``:version`` is the version of HTTP, from clients that tell it."""
     body: bytes = field(default=b"", repr=False)
     failure: str = ""
     """What it says in place of an answer; ``status`` is 0 then."""
@@ -82,11 +99,19 @@ class Seen:
         return json.loads(self.body)
 
 
+def knows(table: str) -> bool:
+    """Whether the gateway has such a table in its configuration."""
+    return table in fields_dict(Config)
+
+
 class Client(Protocol):
     """A real client. Its proxies, if its environment names some, are switched off."""
 
-    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False) -> list[Seen]:
-        """Ask below ``base`` (scheme and authority), as one session: one after the other, or all at once."""
+    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False, ca: str | None = None) -> list[Seen]:
+        """Ask below ``base`` (scheme and authority), as one session: one after the other, or all at once.
+
+        ``ca`` is the file of the authority to trust, for https.
+        """
 
 
 class Relay:
@@ -99,6 +124,7 @@ class Relay:
         self.connections = 0
         self.answered = 0
         """Bytes that went to clients."""
+        self._clients: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -107,6 +133,7 @@ class Relay:
             while True:
                 client, _ = self._listening.accept()
                 self.connections += 1
+                self._clients.append(client)
                 self._threads.append(threading.Thread(target=self._serve, args=(client,), daemon=True))
                 self._threads[-1].start()
 
@@ -127,18 +154,42 @@ class Relay:
             target.shutdown(socket.SHUT_WR)
 
     def stop(self) -> None:
-        """Close everything, once the clients have left."""
+        """Close everything; clients that keep their connections lose them."""
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+        for client in self._clients:
+            with suppress(OSError):  # it has left
+                client.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
 
 
 @functools.cache
-def shared_gateway() -> RunningGateway:
-    """One gateway with its service for all clients of a run: starting it costs as much as ten tests."""
+def shared_service() -> LabService:
+    """One service for all gateways of a run."""
     service = LabService()
     atexit.register(service.stop)
-    gateway = RunningGateway(CONFIGURATION.format(port=service.port), SECRET, workers=1)
+    return service
+
+
+@functools.cache
+def shared_gateway() -> RunningGateway:
+    """One gateway for all clients of a run that come in clear: starting it costs as much as ten tests."""
+    return _started(HTTP2 if knows("http2") else "")
+
+
+@functools.cache
+def shared_secure_gateway() -> tuple[RunningGateway, str]:
+    """One for all that come over TLS, and the file of the certificate that it shows."""
+    directory = tempfile.mkdtemp(prefix="clients-tls-")
+    atexit.register(shutil.rmtree, directory)
+    shown = certificate(KINDS[0], Path(directory))
+    tls = TLS.format(file=shown.file, key_file=shown.key_file)
+    return _started(tls), str(shown.file)
+
+
+def _started(further: str) -> RunningGateway:
+    configuration = CONFIGURATION.format(port=shared_service().port) + (COMPRESSION if knows("compression") else "")
+    gateway = RunningGateway(configuration + further, SECRET, workers=1)
     atexit.register(gateway.stop)
     return gateway

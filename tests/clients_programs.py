@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -49,31 +50,42 @@ def _bodies(asks: Sequence[Ask]) -> Iterator[tuple[Path, list[Path | None]]]:
 
 
 class Curl:
-    """curl, with options such as ``--http1.1`` or ``--cacert FILE``."""
+    """curl, with an option such as ``--http1.1`` for the protocol."""
 
-    def __init__(self, *options: str) -> None:
-        self._options = options
+    def __init__(self, protocol: str) -> None:
+        self._protocol = protocol
 
-    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False) -> list[Seen]:
+    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False, ca: str | None = None) -> list[Seen]:
         with _bodies(asks) as (directory, files):
             numbered = enumerate(zip(asks, files, strict=True))
-            blocks = [self._block(directory, number, base, ask, file) for number, (ask, file) in numbered]
+            blocks = [self._block(directory, number, base, ask, file, ca) for number, (ask, file) in numbered]
             plan = directory / "plan"
             plan.write_text("next\n".join(blocks))
             command = ["curl", *(["--parallel"] if at_once else []), "--config", str(plan)]
             done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
             return [self._seen(directory, number, ask, done.stderr) for number, ask in enumerate(asks)]
 
-    def _block(self, directory: Path, number: int, base: str, ask: Ask, file: Path | None) -> str:
-        lines = [f'url = "{base}{ask.path}"', "silent", "show-error", "location", 'noproxy = "*"', 'cookie = ""']
-        lines += [option.removeprefix("--").replace(" ", " = ", 1) for option in self._options]
+    def _block(self, directory: Path, number: int, base: str, ask: Ask, file: Path | None, ca: str | None) -> str:
+        lines = [
+            f'url = "{base}{ask.path}"',
+            "silent",
+            "show-error",
+            "location",
+            "compressed",
+            'noproxy = "*"',
+            'cookie = ""',
+        ]
+        lines.append(self._protocol.removeprefix("--"))
+        if ca is not None:
+            lines.append(f'cacert = "{ca}"')
         lines += [f'output = "{directory}/body-{number}"', f'dump-header = "{directory}/head-{number}"']
         lines += [f'header = "{name}: {value}"' for name, value in ask.fields.items()]
         lines.append("head" if ask.method == "HEAD" else f"request = {ask.method}")
         if file is not None:
             lines.append(f'data-binary = "@{file}"')
             if ask.chunked:
-                lines.append('header = "Transfer-Encoding: chunked"')
+                framing = "Transfer-Encoding: chunked" if self._protocol == "--http1.1" else "Content-Length:"
+                lines.append(f'header = "{framing}"')
         return "\n".join(lines) + "\n"
 
     def _seen(self, directory: Path, number: int, ask: Ask, complaints: str) -> Seen:
@@ -97,12 +109,15 @@ class Node:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False) -> list[Seen]:
+    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False, ca: str | None = None) -> list[Seen]:
         with _bodies(asks) as (_directory, files):
             told = [asdict(ask) | {"body": str(file) if file else None} for ask, file in zip(asks, files, strict=True)]
             plan = json.dumps({"base": base, "at_once": at_once, "asks": told})
             command = ["node", str(NODE_CLIENTS / "ask.js"), self._name]
-            done = subprocess.run(command, input=plan, capture_output=True, text=True, timeout=SECONDS, check=False)
+            environ = os.environ | ({"NODE_EXTRA_CA_CERTS": ca} if ca is not None else {})
+            done = subprocess.run(
+                command, input=plan, capture_output=True, text=True, timeout=SECONDS, check=False, env=environ
+            )
         if done.returncode:
             raise AssertionError(f"node ended with {done.returncode}: {done.stderr}")
         return [Seen(**(seen | {"body": base64.b64decode(seen["body"])})) for seen in json.loads(done.stdout)]

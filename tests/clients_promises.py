@@ -6,10 +6,10 @@ from hashlib import sha256
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.clients_kit import Ask, Client, Relay, Seen, shared_gateway
-from tests.clients_service import noise
+from tests.clients_kit import Ask, Client, Relay, Seen, knows, shared_gateway, shared_secure_gateway
+from tests.clients_service import TEXT, noise
 
-LARGE = 8_000_000
+LARGE = 5_000_000
 AT_ONCE = 16
 FIELDS = {"Content-Type": "application/octet-stream"}
 
@@ -18,19 +18,31 @@ class Promises(SynchronousTestCase):
     """See the module. A client that cannot do something says so in the class's attributes."""
 
     client: Client
-    scheme = "http"
+    version = "HTTP/1.1"
+    secure = False
     keeps_cookies = True
     sends_chunks = True
     most_connections = 1
     """For requests one after the other."""
+    multiplexes = False
+    """Whether requests at once share one connection."""
+
+    ca: str | None = None
 
     def setUp(self) -> None:
-        self.gateway = shared_gateway()
-        self.relay = Relay(self.gateway.port)
+        if self.secure:
+            gateway, self.ca = shared_secure_gateway()
+        else:
+            gateway = shared_gateway()
+        self.relay = Relay(gateway.port)
         self.addCleanup(self.relay.stop)
 
     def ask(self, *asks: Ask, at_once: bool = False) -> list[Seen]:
-        return self.client.run(f"{self.scheme}://127.0.0.1:{self.relay.port}", asks, at_once=at_once)
+        base = f"{'https' if self.secure else 'http'}://127.0.0.1:{self.relay.port}"
+        found = self.client.run(base, asks, at_once=at_once, ca=self.ca)
+        versions = {seen.fields.get(":version", self.version) for seen in found if seen.status}
+        self.assertLessEqual(versions, {self.version})
+        return found
 
     def test_upload(self) -> None:
         """A large body reaches the service as it was sent, and so does one whose length is not known before its end."""
@@ -48,6 +60,14 @@ class Promises(SynchronousTestCase):
         self.assertEqual((whole.status, sha256(whole.body).digest()), (200, sha256(noise(LARGE)).digest()))
         self.assertEqual((part.status, part.body), (206, noise(1000)[10:20]))
         self.assertEqual(part.fields["content-range"], "bytes 10-19/1000")
+
+    def test_compressed(self) -> None:
+        """A text comes compressed, because the client asks for that of itself, and is read as what it is."""
+        if not knows("compression"):
+            self.skipTest("the gateway does not compress")
+        (seen,) = self.ask(Ask("/lab/text"))
+        self.assertEqual((seen.status, seen.body), (200, TEXT))
+        self.assertLess(self.relay.answered, len(TEXT) // 2)
 
     def test_kept(self) -> None:
         """One connection serves a whole session: bodies, answers without one, errors of the service and our own."""
@@ -86,7 +106,8 @@ class Promises(SynchronousTestCase):
     def test_refused_upload(self) -> None:
         """A body that is too large is refused while it is still being sent: the client hears so, and goes on."""
         body = noise(LARGE)
-        asks = [Ask("/small/seen", "POST", body, FIELDS, chunked=chunked) for chunked in (False, self.sends_chunks)]
+        framings = (False, True) if self.sends_chunks else (False,)
+        asks = [Ask("/small/seen", "POST", body, FIELDS, chunked=chunked) for chunked in framings]
         *refused, then = self.ask(*asks, Ask("/lab/seen"))
         for seen in refused:
             self.assertEqual((seen.status, seen.json()["status"]), (413, 413), seen)
@@ -110,3 +131,5 @@ class Promises(SynchronousTestCase):
         asks = [Ask(f"/lab/seen/{number}", "POST", noise(number), FIELDS) for number in range(1, AT_ONCE + 1)]
         found = [(seen.json()["path"], seen.json()["size"]) for seen in self.ask(*asks, at_once=True)]
         self.assertEqual(found, [(f"/seen/{number}", number) for number in range(1, AT_ONCE + 1)])
+        if self.multiplexes:
+            self.assertEqual(self.relay.connections, 1)

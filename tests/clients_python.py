@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -39,9 +40,10 @@ def _each(asks: Sequence[Ask], ask: Callable[[Ask], Seen], at_once: bool) -> lis
 class Requests:
     """requests, with a session."""
 
-    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False) -> list[Seen]:
+    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False, ca: str | None = None) -> list[Seen]:
         with requests.Session() as session:
             session.trust_env = False
+            session.verify = ca or True
 
             def ask(one: Ask) -> Seen:
                 body = pieces(one.body) if one.body is not None and one.chunked else one.body
@@ -51,7 +53,8 @@ class Requests:
                     )
                 except requests.RequestException as error:
                     return Seen(0, failure=repr(error))
-                return Seen(answer.status_code, {n.lower(): v for n, v in answer.headers.items()}, answer.content)
+                fields = {name.lower(): value for name, value in answer.headers.items()}
+                return Seen(answer.status_code, fields, answer.content)
 
             return _each(asks, ask, at_once)
 
@@ -59,12 +62,11 @@ class Requests:
 class Httpx:
     """httpx, by HTTP/1.1 or offering HTTP/2."""
 
-    def __init__(self, http2: bool = False, certificates: str | None = None) -> None:
+    def __init__(self, http2: bool = False) -> None:
         self._http2 = http2
-        self._certificates = certificates
 
-    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False) -> list[Seen]:
-        verify = httpx.create_ssl_context(self._certificates or True, trust_env=False)
+    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False, ca: str | None = None) -> list[Seen]:
+        verify = ssl.create_default_context(cafile=ca)
         with httpx.Client(
             http2=self._http2, verify=verify, trust_env=False, follow_redirects=True, timeout=SECONDS
         ) as client:
@@ -84,13 +86,14 @@ class Httpx:
 class Aiohttp:
     """aiohttp, with a session."""
 
-    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False) -> list[Seen]:
-        return asyncio.run(self._run(base, asks, at_once))
+    def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False, ca: str | None = None) -> list[Seen]:
+        return asyncio.run(self._run(base, asks, at_once, ca))
 
-    async def _run(self, base: str, asks: Sequence[Ask], at_once: bool) -> list[Seen]:
+    async def _run(self, base: str, asks: Sequence[Ask], at_once: bool, ca: str | None) -> list[Seen]:
         jar = aiohttp.CookieJar(unsafe=True)  # it keeps no cookies of bare addresses otherwise
         timeout = aiohttp.ClientTimeout(total=SECONDS)
-        async with aiohttp.ClientSession(cookie_jar=jar, timeout=timeout) as session:
+        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca))
+        async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, timeout=timeout) as session:
             if at_once:
                 return await asyncio.gather(*(self._ask(session, base, ask) for ask in asks))
             return [await self._ask(session, base, ask) for ask in asks]

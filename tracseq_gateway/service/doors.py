@@ -17,7 +17,7 @@ from tracseq_gateway.http.trace_context import TRACE_FIELDS
 from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.middleware.addresses import address_lists
 from tracseq_gateway.middleware.chain import Chain, Link, Verdict
-from tracseq_gateway.middleware.content_type import content_types
+from tracseq_gateway.middleware.content_type import content_types, no_grpc
 from tracseq_gateway.middleware.cors import Cors
 from tracseq_gateway.middleware.digests import check_digests
 from tracseq_gateway.middleware.limits import body_limit
@@ -116,6 +116,7 @@ def body_links(settings: Service, prefix: int) -> Sequence[Link]:
     usual = body_limit(settings.max_body) if settings.max_body else None
     links = (
         _by_path(PathPatterns(sizes), usual, prefix) if sizes else usual,
+        no_grpc,
         type_link(settings, prefix),
         check_digests if settings.check_digests else None,
     )
