@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.kit import Answer, MemoryClient, MemoryGateway, Received
-from tracseq_gateway.config import Instance, Service
+from tracseq_gateway.config import Instance, Service, Size
 from tracseq_gateway.config.cache import Cache, ServiceCache
 
 
@@ -34,7 +34,7 @@ class Cached:
             prefix="/",
             rewrite="",
             instances=(Instance("http://127.0.0.1:9001"),),
-            body_buffer=0,
+            body_buffer=Size(0),
             cache=ServiceCache(enabled=True),
         )
         self.gateway = MemoryGateway(
