@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.redis_kit import RedisTestCase
+from tests.redis_kit import RedisTestCase, debian_binary
 from tests.test_limits_stores import FakeLink
 from tracseq_gateway.cache.kept import Kept, Record, Variants, unpack
 from tracseq_gateway.cache.keys import Scope, key_of, variant_key
@@ -183,8 +183,8 @@ class RedisAwayTests(SynchronousTestCase):
 
 
 class RealRedisTests(RedisTestCase):
-    async def store(self, size: int = 1 << 20, entries: int = 100) -> RedisStore:
-        redis = await self.serving()
+    async def store(self, size: int = 1 << 20, entries: int = 100, binary: str | None = None) -> RedisStore:
+        redis = await self.serving(binary=binary)
         self.link = await self.ready(redis.url)
         return RedisStore(self.link, "p", Bounds(size, entries))
 
@@ -219,6 +219,13 @@ class RealRedisTests(RedisTestCase):
         self.assertEqual(0, await store.purge(Scope("samples")))
         self.assertEqual([None, None], [await self.find(store, name) for name in (b"a", b"b")])
         self.assertEqual((0, 0), await self.usage())
+
+    async def test_older_server(self) -> None:
+        """The same holds for the server of the distribution, whose numbers are written in another way."""
+        store = await self.store(binary=debian_binary())
+        store.put(b"a", kept(), 10)
+        self.assertIsInstance(await self.find(store, b"a"), Kept)
+        self.assertEqual(1, store.usage.entries)
 
     async def test_ended(self) -> None:
         """What has ended is gone, and no longer counted when something else is kept."""

@@ -92,6 +92,10 @@ class RedisStore:
         found.addCallback(ready)
         found.addErrback(lambda failure: self._log.failure("a kept answer could not be used", failure))
 
+    def peek(self, key: bytes) -> Record | None:
+        """See :class:`tracseq_gateway.cache.store.Store`: nothing is known here."""
+        return None
+
     def _found(self, data: object, begun: float) -> Record | None:
         self._called("ok", self._clock() - begun)
         if not isinstance(data, bytes):

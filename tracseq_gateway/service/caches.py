@@ -57,10 +57,10 @@ class Caches:
         self.stages: dict[str, tuple[Route[None], CacheStage]] = {}
         """By service."""
 
-    def stage(self, settings: Service, route: Route[None], following: Stage) -> Stage:
-        """The stage before ``following`` that keeps a service's answers; ``following`` itself if none are kept."""
+    def stage(self, settings: Service, route: Route[None], following: Stage) -> CacheStage | None:
+        """The stage before ``following`` that keeps a service's answers; None if none are kept."""
         if not settings.cache.enabled:
-            return following
+            return None
         cache = self._config.cache
         terms = Terms(
             settings.name,

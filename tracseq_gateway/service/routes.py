@@ -85,14 +85,15 @@ def _route(shared: Shared, settings: Service) -> tuple[Route[Stage], Way]:
         _times_of(settings, len(prefix)),
     )
     last: Stage = proxy
-    if shared.caches is not None:
-        last = shared.caches.stage(settings, path, last)
+    cache = shared.caches.stage(settings, path, proxy) if shared.caches is not None else None
+    if cache is not None:
+        last = cache
     if shared.rates is not None:
         last = shared.rates.stage(settings, len(prefix), last)
     priority = settings.priority or ("high" if settings.name == shared.config.auth.service else "normal")
     doors = tuple(_doors(shared, settings, len(prefix), priority))
     route = Route(prefix, rewrite, _named(settings.name, Chain([door.link for door in doors], last)))
-    return route, Way(settings, len(prefix), rewrite, priority, doors, proxy)
+    return route, Way(settings, len(prefix), rewrite, priority, doors, proxy, cache)
 
 
 def _doors(shared: Shared, settings: Service, prefix: int, priority: Priority) -> Iterator[Door]:
