@@ -72,7 +72,7 @@ class Cached:
         """What became of requests."""
         caches = self.gateway.worker.caches
         assert caches is not None
-        return {result: count for result, count in caches.stages["all"][1].terms.results.items() if count}
+        return {result: count for result, count in caches.results["all"].items() if count}
 
 
 def status(given: Answer) -> bytes:

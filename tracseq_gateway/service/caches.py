@@ -14,7 +14,7 @@ from tracseq_gateway.cache.memory_store import MemoryStore
 from tracseq_gateway.cache.redis_store import RedisStore
 from tracseq_gateway.cache.stage import CacheStage
 from tracseq_gateway.cache.store import Bounds, Store
-from tracseq_gateway.cache.terms import Terms
+from tracseq_gateway.cache.terms import Terms, results
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.http.caching.status import StatusMember
 from tracseq_gateway.interfaces import Stage
@@ -54,6 +54,8 @@ class Caches:
         self._status = StatusMember(config.gateway.via)
         header = config.auth.api_key_header.lower().encode("ascii")
         self._credentials = CREDENTIALS | {header}
+        self.results = {name: results() for name, service in config.services.items() if service.cache.enabled}
+        """By service, what became of requests."""
         self.stages: dict[str, tuple[Route[None], CacheStage]] = {}
         """By service."""
 
@@ -74,6 +76,7 @@ class Caches:
             cache.largest,
             cache.waiting,
             cache.wait_seconds,
+            self.results[settings.name],
         )
         stage = CacheStage(terms, following)
         self.stages[settings.name] = (route, stage)
