@@ -26,7 +26,7 @@ def get(path: bytes = b"/a", *lines: bytes, method: bytes = b"GET", host: bytes 
 
 
 class Cached:
-    """The gateway with one service, ``all``, that owns ``/``."""
+    """The gateway with one service, ``all``, that owns ``/``; ``settings`` are those of :class:`MemoryGateway`."""
 
     def __init__(self, said: bytes | None = FRESH, *, cache: Cache | None = None, **settings: Any) -> None:
         service = Service(
@@ -38,7 +38,10 @@ class Cached:
             cache=ServiceCache(enabled=True),
         )
         self.gateway = MemoryGateway(
-            services={"all": service}, answer=said, tables={"cache": cache or Cache(), **settings.pop("tables", {})}
+            services={"all": service},
+            answer=said,
+            tables={"cache": cache or Cache(), **settings.pop("tables", {})},
+            **settings,
         )
 
     def says(self, said: bytes | None) -> None:

@@ -211,7 +211,7 @@ class CacheStage:
             return f"passes by, for it is no GET{effect}"
         asked = asked_of(request, self._service, terms.upstream_path(head.path), terms.credentials)
         if asked is None:
-            return "passes by, for it has a body, a range, or a condition that the service must judge"
+            return "passes by, for it has a body, a range, or a condition for the service, or is for a stream of events"
         if terms.store.shared:
             return "would be looked up in Redis; what is there is not known here"
         record = terms.store.peek(asked.target)
