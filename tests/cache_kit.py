@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.kit import Answer, MemoryClient, MemoryGateway, Received
-from tracseq_gateway.config import Instance, Service
+from tracseq_gateway.config import Instance, Service, Size
 from tracseq_gateway.config.cache import Cache, ServiceCache
 
 
@@ -26,7 +26,7 @@ def get(path: bytes = b"/a", *lines: bytes, method: bytes = b"GET", host: bytes 
 
 
 class Cached:
-    """The gateway with one service, ``all``, that owns ``/``."""
+    """The gateway with one service, ``all``, that owns ``/``; ``settings`` are those of :class:`MemoryGateway`."""
 
     def __init__(self, said: bytes | None = FRESH, *, cache: Cache | None = None, **settings: Any) -> None:
         service = Service(
@@ -34,11 +34,14 @@ class Cached:
             prefix="/",
             rewrite="",
             instances=(Instance("http://127.0.0.1:9001"),),
-            body_buffer=0,
+            body_buffer=Size(0),
             cache=ServiceCache(enabled=True),
         )
         self.gateway = MemoryGateway(
-            services={"all": service}, answer=said, tables={"cache": cache or Cache(), **settings.pop("tables", {})}
+            services={"all": service},
+            answer=said,
+            tables={"cache": cache or Cache(), **settings.pop("tables", {})},
+            **settings,
         )
 
     def says(self, said: bytes | None) -> None:
@@ -72,7 +75,7 @@ class Cached:
         """What became of requests."""
         caches = self.gateway.worker.caches
         assert caches is not None
-        return {result: count for result, count in caches.stages["all"][1].terms.results.items() if count}
+        return {result: count for result, count in caches.results["all"].items() if count}
 
 
 def status(given: Answer) -> bytes:

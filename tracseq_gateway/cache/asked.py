@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from attrs import define, evolve
@@ -17,6 +18,7 @@ from tracseq_gateway.interfaces import Request
 CREDENTIALS: Final = frozenset({b"authorization", b"cookie", b"x-api-key"})
 """Fields by which a service may know who asks; there may be one more, for API keys of the gateway's own."""
 
+_ORIGIN: Final = re.compile(rb"x-forwarded-proto: ([^\r\n]*)\r\n(?:x-forwarded-host: ([^\r\n]*)\r\n)?").search
 _PASSES_BY: Final = frozenset({b"range", b"if-range", b"if-match", b"if-unmodified-since"})
 _ANSWERED: Final = frozenset({b"if-none-match", b"if-modified-since"})
 
@@ -53,21 +55,20 @@ class Asked:
 
 
 def asked_of(request: Request, service: bytes, path: bytes, credentials: frozenset[bytes]) -> Asked | None:
-    """What a GET or HEAD asks of the cache; None if it is one that passes by: with a body, for a part, or the like.
+    """What a GET or HEAD asks of the cache; None if it passes by: with a body, for a part, for a stream of events.
 
     ``path`` is the one that the service gets; ``credentials`` are the names of fields that say who asks.
     """
     head = request.head
     fields = head.fields
     names = {line.name for line in fields.received}
-    if fields.length or fields.upgrade or names & _PASSES_BY:
+    if fields.length or fields.upgrade or names & _PASSES_BY or b"text/event-stream" in (head.get(b"accept") or b""):
         return None
     tls = request.tls
     personal = (
         request.identity is not None or bool(names & credentials) or (tls is not None and tls.certificate is not None)
     )
-    secure = b"x-forwarded-proto: https\r\n" in request.forwarded
-    target = key_of(service, b"https" if secure else b"http", head.host, path, head.query)
+    target = key_of(service, *place_of(request), path, head.query)
     return Asked(
         request,
         target,
@@ -79,6 +80,16 @@ def asked_of(request: Request, service: bytes, path: bytes, credentials: frozens
 
 
 _NOTHING: Final = Directives(())
+
+
+def place_of(request: Request) -> tuple[bytes, bytes]:
+    """By which scheme and host a request was made, as its service is told: what that tells of itself may say them."""
+    host = request.head.host
+    origin = _ORIGIN(request.forwarded)
+    if origin is None:
+        return b"http", host
+    outer = origin[2] or host
+    return origin[1], host if outer == host else b"%b %b" % (host, outer)
 
 
 def ask_anew(head: RequestHead) -> RequestHead:

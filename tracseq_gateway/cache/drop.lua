@@ -14,7 +14,7 @@ for at = 3, #KEYS do
     redis.call('HDEL', sizes, name)
     redis.call('ZREM', index, name)
     if known then
-        redis.call('HINCRBY', sizes, '', -known)
+        redis.call('HINCRBY', sizes, '', 0 - known)
     end
 end
 return dropped

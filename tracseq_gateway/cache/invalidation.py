@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from urllib.parse import urljoin, urlsplit
 
+from tracseq_gateway.cache.asked import place_of
 from tracseq_gateway.cache.keys import key_of
 from tracseq_gateway.cache.terms import Terms
 from tracseq_gateway.http.outgoing import OutgoingHead
@@ -45,7 +46,7 @@ class Invalidation:
                     yield from self._keys(path_of(path), query)
 
     def _keys(self, path: bytes, query: bytes) -> Iterator[bytes]:
-        host, service = self._request.head.host, self._terms.service.encode()
+        service, (_, host) = self._terms.service.encode(), place_of(self._request)
         for scheme in (b"http", b"https"):
             yield key_of(service, scheme, host, path, query)
 

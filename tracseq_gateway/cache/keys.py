@@ -42,9 +42,10 @@ class Scope:
 
     def takes_in(self, key: bytes) -> bool:
         """Whether an answer that is kept by ``key`` is meant."""
-        service, _, _, path, query, *_ = key.split(_END)
-        if service != self.service.encode():
+        parts = key.split(_END)
+        if len(parts) < 5 or parts[0] != self.service.encode():
             return False
+        path, query = parts[3:5]
         if not self.path:
             return True
         if path != self.path.rstrip(b"/") and path != self.path:

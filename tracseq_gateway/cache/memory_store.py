@@ -40,6 +40,11 @@ class MemoryStore:
         self._records.move_to_end(key)
         return record
 
+    def peek(self, key: bytes) -> Record | None:
+        """See :class:`tracseq_gateway.cache.store.Store`."""
+        record, until, _ = self._records.get(key, (None, 0.0, 0))
+        return record if self._now() < until else None
+
     def put(self, key: bytes, record: Record, seconds: float) -> None:
         """See :class:`tracseq_gateway.cache.store.Store`."""
         self.drop(key)

@@ -14,7 +14,7 @@ local function forget(name)
     local known = tonumber(redis.call('HGET', sizes, name)) or 0
     redis.call('HDEL', sizes, name)
     redis.call('ZREM', index, name)
-    return redis.call('HINCRBY', sizes, '', -known)
+    return redis.call('HINCRBY', sizes, '', 0 - known) -- not -known: of 0 that is "-0"
 end
 
 local total = forget(key)

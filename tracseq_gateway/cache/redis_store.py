@@ -72,7 +72,8 @@ class RedisStore:
         self._called = called
         self._clock = clock
         self._put, self._drop = _Script.of("put.lua"), _Script.of("drop.lua")
-        self._under_way = 0
+        self.under_way = 0
+        """Bytes that are on their way to Redis."""
         self._usage = Bounds(0, 0)
 
     @property
@@ -90,6 +91,10 @@ class RedisStore:
         found.addCallbacks(self._found, self._not_found, (begun,), {}, (begun,))
         found.addCallback(ready)
         found.addErrback(lambda failure: self._log.failure("a kept answer could not be used", failure))
+
+    def peek(self, key: bytes) -> Record | None:
+        """See :class:`tracseq_gateway.cache.store.Store`: nothing is known here."""
+        return None
 
     def _found(self, data: object, begun: float) -> Record | None:
         self._called("ok", self._clock() - begun)
@@ -110,16 +115,16 @@ class RedisStore:
         if not self._link.ready or milliseconds <= 0 or record.size > self._bounds.bytes:
             return
         data = record.pack()
-        if self._under_way + len(data) > MOST_UNDER_WAY:
+        if self.under_way + len(data) > MOST_UNDER_WAY:
             return
-        self._under_way += len(data)
+        self.under_way += len(data)
         bounds = self._bounds
         done = self._run(
             self._put, [*self._tables, self._prefix + key], data, milliseconds, bounds.bytes, bounds.entries
         )
 
         def ended(result: object) -> object:
-            self._under_way -= len(data)
+            self.under_way -= len(data)
             return result
 
         done.addBoth(ended)

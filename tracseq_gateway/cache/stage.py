@@ -201,6 +201,32 @@ class CacheStage:
             return kept.may_be_used(b"stale-if-error", now)
         return self._is_fresh(one, kept, now)
 
+    # What would become of a request.
+
+    def outlook(self, request: Request) -> str:
+        """Say in one sentence what would become of a request, and change nothing."""
+        head, terms = request.head, self.terms
+        if head.method not in (b"GET", b"HEAD"):
+            effect = "; what is kept of its target is dropped if it succeeds" if head.method not in _SAFE else ""
+            return f"passes by, for it is no GET{effect}"
+        asked = asked_of(request, self._service, terms.upstream_path(head.path), terms.credentials)
+        if asked is None:
+            return "passes by, for it has a body, a range, or a condition for the service, or is for a stream of events"
+        if terms.store.shared:
+            return "would be looked up in Redis; what is there is not known here"
+        record = terms.store.peek(asked.target)
+        if isinstance(record, Variants):
+            key = variant_key(asked.target, record.generation, variant(record.names, asked.seen))
+            record = terms.store.peek(key)
+        if not isinstance(record, Kept):
+            return "nothing is kept for it: the service is asked"
+        if asked.personal and not is_shared(record.control):
+            return "what is kept is not said to be for all, and the request says whose it is: the service is asked"
+        now = terms.now()
+        if use_of(asked.control, record.control, record.fresh_for, record.age(now)) in ("fresh", "stale"):
+            return f"answered by what is kept, which is fresh for another {record.left(now):.0f} s"
+        return "the service is asked whether what is kept still holds"
+
     # What has changed.
 
     def _changed(self, targets: Collection[bytes]) -> None:

@@ -28,6 +28,9 @@ class Store(Protocol):
     def get(self, key: bytes, ready: Ready) -> None:
         """Have ``ready`` called once with what is kept by ``key``, or with None; perhaps at once."""
 
+    def peek(self, key: bytes) -> Record | None:
+        """What is known to be kept by ``key``, without asking anybody; it does not count as asked for."""
+
     def put(self, key: bytes, record: Record, seconds: float) -> None:
         """Keep a record for so many seconds at most, in the place of what was there."""
 

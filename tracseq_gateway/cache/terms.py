@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Literal, get_args
 
-from attrs import field, frozen
+from attrs import frozen
 
 from tracseq_gateway.cache.store import Store
 from tracseq_gateway.http.caching.status import StatusMember
@@ -17,6 +17,11 @@ Result = Literal["hit", "stale", "revalidated", "collapsed", "miss", "passed", "
 """What became of a request: answered by what is kept, fresh or stale; by what is kept after its service was asked
 whether it still holds; by the answer to another request; by its service; by its service, without a look at what is
 kept; the same, and what is kept of its target is dropped."""
+
+
+def results() -> Counter[str]:
+    """A count of each :data:`Result`, which is 0 so far."""
+    return Counter(dict.fromkeys(get_args(Result), 0))
 
 
 @frozen(eq=False)
@@ -40,8 +45,8 @@ class Terms:
     waiting: int
     """Requests that wait for one answer at most."""
     wait_seconds: float
-    results: Counter[str] = field(factory=lambda: Counter(dict.fromkeys(get_args(Result), 0)))
-    """By :data:`Result`."""
+    results: Counter[str]
+    """What became of requests, by :data:`Result`."""
 
     def note(self, request: Request, result: Result) -> None:
         """This became of a request."""

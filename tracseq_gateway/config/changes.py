@@ -54,8 +54,9 @@ def settled(old: Config, new: Config) -> Config:
 
 
 def shares_state(config: Config) -> bool:
-    """Tell whether workers have anything to agree on, which they do in Redis."""
-    return config.auth.enabled or config.rate_limit.enabled
+    """Tell whether workers have anything to share, which they do in Redis."""
+    caches = config.cache.store == "redis" and any(service.cache.enabled for service in config.services.values())
+    return config.auth.enabled or config.rate_limit.enabled or caches
 
 
 def _between(path: KeyPath, old: Any, new: Any, secret: bool = False) -> Iterator[Change]:

@@ -14,7 +14,7 @@ from tracseq_gateway.cache.memory_store import MemoryStore
 from tracseq_gateway.cache.redis_store import RedisStore
 from tracseq_gateway.cache.stage import CacheStage
 from tracseq_gateway.cache.store import Bounds, Store
-from tracseq_gateway.cache.terms import Terms
+from tracseq_gateway.cache.terms import Terms, results
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.http.caching.status import StatusMember
 from tracseq_gateway.interfaces import Stage
@@ -54,13 +54,15 @@ class Caches:
         self._status = StatusMember(config.gateway.via)
         header = config.auth.api_key_header.lower().encode("ascii")
         self._credentials = CREDENTIALS | {header}
+        self.results = {name: results() for name, service in config.services.items() if service.cache.enabled}
+        """By service, what became of requests."""
         self.stages: dict[str, tuple[Route[None], CacheStage]] = {}
         """By service."""
 
-    def stage(self, settings: Service, route: Route[None], following: Stage) -> Stage:
-        """The stage before ``following`` that keeps a service's answers; ``following`` itself if none are kept."""
+    def stage(self, settings: Service, route: Route[None], following: Stage) -> CacheStage | None:
+        """The stage before ``following`` that keeps a service's answers; None if none are kept."""
         if not settings.cache.enabled:
-            return following
+            return None
         cache = self._config.cache
         terms = Terms(
             settings.name,
@@ -74,6 +76,7 @@ class Caches:
             cache.largest,
             cache.waiting,
             cache.wait_seconds,
+            self.results[settings.name],
         )
         stage = CacheStage(terms, following)
         self.stages[settings.name] = (route, stage)

@@ -104,8 +104,8 @@ class Gauging:
     def caches(self, caches: Caches) -> None:
         """What is kept of services' answers, and what requests made of it."""
         metrics, records = self._metrics, self._records
-        for name, (_, stage) in caches.stages.items():
-            records.count(stage.terms.results, partial(metrics.cache_asked, name))
+        for name, results in caches.results.items():
+            records.count(results, partial(metrics.cache_asked, name))
 
         def read() -> None:
             usage = caches.store.usage

@@ -93,8 +93,9 @@ def _route(shared: Shared, settings: Service) -> tuple[Route[Stage], Way]:
         _times_of(settings, len(prefix)),
     )
     last: Stage = proxy
-    if shared.caches is not None:
-        last = shared.caches.stage(settings, path, last)
+    cache = shared.caches.stage(settings, path, proxy) if shared.caches is not None else None
+    if cache is not None:
+        last = cache
     if shared.compressing is not None:
         last = shared.compressing.stage(settings, len(prefix), last)
     uploads: UploadStage | None = None
@@ -105,7 +106,7 @@ def _route(shared: Shared, settings: Service) -> tuple[Route[Stage], Way]:
     priority = settings.priority or ("high" if settings.name == shared.config.auth.service else "normal")
     doors = tuple(_doors(shared, settings, len(prefix), priority, uploads))
     route = Route(prefix, rewrite, _named(settings.name, Chain([door.link for door in doors], last)))
-    return route, Way(settings, len(prefix), rewrite, priority, doors, proxy)
+    return route, Way(settings, len(prefix), rewrite, priority, doors, proxy, cache)
 
 
 def _doors(
