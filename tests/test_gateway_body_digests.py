@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.identity_lab import Lab
 from tests.kit import OK, SPLITS, MemoryClient, MemoryGateway
 from tracseq_gateway.config.upstream import Instance
 
@@ -167,6 +168,22 @@ class DigestTests(SynchronousTestCase):
         client.send(upload(BODY, b"Content-Digest: nonsense\r\n"))
         self.service.run()
         self.assertEqual(self.statuses(client), [200])
+
+    def test_while_others_are_asked(self) -> None:
+        """A body that is found wrong while the Auth Service thinks is refused, and its answer waited for by nobody."""
+        lab = Lab()
+        lab.hold = True
+        client = lab.client()
+        whole = upload(BODY, line(b"another") + lab.token() + b"\r\n").replace(b"/x", b"/samples/x")
+        client.send(whole[:-4])
+        self.assertEqual(lab.questions, 1)
+        client.send(whole[-4:])
+        self.assertEqual([answer.status for answer in client.answers()], [400])
+        lab.answer_question()
+        self.assertEqual(lab.service.requests, [])
+        client.send(upload(BODY, line(BODY) + lab.token() + b"\r\n").replace(b"/x", b"/samples/x"))
+        lab.service.run()
+        self.assertEqual([answer.status for answer in client.answers()], [400, 200])
 
     def test_blameless(self) -> None:
         """A wrong body is held against no instance."""

@@ -101,7 +101,8 @@ class ClaimTests(SynchronousTestCase):
         line = b"Repr-Digest: sha-256=" + SHA_256
         for method in (b"PUT", b"POST"):
             self.assertEqual(len(self.fields(line, method=method)), 1)
-            self.assertEqual(self.fields(line, b"Content-Range: bytes 0-9/20", method=method), [])
+            for part in (b"Content-Range: bytes 0-9/20", b"Upload-Complete: ?0", b"Tus-Resumable: 1.0.0"):
+                self.assertEqual(self.fields(line, part, method=method), [])
         for method in (b"PATCH", b"DELETE", b"GET"):
             self.assertEqual(self.fields(line, method=method), [])
             self.assertEqual(len(self.fields(line.replace(b"Repr", b"Content"), method=method)), 1)

@@ -146,6 +146,24 @@ class EndTests(TunnelTestCase):
         self.assertTrue(self.told().endswith(b"\x80\x00" + GOING_AWAY))
 
 
+class BoundTests(TunnelTestCase):
+    def test_all_at_once(self) -> None:
+        """Who asks while there is room and is answered when there is none any more gets 503, and no tunnel."""
+        self.make(tunnels=Tunnels(max=2))
+        others = [self.gateway.client() for _ in range(3)]
+        for other in others:
+            other.send(ASK)
+        connections = self.gateway.service.connections
+        self.assertEqual(len(connections), 4)
+        for connection in connections:
+            connection.answer(SWITCH + HELLO)
+        self.assertEqual([client.received[9:12] for client in (self.client, *others)], [b"101"] * 2 + [b"503"] * 2)
+        self.assertEqual([connection.transport.aborted for connection in connections], [False] * 2 + [True] * 2)
+        service = self.gateway.worker.services["all"]
+        self.assertEqual((service.tunnels, service.instances[0].in_flight), (2, 2))
+        self.assertEqual(service.passive.counts["ejected"], 0)
+
+
 class OriginTests(TunnelTestCase):
     def status(self, *origins: bytes, host: bytes = b"lab.test", **settings: Any) -> int:
         """What becomes of a handshake from a page; 0 if the service is asked."""

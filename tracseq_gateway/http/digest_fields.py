@@ -5,8 +5,9 @@ Rules:
 1. ``sha-256`` and ``sha-512`` are checked, wherever they are given. Every other algorithm is passed over, the
    obsolete ones among them (section 5): whoever sends one alone has his body checked by nobody.
 2. ``Content-Digest`` is of the content as it comes, behind transfer codings and before content codings (section 2).
-3. ``Repr-Digest`` is of the same bytes where they are a whole representation: in POST and PUT without Content-Range.
-   In PATCH it speaks of what the patch makes of its target, which nobody here can know (section 3.1).
+3. ``Repr-Digest`` is of the same bytes where they are a whole representation: in POST and PUT, but for parts of one
+   (Content-Range) and the requests of resumable uploads. In PATCH it speaks of what the patch makes of its target,
+   which nobody here can know (section 3.1).
 4. Fields in trailers are not looked at: trailers go no further.
 """
 
@@ -30,6 +31,8 @@ _CONTENT, _REPRESENTATION = b"content-digest", b"repr-digest"
 _SPELLED = {_CONTENT: "Content-Digest", _REPRESENTATION: "Repr-Digest"}
 _OF_THE_CONTENT = frozenset({b"POST", b"PUT"})
 """Methods whose content is a representation."""
+_IN_PARTS = frozenset({b"content-range", b"upload-complete", b"tus-resumable"})
+"""Fields of requests whose content may be a part of one."""
 
 
 @frozen
@@ -46,9 +49,14 @@ def claims_of(head: RequestHead) -> Sequence[Claim]:
     """What a request's head claims of its body, as far as that is checked; raises RequestRefused for a field that
     cannot be read, or a digest that has not its algorithm's length."""
     given = {line.name for line in head.fields.digests}
-    if _REPRESENTATION in given and (head.method not in _OF_THE_CONTENT or head.get(b"content-range") is not None):
+    if _REPRESENTATION in given and not _is_representation(head):
         given.discard(_REPRESENTATION)
     return [claim for name in sorted(given) for claim in _claims(name, head)]
+
+
+def _is_representation(head: RequestHead) -> bool:
+    """Whether the content is a whole representation."""
+    return head.method in _OF_THE_CONTENT and _IN_PARTS.isdisjoint(line.name for line in head.fields.received)
 
 
 def _claims(name: bytes, head: RequestHead) -> list[Claim]:

@@ -89,6 +89,11 @@ class FrameEnds:
                 step = min(self._left, size - position)
                 self._left -= step
                 position += step
+            elif not self._head and position + 1 < size and data[position + 1] < 126:
+                # Short and not masked, as most of a server's are.
+                self.closed = self.closed or data[position] & 0x0F == _CLOSE
+                self._left = data[position + 1]
+                position += _SHORT
             else:
                 position += self._take_head(data, position)
             if to_end and self.between:

@@ -50,12 +50,18 @@ def let_in(service: UpstreamService) -> Entry | GatewayError:
 
 def tunnel_fault(service: UpstreamService, head: RequestHead) -> GatewayError | None:
     """Why a request that may change the protocol is not passed on; None if it is."""
+    if head.fields.upgrade != WEBSOCKET:
+        return tunnels_full(service)
+    origin_fault = _origin_fault(service.origins, head) if service.origins is not None else None
+    return tunnels_full(service) or handshake_fault(head) or origin_fault
+
+
+def tunnels_full(service: UpstreamService) -> GatewayError | None:
+    """Why no further tunnel may be opened; None if one may."""
     most = service.settings.tunnels.max
     if most and service.tunnels >= most:
         return GatewayError(OVERLOADED, "too many open connections of this kind", retry_after=1)
-    if head.fields.upgrade != WEBSOCKET:
-        return None
-    return handshake_fault(head) or (None if service.origins is None else _origin_fault(service.origins, head))
+    return None
 
 
 def _origin_fault(allowed: OriginRules, head: RequestHead) -> GatewayError | None:

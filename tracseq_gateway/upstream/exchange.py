@@ -33,8 +33,8 @@ from tracseq_gateway.http.forwarding import outgoing_head, request_head, upgrade
 from tracseq_gateway.http.websocket import WEBSOCKET
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.net.deadlines import Timer
-from tracseq_gateway.upstream.connection import UpstreamConnection
-from tracseq_gateway.upstream.entry import End, Entry, let_in, tunnel_fault
+from tracseq_gateway.upstream.connection import Receiver, UpstreamConnection
+from tracseq_gateway.upstream.entry import End, Entry, let_in, tunnel_fault, tunnels_full
 from tracseq_gateway.upstream.instance import Instance
 from tracseq_gateway.upstream.passive import UNREACHABLE_STATUSES
 from tracseq_gateway.upstream.request_body import RequestBody
@@ -419,12 +419,17 @@ class Exchange:
     def leave(self) -> None:
         """See :class:`tracseq_gateway.interfaces.Answerer`: an answer ends by itself."""
 
-    def switched(self, head: AnswerHead) -> Tunnel:
+    def switched(self, head: AnswerHead) -> Receiver:
         """See :class:`tracseq_gateway.upstream.connection.Receiver`."""
         protocol, connection, instance = self._upgrade, self._connection, self._instance
         request, proxy = self._request, self._proxy
         check_switch(head, protocol, request.head)
         assert connection is not None, "only a connection in use can be switched"
+        full = tunnels_full(proxy.service)
+        if full is not None:  # by others, since this one was asked for
+            self._withdraw()
+            self._fail(full)
+            return self
         if proxy.clocked:
             request.answered = proxy.deadlines.now()
         if instance is not None:
