@@ -68,6 +68,9 @@ SANDBOX_IDENTITY: Final[Mapping[str, object]] = MappingProxyType(
 )
 """The same, when there is an Auth Service to log in at."""
 
+SANDBOX_CACHED: Final = "templates"
+"""The service whose answers the sandbox has kept: versions of templates never change."""
+
 
 def _port(text: str) -> int:
     return _whole_number("--port", text, "8000 would be right")
@@ -192,7 +195,10 @@ def _allowSandbox(config: Config) -> None:
 def _sandboxDefaults(config: Config) -> Mapping[str, object]:
     """What the sandbox shows of itself with the services of a configuration."""
     service = config.auth.service
-    return {**SANDBOX_DOORS, **SANDBOX_IDENTITY} if not service or service in config.services else SANDBOX_DOORS
+    shown = {**SANDBOX_DOORS, **SANDBOX_IDENTITY} if not service or service in config.services else dict(SANDBOX_DOORS)
+    if SANDBOX_CACHED in config.services:
+        shown[f"services.{SANDBOX_CACHED}.cache.enabled"] = True
+    return shown
 
 
 def _sandboxFolder(options: Options) -> Path:
