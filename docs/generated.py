@@ -86,7 +86,11 @@ def metrics() -> str:
     from tracseq_gateway.metrics.further import instance_families, process_families
 
     families = Families(CollectorRegistry())
-    counted = [family for family in (*vars(families).values(), families.redis_up, *families.own_cache) if hasattr(family, "_labelnames")]
+    counted = [
+        family
+        for family in (*vars(families).values(), families.redis_up, *families.own_cache)
+        if hasattr(family, "_labelnames")
+    ]
     rows = [(family._name, family._type, family._labelnames, family._documentation) for family in counted]
     for family in (*instance_families({}), *process_families(0, {})):
         rows.append((family.name, family.type, family._labelnames, family.documentation))
