@@ -144,4 +144,5 @@ class OptionalFamilies:
     def optional(self) -> list[Counter | Gauge]:
         """Those that not every gateway has."""
         tls = (self.tls_handshakes, self.tls_failures, self.certificates, self.service_certificates)
-        return [self.redis_up, *tls]
+        uploads = (self.uploads, self.upload_deliveries, self.upload_bytes)
+        return [self.redis_up, *tls, *self.own_cache, *uploads]
