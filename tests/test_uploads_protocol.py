@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from base64 import b64encode
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -350,6 +351,23 @@ class LimitTests(UploadCase):
         gateway.append(url, 0, b"abcdef")
         gateway.create(6)
         self.assertEqual(507, gateway.ask(b"POST", TAKES, TUS, b"Upload-Length: 0").status)
+
+
+class ExplainTests(UploadCase):
+    def test_explained(self) -> None:
+        """An explanation says that uploads end at the gateway, and where the whole goes; of other requests nothing."""
+        for method, target, fields, name, outcome in (
+            ("POST", "/files", ["Tus-Resumable: 1.0.0"], "uploads", "answered"),
+            ("PATCH", self.gateway.create(3).decode(), [], "uploads", "answered"),
+            ("POST", "/files", [], "times", "passed"),
+        ):
+            question = {"method": method, "target": target, "fields": fields, "address": "192.0.2.7"}
+            report = json.loads(self.successResultOf(self.gateway.worker.explain(json.dumps(question).encode())))
+            self.assertEqual((name, outcome), (report["steps"][-1]["name"], report["outcome"]))
+            lines = [line for step in report["steps"] for line in step["lines"]]
+            told = any(line.endswith("the service gets it in one POST to /files") for line in lines)
+            self.assertEqual(name == "uploads", told)
+        self.assertEqual([], self.gateway.service.requests)
 
 
 class BrowserTests(UploadCase):

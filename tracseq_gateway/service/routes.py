@@ -95,7 +95,7 @@ def _route(shared: Shared, settings: Service) -> tuple[Route[Stage], Way]:
     priority = settings.priority or ("high" if settings.name == shared.config.auth.service else "normal")
     doors = tuple(_doors(shared, settings, len(prefix), priority, uploads))
     route = Route(prefix, rewrite, _named(settings.name, Chain([door.link for door in doors], last)))
-    return route, Way(settings, len(prefix), rewrite, priority, doors, proxy)
+    return route, Way(settings, len(prefix), rewrite, priority, doors, proxy, uploads)
 
 
 def _doors(
