@@ -342,15 +342,33 @@ class LimitTests(UploadCase):
         gateway.append(urls[0], 0, b"abc")
         gateway.create(3)
 
-    def test_of_all(self) -> None:
-        """All uploads together have so many bytes, counted from their beginning, and are so many."""
-        gateway = UploadGateway(self.mktemp(), uploads={"max_bytes": Size(10), "max_uploads": 3})
+    def test_bytes_of_one_client(self) -> None:
+        """A client's uploads under way have so many bytes together, counted from their beginning."""
+        gateway = UploadGateway(self.mktemp(), uploads={"max_bytes_per_client": Size(10)})
+        gateway.create(6)
+        self.assertEqual(429, gateway.ask(b"POST", TAKES, TUS, b"Upload-Length: 5").status)
+        gateway.create(4)
+        gateway.create(5, peer="192.0.2.8")
+
+    def test_bytes_of_all(self) -> None:
+        """And so have those of all together."""
+        gateway = UploadGateway(self.mktemp(), uploads={"max_bytes": Size(10)})
         url = gateway.create(6)
         self.assertEqual(507, gateway.ask(b"POST", TAKES, TUS, b"Upload-Length: 5").status)
         gateway.create(4)
         gateway.append(url, 0, b"abcdef")
         gateway.create(6)
-        self.assertEqual(507, gateway.ask(b"POST", TAKES, TUS, b"Upload-Length: 0").status)
+
+    def test_number(self) -> None:
+        """So many uploads are kept; the answers to those that were delivered make room for new ones, oldest first."""
+        gateway = UploadGateway(self.mktemp(), uploads={"max_uploads": 3})
+        first, second = gateway.create(0), gateway.create(0)
+        gateway.pass_time(1)
+        gateway.create(3)
+        gateway.create(3)
+        self.assertEqual([404, 200], sorted((gateway.show(url).status for url in (first, second)), reverse=True))
+        gateway.create(3)
+        self.assertEqual(507, gateway.ask(b"POST", TAKES, TUS, b"Upload-Length: 3").status)
 
 
 class ExplainTests(UploadCase):
