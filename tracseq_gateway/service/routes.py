@@ -107,7 +107,7 @@ def _route(shared: Shared, settings: Service) -> tuple[Route[Stage], Way]:
     priority = settings.priority or ("high" if settings.name == shared.config.auth.service else "normal")
     doors = tuple(_doors(shared, settings, len(prefix), priority, uploads))
     route = Route(prefix, rewrite, _named(settings.name, Chain([door.link for door in doors], last)))
-    return route, Way(settings, len(prefix), rewrite, priority, doors, proxy, cache)
+    return route, Way(settings, len(prefix), rewrite, priority, doors, proxy, cache, uploads)
 
 
 def _doors(
