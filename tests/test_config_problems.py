@@ -74,6 +74,14 @@ class SingleValueTests(ConfigTestCase):
             "letters, digits and hyphens would be right",
         )
 
+    def test_windows_of_http2(self) -> None:
+        """A connection must hold at least what one request body may."""
+        self.assertSaid(
+            '[http2]\nconnection_window = "1MiB"\nstream_window = "2MiB"',
+            "5: http2.connection_window: 1048576 bytes are less than one request body may have under way, "
+            "at least http2.stream_window would be right",
+        )
+
     def test_head_smaller_than_request_line(self) -> None:
         """A head must have room for the longest request line."""
         self.assertSaid(
@@ -118,7 +126,7 @@ class ServiceTests(ConfigTestCase):
         """Each wrong instance of a list is named by its place."""
         said = self.said(
             '[services.a]\nprefix = "/a"\ninstances = [\n'
-            '  "https://h:8443",\n'
+            '  "ftp://h:8443",\n'
             "  5,\n"
             '  { url = "http://h", weight = 0 },\n'
             "  { weight = 2 },\n"
@@ -128,7 +136,7 @@ class ServiceTests(ConfigTestCase):
         for line, words in zip(
             said,
             (
-                '4: services.a.instances[0].url: "https://h:8443" asks for TLS',
+                '4: services.a.instances[0].url: "ftp://h:8443" has the scheme "ftp"',
                 "5: services.a.instances[1]: 5 is an integer, a URL, or a table with a url,",
                 "6: services.a.instances[2].weight: 0 is out of range",
                 "7: services.a.instances[3]: an instance without a url",
