@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,10 +19,12 @@ NAMED = re.compile(r'"(?:/etc/tracseq/)?([a-z-]+\.(?:pem|key|crl))"')
 
 
 def certificates(directory: Path) -> Path:
-    """The files that examples name, in a directory: a server's certificate, and what instruments' are held against."""
+    """The files that examples name, in a directory: a certificate, and what those of others are held against."""
     authority = Authority(directory)
     authority.issue("gw.test", file="gateway")
-    authority.file.rename(directory / "instruments-ca.pem")
+    shutil.copy(directory / "gateway.key", directory / "gateway-key.pem")
+    for name in ("instruments-ca.pem", "laboratory-ca.pem"):
+        shutil.copy(authority.file, directory / name)
     Path(authority.revoke()).rename(directory / "instruments.crl")
     return directory
 
