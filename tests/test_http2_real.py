@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
 
+from h2.errors import ErrorCodes
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.browser_kit import MISSING, shared_browser
-from tests.running_kit import RunningGateway
+from tests.kit_http2 import Http2Client
+from tests.process_kit import freePort
+from tests.running_kit import ROOT, RunningGateway
 from tests.tls_kit import Authority
 
 CONFIGURATION = """
@@ -23,6 +28,12 @@ websockets = true
 
 [client]
 requests_per_connection = 50
+
+[services.live]
+prefix = "/live"
+rewrite = ""
+instances = ["http://127.0.0.1:{echo}"]
+when_all_unhealthy = "use_all"
 
 [services.all]
 prefix = "/all"
@@ -41,12 +52,68 @@ Promise.all(numbers.map((number) => fetch(`/all/${number}`).then((answer) => ans
   done([answers.map((seen) => seen.path), [...new Set(spoken)]]);
 });
 """
+SPEAK = """
+const done = arguments[arguments.length - 1];
+const socket = new WebSocket(`wss://${location.host}/live`);
+socket.onopen = () => socket.send("hello");
+socket.onmessage = (event) => socket.close(1000, event.data);
+socket.onclose = (event) => done([event.code, event.reason, event.wasClean]);
+"""
 NO_NGHTTP = None if shutil.which("h2load") and shutil.which("nghttp") else "nghttp2-client is not installed"
 
 
+class Steady(threading.Thread):
+    """Asks for many things, some at once; on the next connection for those that the last one did not take."""
+
+    AT_ONCE = 7
+
+    def __init__(self, port: int, requests: int) -> None:
+        super().__init__()
+        self._port = port
+        self._wanted = list(range(requests))
+        self.answered: list[int] = []
+        self.connections = 0
+        self.failure = ""
+
+    def run(self) -> None:
+        try:
+            while self._wanted:
+                self.connections += 1
+                self._converse()
+        except Exception as error:
+            self.failure = repr(error)
+
+    def _converse(self) -> None:
+        """One connection, until it ends or all is answered."""
+        client, asked = Http2Client(), {}
+        with socket.create_connection(("127.0.0.1", self._port), 10) as connection:
+            while True:
+                while self._wanted and len(asked) < self.AT_ONCE and not client.goaways:
+                    number = self._wanted.pop()
+                    asked[client.request(path=b"/all/%d" % number)] = number
+                connection.sendall(client.sent())
+                received = connection.recv(65536) if asked else b""
+                client.receive(received)
+                for stream, number in list(asked.items()):
+                    answer = client.answers[stream]
+                    if answer.ended and answer.status == 200:
+                        self.answered.append(asked.pop(stream))
+                    elif answer.reset is ErrorCodes.REFUSED_STREAM or self._too_late(client, stream):
+                        self._wanted.append(asked.pop(stream))
+                    elif answer.ended or answer.reset is not None or not received:
+                        raise ValueError(f"{number}: {answer}, {client.goaways}")
+                if not asked and (client.goaways or not self._wanted):
+                    return
+
+    def _too_late(self, client: Http2Client, stream: int) -> bool:
+        """Whether the gateway has said that it did not take a request."""
+        return bool(client.goaways) and stream > client.goaways[-1][0]
+
+
 class ClientTests(SynchronousTestCase):
-    def start(self, more: str = "", workers: int = 1) -> RunningGateway:
-        gateway = RunningGateway(CONFIGURATION.format(more=more), workers=workers)
+    def start(self, more: str = "", echo: int = 9) -> RunningGateway:
+        """``echo``: the port of a service that takes WebSockets."""
+        gateway = RunningGateway(CONFIGURATION.format(more=more, echo=echo), workers=1)
         self.addCleanup(self.stop, gateway)
         return gateway
 
@@ -102,28 +169,34 @@ class ClientTests(SynchronousTestCase):
         test_nghttp.skip = NO_NGHTTP  # type: ignore[attr-defined]
 
     def test_reload(self) -> None:
-        """A client that asks on one connection after the other loses no request to a reload, nor to the end of each."""
+        """A client that does what RFC 9113 says of an end loses no request to a reload, nor to the end of each."""
         gateway = self.start()
-        answers: list[str] = []
-        words = ("curl", "-sS", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code} %{num_connects}\n")
-        url = f"http://127.0.0.1:{gateway.port}/all/[1-400]"
-        client = threading.Thread(target=lambda: answers.extend(self.run_client(*words, url).split("\n")))
+        client = Steady(gateway.port, 2000)
         client.start()
-        self.assertEqual(gateway.command("reload")[0], 0)
+        for _ in range(3):
+            self.assertEqual(gateway.command("reload")[0], 0)
         client.join(60)
-        statuses = [line.split() for line in answers if line]
-        self.assertEqual((len(statuses), {status for status, _ in statuses}), (400, {"200"}))
-        self.assertGreaterEqual(sum(int(connects) for _, connects in statuses), 400 // 50)
+        self.assertEqual((client.failure, len(client.answered)), ("", 2000))
+        self.assertGreater(client.connections, 30)
 
     def test_chromium(self) -> None:
-        """Chromium asks for pages by HTTP/2, many at once on one connection, and streams of events with them."""
+        """Chromium asks for everything by HTTP/2, many things at once, and opens a WebSocket on a stream of it."""
         table, _ = self.certificate()
-        gateway = self.start(f"{table}\n[dashboard]\nenabled = true")
+        port = freePort()
+        echo = subprocess.Popen([sys.executable, "-m", "tests.websocket_echo", str(port)], cwd=ROOT)
+        self.addCleanup(echo.wait)
+        self.addCleanup(echo.kill)
+        lines = Path(self.mktemp()).absolute()
+        gateway = self.start(f'{table}\n[dashboard]\nenabled = true\n[access_log]\ntarget = "{lines}"', port)
         browser = shared_browser()
         browser.driver.execute_cdp_cmd("Security.setIgnoreCertificateErrors", {"ignore": True})
         browser.visit(f"https://127.0.0.1:{gateway.port}/dashboard")
         found = browser.driver.execute_async_script(FETCH)
         self.assertEqual(found, [[f"/{number}" for number in range(30)], ["h2"]])
+        self.assertEqual(browser.driver.execute_async_script(SPEAK), [1000, "hello", True])
+        gateway.until(lambda: '"status":101' in lines.read_text())
+        (line,) = (one for one in map(json.loads, lines.read_text().splitlines()) if one["status"] == 101)
+        self.assertEqual((line["protocol"], line["path"]), ("HTTP/2", "/live"))
 
     if MISSING:
         test_chromium.skip = f"not installed: {MISSING}"  # type: ignore[attr-defined]

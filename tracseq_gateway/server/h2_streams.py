@@ -39,7 +39,7 @@ class Streams:
         self._writer = writer
         self._floods = floods
         self._parse = RequestParser(site.head_limits, site.known).parse
-        self._served = 0
+        self.served = 0
 
     # What the client sends.
 
@@ -71,9 +71,9 @@ class Streams:
         kind = TunnelStream if asked is not None and asked.tunnel else StreamChannel
         length = asked.length if asked is not None else None
         self.open[number] = stream = kind(self, number, head, forwarded, length, ended)
-        self._served += 1
+        self.served += 1
         self.site.request_began()
-        self.channel.request_began(last=self._served == self.site.limits.requests_per_connection)
+        self.channel.request_began(last=self.served == self.site.limits.requests_per_connection)
         return stream
 
     def _take_data(self, event: DataReceived) -> None:
