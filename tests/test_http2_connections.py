@@ -64,6 +64,21 @@ class SendingTests(SynchronousTestCase):
         request.send(b"", True)
         self.assertTrue(visitor.answer(number).ended)
 
+    def test_crumbs(self) -> None:
+        """An answer that comes in crumbs is put together while it waits, and nothing of it is lost."""
+        visitor = self.closed_windows()
+        number = visitor.ask()
+        begin(self.root.requests[0])
+        crumbs = [bytes([place % 256]) * (place % 3 + 1) for place in range(20_000)]
+        for crumb in crumbs:
+            self.root.requests[0].send(crumb, False)
+        self.root.requests[0].send(b"", True)
+        before = len(visitor.received)
+        visitor.client.h2.increment_flow_control_window(100_000)
+        visitor.client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 100_000})
+        self.assertEqual(visitor.answer(number).body, b"".join(crumbs))
+        self.assertLess(sum(kind == DATA for kind, *_ in frames_of(visitor.received[before:])), 8)
+
     def test_settings_open_windows(self) -> None:
         """A larger initial window opens those of the streams that are open."""
         visitor = self.closed_windows()

@@ -85,7 +85,8 @@ class Steady(threading.Thread):
 
     def _converse(self) -> None:
         """One connection, until it ends or all is answered."""
-        client, asked = Http2Client(), {}
+        client = Http2Client()
+        asked: dict[int, int] = {}
         with socket.create_connection(("127.0.0.1", self._port), 10) as connection:
             while True:
                 while self._wanted and len(asked) < self.AT_ONCE and not client.goaways:

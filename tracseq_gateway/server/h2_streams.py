@@ -45,9 +45,12 @@ class Streams:
 
     def _take_request(self, event: RequestReceived) -> None:
         number, ended = event.stream_id, event.stream_ended is not None
-        if len(self.open) >= self.site.http2.max_streams or self.channel.refuses:
+        late = self.channel.refuses
+        if late or len(self.open) >= self.site.http2.max_streams:
             self._session.reset_stream(number, ErrorCodes.REFUSED_STREAM)
-            self._count_reset()
+            # Those that crossed our good-bye are no fault of the client's, if they are not too many.
+            if not (self._floods.nothing() if late else self._floods.reset()):
+                self.channel.fail(ErrorCodes.ENHANCE_YOUR_CALM)
             return
         fields = self._session.blocks.fields
         try:
@@ -78,7 +81,7 @@ class Streams:
 
     def _take_data(self, event: DataReceived) -> None:
         stream, ended = self.open[event.stream_id], event.stream_ended is not None
-        if not event.data and not ended and not self._floods.empty_data():
+        if not event.data and not ended and not self._floods.nothing():
             raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "too many frames that carry nothing")
         stream.data_received(event.data, event.flow_controlled_length, ended)
 
