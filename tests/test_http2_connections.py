@@ -16,7 +16,7 @@ from tracseq_gateway.server.h2_stream import ENOUGH
 from tracseq_gateway.server.request import GatewayRequest
 
 ANY_STREAM = 2**31 - 1
-DATA = 0
+DATA, PING = 0, 6
 
 
 def echo(request: GatewayRequest) -> None:
@@ -27,6 +27,11 @@ def echo(request: GatewayRequest) -> None:
 def begin(request: GatewayRequest, data: bytes = b"", done: bool = False) -> None:
     """Begin an answer of unknown length."""
     request.begin(OutgoingHead(200, b"OK", [], None, dated=True, of_service=True), data, done)
+
+
+def frames_without_pong(data: bytes) -> bytes:
+    """The same frames but for PING."""
+    return b"".join(frame(*one) for one in frames_of(data) if one[0] != PING)
 
 
 class SendingTests(SynchronousTestCase):
@@ -58,6 +63,21 @@ class SendingTests(SynchronousTestCase):
         self.assertEqual(attendant.heard, ["pause", "resume"])
         request.send(b"", True)
         self.assertTrue(visitor.answer(number).ended)
+
+    def test_crumbs(self) -> None:
+        """An answer that comes in crumbs is put together while it waits, and nothing of it is lost."""
+        visitor = self.closed_windows()
+        number = visitor.ask()
+        begin(self.root.requests[0])
+        crumbs = [bytes([place % 256]) * (place % 3 + 1) for place in range(20_000)]
+        for crumb in crumbs:
+            self.root.requests[0].send(crumb, False)
+        self.root.requests[0].send(b"", True)
+        before = len(visitor.received)
+        visitor.client.h2.increment_flow_control_window(100_000)
+        visitor.client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 100_000})
+        self.assertEqual(visitor.answer(number).body, b"".join(crumbs))
+        self.assertLess(sum(kind == DATA for kind, *_ in frames_of(visitor.received[before:])), 8)
 
     def test_settings_open_windows(self) -> None:
         """A larger initial window opens those of the streams that are open."""
@@ -234,8 +254,8 @@ class DeadlineTests(SynchronousTestCase):
         self.assertFalse(visitor.closed)
         self.server.pass_time(2)
         visitor.exchange()
-        self.assertEqual(visitor.client.goaways, [(ANY_STREAM, ErrorCodes.NO_ERROR), (number, ErrorCodes.NO_ERROR)])
-        self.assertTrue(visitor.closed)
+        self.assertEqual(visitor.client.goaways, [(number, ErrorCodes.NO_ERROR)])
+        self.assertFalse(visitor.connected)
 
 
 class EndTests(SynchronousTestCase):
@@ -261,17 +281,35 @@ class EndTests(SynchronousTestCase):
             answer_whole(request)
         self.assertEqual([visitor.answer(number).status for number in (first, second)], [200, 200])
         self.assertTrue(visitor.closed)
-        self.server.pass_time(0.1)
+        visitor.leave()
         self.assertEqual(drained, [0])
 
     def test_drain_of_a_silent_client(self) -> None:
-        """A client that does not say that it heard of the end is waited for, but not long."""
+        """A client that does not say that it heard of the end may ask for a while, but not long."""
         visitor = Http2Visitor(self.server)
+        visitor.ask()
         self.server.site.drain(30)
-        self.server.pass_time(LAST_CALL_SECONDS - 0.2)
-        self.assertFalse(visitor.closed)
+        for seconds in (LAST_CALL_SECONDS - 0.2, 0.4):
+            self.server.pass_time(seconds)
+            visitor.client.request()
+            visitor.send(frames_without_pong(visitor.client.sent()))
+        self.assertEqual(len(self.root.requests), 2)
+
+    def test_drain_of_an_idle_client(self) -> None:
+        """An idle connection is closed in a moment, in which a request on its way is still answered."""
+        idle, asks, new = (Http2Visitor(self.server) for _ in range(3))
+        for visitor in (idle, asks):
+            number = visitor.ask()
+            answer_whole(self.root.requests[-1])
+            self.assertEqual(visitor.answer(number).status, 200)
+        self.server.site.drain(30)
+        number = asks.ask()
+        self.server.pass_time(0.2)
+        self.assertEqual([visitor.connected for visitor in (idle, asks, new)], [False, True, True])
+        answer_whole(self.root.requests[-1])
+        self.assertEqual((asks.answer(number).status, asks.closed), (200, True))
         self.server.pass_time(0.4)
-        self.assertTrue(visitor.closed)
+        self.assertFalse(new.connected)
 
     def test_gentle_drain(self) -> None:
         """While others serve on, an idle connection stays open until its next request, which is answered."""
@@ -283,7 +321,7 @@ class EndTests(SynchronousTestCase):
         number = visitor.ask()
         answer_whole(self.root.requests[0])
         self.assertEqual((visitor.answer(number).status, visitor.closed), (200, True))
-        self.assertEqual(visitor.client.goaways[-1], (number, ErrorCodes.NO_ERROR))
+        self.assertEqual(visitor.client.goaways, [(ANY_STREAM, ErrorCodes.NO_ERROR), (number, ErrorCodes.NO_ERROR)])
 
     def test_cut(self) -> None:
         """What is open at the end of a drain is cut, and counted."""

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.kit import OK, MemoryGateway, ServiceConnection
 from tests.kit_http2 import Http2Answer, Http2Conversation
 from tracseq_gateway.config.http2 import Http2
+from tracseq_gateway.server.h2_tunnel import CLOSING_SECONDS
 
 HELLO = b"\x81\x05hello"
 GOING_AWAY = b"\x88\x02\x03\xe9"
@@ -94,12 +95,16 @@ class WebSocketTests(SynchronousTestCase):
         self.assertEqual(self.talk.answer(other).status, 200)
 
     def test_client_closes(self) -> None:
-        """What the client sent last still goes out, and then the service's connection is closed."""
+        """What the client sent last still goes out; then the service may say good-bye, but not for ever."""
         self.make()
         self.connect()
         self.switch()
         self.send(b"bye", ended=True)
         self.assertEqual(self.service.transport.value(), b"bye")
+        self.service.answer(b"bye, bye")
+        self.assertEqual(self.answer.body, b"bye, bye")
+        self.assertFalse(self.service.transport.closed)
+        self.gateway.pass_time(CLOSING_SECONDS + 0.2)
         self.assertTrue(self.service.transport.closed)
         self.assertEqual((self.gateway.worker.site.tunnels, self.gateway.worker.site.active), (0, 0))
 
@@ -121,7 +126,8 @@ class WebSocketTests(SynchronousTestCase):
         self.gateway.worker.site.drain(30)
         self.assertEqual((self.answer.body, self.answer.ended), (GOING_AWAY, False))
         self.send(b"bye", ended=True)
-        self.assertTrue(self.talk.transport.closed)
+        self.service.close()
+        self.assertTrue(self.answer.ended and self.talk.transport.closed)
 
     def test_refused(self) -> None:
         """A service that does not want one answers as it likes; but what would open a tunnel is none."""

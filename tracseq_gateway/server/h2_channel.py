@@ -5,7 +5,7 @@ h2 knows the frames, the windows and the states of streams; this module gives it
 1. No more than :data:`FRAMES_A_TURN` frames are taken up in one turn of the reactor: others wait, too.
 2. While the client does not read, nothing that it sends is taken up; so what it is owed cannot pile up.
 3. What serves nobody is bounded, whoever asks for it: see ``h2_floods``. Beyond it the connection ends.
-4. An orderly end is said twice (RFC 9113 section 6.8), so that no request that is on its way is lost.
+4. An orderly end is said twice while requests are under way (RFC 9113 section 6.8), so that none on its way is lost.
 5. A request is what it is over HTTP/1.1, with the same limits and deadlines: see ``h2_stream``.
 """
 
@@ -26,7 +26,7 @@ from zope.interface import implementer
 from tracseq_gateway.http.origin import ForwardedLines
 from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.server.arrival import DIRECT, Arrival
-from tracseq_gateway.server.channel import FIRST_REQUEST_SECONDS
+from tracseq_gateway.server.channel import DRAIN_IDLE_SECONDS, FIRST_REQUEST_SECONDS
 from tracseq_gateway.server.farewell import Farewell
 from tracseq_gateway.server.h2_floods import Floods
 from tracseq_gateway.server.h2_frames import ACK, GOAWAY, PREFACE, SETTINGS, ConnectionFault, Frame, FrameReader, goaway
@@ -84,6 +84,8 @@ class H2Channel(Protocol):
         self._settled = False
         """Whether the client has begun as it must, with its settings."""
         self._ending = _Ending.OPEN
+        self._quiet = False
+        """Whether the client has sent nothing for a while."""
         self._over = False
         """Whether nothing that comes is looked at any more."""
         self._turn: IDelayedCall | None = None
@@ -237,10 +239,13 @@ class H2Channel(Protocol):
 
     def await_request(self) -> None:
         """No request is under way."""
-        if self._ending is _Ending.OPEN:
+        if self._ending is _Ending.ANNOUNCED:
+            # A client that waits for nothing may not read, and would ask next on a connection that takes no more.
+            self._say_the_last()
+        elif self._ending is _Ending.OPEN:
             self._timer.start(self.site.limits.idle_seconds)
             if self.site.hurried:
-                self._announce_the_end()
+                self.drain()
 
     def _announce_the_end(self) -> None:
         if self._ending is _Ending.OPEN:
@@ -248,20 +253,25 @@ class H2Channel(Protocol):
             self._writer.write(goaway(_ANY_STREAM))
             self._session.ping(_ANNOUNCED)
             self._timer.start(LAST_CALL_SECONDS)
-            self._writer.flush()
+            self._writer.flush_soon(at_once=True)
 
     def _say_the_last(self) -> None:
         if self._ending is not _Ending.SAID:
             self._ending = _Ending.SAID
             self._timer.stop()
             self._writer.write(goaway(self._session.highest_inbound_stream_id))
-            self._writer.flush()
+            self._writer.flush_soon(at_once=True)
 
     def _flushed(self) -> None:
         """All is written that could be: if nothing is left to do, close."""
         if self._ending is _Ending.SAID and not self._streams.open and not self._over:
             self._stop()
-            self._farewell.close(self.transport)
+            if self._quiet:
+                self._farewell.close(self.transport)
+            else:
+                # Windows are opened for the last answer, and acknowledged what was said before it.
+                self._reading.open(FOR_AHEAD)
+                self._farewell.linger(self.transport)
 
     def fail(self, code: ErrorCodes, *, said: bool = False) -> None:
         """The client broke a rule: end the connection, with what is open on it. ``said``: h2 has told the client."""
@@ -290,21 +300,20 @@ class H2Channel(Protocol):
         """The deadline of the present state has passed."""
         if not self._settled:
             self.fail(ErrorCodes.SETTINGS_TIMEOUT)
-        elif self._ending is _Ending.ANNOUNCED:
-            self._say_the_last()
         else:
-            self._announce_the_end()
+            self._quiet = self._ending is _Ending.OPEN
+            self._say_the_last()
 
     def _head_is_late(self) -> None:
         self.fail(ErrorCodes.ENHANCE_YOUR_CALM)
 
     def drain(self) -> None:
         """Let no more requests come than those on their way, and close when all are answered."""
-        if self._settled:
+        if self._streams.open:
             self._announce_the_end()
             self._streams.leave()
-        else:
-            self._timer.start(FIRST_REQUEST_SECONDS)
+        elif self._ending is _Ending.OPEN:
+            self._timer.start(DRAIN_IDLE_SECONDS if self._streams.served else FIRST_REQUEST_SECONDS)
 
     def cut(self) -> int:
         """Close whatever is under way; return how many requests were cut."""

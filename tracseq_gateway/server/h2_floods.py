@@ -69,8 +69,8 @@ class Floods:
             return True
         return self._idle_frames.use(self._now())
 
-    def empty_data(self) -> bool:
-        """A DATA frame brought nothing, and ended nothing."""
+    def nothing(self) -> bool:
+        """A frame turned out to carry nothing."""
         return self._idle_frames.use(self._now())
 
     def reset(self) -> bool:

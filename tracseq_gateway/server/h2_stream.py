@@ -22,6 +22,7 @@ from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.server.body_reader import BodyRate
 from tracseq_gateway.server.h2_heads import answer_fields
+from tracseq_gateway.server.h2_outbox import FRAME
 from tracseq_gateway.server.request import GatewayRequest
 
 if TYPE_CHECKING:
@@ -233,8 +234,7 @@ class StreamChannel:
                 self._streams.reset(self, ErrorCodes.INTERNAL_ERROR, told=False)
                 return
         if data:
-            self._pieces.append(memoryview(data))
-            self._waiting += len(data)
+            self._add(data)
         if done:
             self._answered = True
             if self._body_timer is not None:
@@ -244,6 +244,15 @@ class StreamChannel:
         if self._waiting > ENOUGH and not done and not self._holding:
             self._holding = True
             self.request.pause_answer()
+
+    def _add(self, data: bytes) -> None:
+        pieces = self._pieces
+        self._waiting += len(data)
+        if pieces and len(pieces[-1]) + len(data) <= FRAME:
+            # A service that answers in crumbs must not fill memory with what holds them.
+            pieces[-1] = memoryview(bytes(pieces[-1]) + data)
+        else:
+            pieces.append(memoryview(data))
 
     def interim(self, head: OutgoingHead) -> None:
         """See :class:`tracseq_gateway.server.channel_face.Channel`."""

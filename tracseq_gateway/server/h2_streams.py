@@ -39,15 +39,18 @@ class Streams:
         self._writer = writer
         self._floods = floods
         self._parse = RequestParser(site.head_limits, site.known).parse
-        self._served = 0
+        self.served = 0
 
     # What the client sends.
 
     def _take_request(self, event: RequestReceived) -> None:
         number, ended = event.stream_id, event.stream_ended is not None
-        if len(self.open) >= self.site.http2.max_streams or self.channel.refuses:
+        late = self.channel.refuses
+        if late or len(self.open) >= self.site.http2.max_streams:
             self._session.reset_stream(number, ErrorCodes.REFUSED_STREAM)
-            self._count_reset()
+            # Those that crossed our good-bye are no fault of the client's, if they are not too many.
+            if not (self._floods.nothing() if late else self._floods.reset()):
+                self.channel.fail(ErrorCodes.ENHANCE_YOUR_CALM)
             return
         fields = self._session.blocks.fields
         try:
@@ -71,14 +74,14 @@ class Streams:
         kind = TunnelStream if asked is not None and asked.tunnel else StreamChannel
         length = asked.length if asked is not None else None
         self.open[number] = stream = kind(self, number, head, forwarded, length, ended)
-        self._served += 1
+        self.served += 1
         self.site.request_began()
-        self.channel.request_began(last=self._served == self.site.limits.requests_per_connection)
+        self.channel.request_began(last=self.served == self.site.limits.requests_per_connection)
         return stream
 
     def _take_data(self, event: DataReceived) -> None:
         stream, ended = self.open[event.stream_id], event.stream_ended is not None
-        if not event.data and not ended and not self._floods.empty_data():
+        if not event.data and not ended and not self._floods.nothing():
             raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "too many frames that carry nothing")
         stream.data_received(event.data, event.flow_controlled_length, ended)
 

@@ -9,9 +9,12 @@ from h2.errors import ErrorCodes
 
 from tracseq_gateway.http.framing import CHUNKED
 from tracseq_gateway.http.outgoing import OutgoingHead
+from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.server.h2_stream import StreamChannel
 from tracseq_gateway.server.request import GatewayRequest
 
+CLOSING_SECONDS = 5.0
+"""How long the service may take to close a tunnel behind its client."""
 _OF_THE_SWITCH = frozenset({b"sec-websocket-accept", b"upgrade", b"connection"})
 """Fields of a 101 that say nothing here."""
 
@@ -22,7 +25,7 @@ class TunnelStream(StreamChannel):
     __slots__ = ()
 
     def data_received(self, data: bytes, size: int, ended: bool) -> None:
-        """Pass on what the client sends. Its end is that of its connection over HTTP/1.1."""
+        """Pass on what the client sends."""
         self._owed += size
         if not self.request.begun:
             self.malformed("DATA on a CONNECT that is not answered")
@@ -37,8 +40,12 @@ class TunnelStream(StreamChannel):
             self._give_back()
 
     def body_ended(self) -> None:
-        """The client closes the tunnel, and what it sent last still goes out."""
+        """The client has said its last byte: what it sent goes out, and the service may still say good-bye."""
         self.ended = True
+        self._body_timer = Timer(self._streams.site.deadlines, self._closed)
+        self._body_timer.start(CLOSING_SECONDS)
+
+    def _closed(self) -> None:
         self._streams.reset(self, ErrorCodes.NO_ERROR, told=False)
 
     def _await_body(self) -> None:
