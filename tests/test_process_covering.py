@@ -22,14 +22,14 @@ class CoveringTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.start(3)
 
-    def start(self, count: int) -> None:
+    def start(self, count: int, *further: socket.socket) -> None:
         self.reactor = FakeReactor()
         self.listeners = [socket.socket() for _ in range(count)]
         self.inodes = [os.fstat(listener.fileno()).st_ino for listener in self.listeners]
         for listener in self.listeners:
             self.addCleanup(listener.close)
         launch = Launch(self.reactor.typed, ("worker",), 99, drain_seconds=30.0, watchdog_seconds=10.0)
-        self.workforce = Workforce(launch, self.listeners)
+        self.workforce = Workforce(launch, self.listeners, further=further)
         self.workforce.start()
         self.workers = list(self.reactor.spawned)
         self.addCleanup(self.hangUp, self.reactor.spawned)
@@ -71,6 +71,18 @@ class CoveringTests(SynchronousTestCase):
         self.workers[0].exit(1)
         self.reactor.advance(0.0)
         self.assertEqual([[], []], [self.covers(worker) for worker in self.workers[1:]])
+
+    def test_further(self) -> None:
+        """A socket without a worker of its own is served by one that can, another when that dies or is replaced."""
+        further = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(further.close)
+        self.start(2, further)
+        first, second = self.workers
+        self.assertEqual(([("Cover", 2)], []), (self.covers(first), self.covers(second)))
+        first.exit(1)
+        self.assertEqual([("Cover", 2)], self.covers(second))
+        self.workforce.drain(5.0)
+        self.assertEqual(-1, further.fileno())
 
     def test_another(self) -> None:
         """When the worker that covers dies, another takes over, and its own slot is none of that."""

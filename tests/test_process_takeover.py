@@ -50,11 +50,13 @@ class TakeoverTests(TestCase):
         self.addCleanup(globalLogPublisher.removeObserver, observer)
         listeners = openListeners("127.0.0.1", 0, 2)
         self.port = listeners[0].getsockname()[1]
+        further = openListeners("127.0.0.1", 0, 1)
+        self.further_port = further[0].getsockname()[1]
         self.directory = RunDirectory(self.above / "run")
-        return Deferred.fromCoroutine(self.begin(listeners))
+        return Deferred.fromCoroutine(self.begin(listeners, further))
 
-    async def begin(self, listeners: Sequence[Any]) -> None:
-        self.first = self.supervisor("first", listeners, self.directory)
+    async def begin(self, listeners: Sequence[Any], further: Sequence[Any]) -> None:
+        self.first = self.supervisor("first", listeners, self.directory, further=further)
         await self.until(lambda: self.first.workers.running == 2)
 
     def supervisor(
@@ -64,6 +66,7 @@ class TakeoverTests(TestCase):
         directory: RunDirectory,
         before: Predecessor | None = None,
         command: Sequence[str] = STAND_IN,
+        further: Sequence[Any] = (),
     ) -> Supervisor:
         """A supervisor that notes when it would leave; it is stopped at the end."""
         supervisor = Supervisor(
@@ -71,6 +74,7 @@ class TakeoverTests(TestCase):
             Config(),
             listeners,
             probing_agent(self.reactor),
+            further=further,
             directory=directory,
             predecessor=before,
             command=command,
@@ -94,7 +98,7 @@ class TakeoverTests(TestCase):
         before = await self.ask()
         self.addCleanup(before.abandon)
         directory = RunDirectory(self.directory.path, inheritance=before.inheritance)
-        return self.supervisor("second", before.listeners, directory, before, command)
+        return self.supervisor("second", before.listeners, directory, before, command, before.further)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         deadline = self.reactor.seconds() + 15
@@ -105,9 +109,9 @@ class TakeoverTests(TestCase):
     def logged(self, text: str) -> bool:
         return any(text in formatEvent(event) for event in self.events)
 
-    async def who(self) -> int:
+    async def who(self, port: int = 0) -> int:
         """The process that answers on a new connection."""
-        endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.port, 5)
+        endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port or self.port, 5)
         client: Client = await connectProtocol(endpoint, Client())
         pid = int(await client.ask("who"))
         assert client.transport is not None
@@ -122,6 +126,7 @@ class TakeoverTests(TestCase):
         await self.stop(self.first)
         for _ in range(10):
             await self.who()
+        self.assertGreater(await self.who(self.further_port), 0)
         self.assertEqual(Path("control-b.sock"), control_socket(self.directory.path).readlink())
         await self.stop(second)
         self.assertFalse(self.directory.path.exists())
@@ -138,7 +143,7 @@ class TakeoverTests(TestCase):
         self.assertEqual((Path("control-a.sock"), True), (control_socket(self.directory.path).readlink(), worker > 0))
         again = await self.ask()  # it can be taken over all the same
         again.abandon()
-        for listener in again.listeners:
+        for listener in [*again.listeners, *again.further]:
             listener.close()
         os.close(again.inheritance.lock)
 
@@ -149,7 +154,7 @@ class TakeoverTests(TestCase):
             await self.ask()
         self.assertIn("does not reload", (await self.first.reload()).problems[0])
         before.abandon()
-        for listener in before.listeners:
+        for listener in [*before.listeners, *before.further]:
             listener.close()
         os.close(before.inheritance.lock)
 

@@ -28,16 +28,21 @@ class Estate:
     def __init__(
         self,
         listeners: Sequence[socket.socket],
+        further: Sequence[socket.socket],
         directory: RunDirectory,
         free: Callable[[], bool],
         leave: Callable[[], None],
     ) -> None:
-        """``free`` tells whether there may be an heir now; ``leave`` is called when it has taken over."""
+        """``further`` are sockets that have no worker of their own.
+
+        ``free`` tells whether there may be an heir now; ``leave`` is called when it has taken over.
+        """
         self.left = False
         """Whether another gateway has taken over."""
         self.heir_pid = 0
         """The process id of its supervisor, if it has and says so."""
-        self._listeners = listeners
+        self._listeners = [*listeners, *further]
+        self._further = len(further)
         self._directory = directory
         self._free = free
         self._leave = leave
@@ -65,7 +70,9 @@ class Estate:
         for listener in self._listeners:
             client.send_descriptor(listener.fileno())
         client.send_descriptor(self._directory.lock)
-        return succeed({"sockets": len(self._listeners), "side": self._directory.side, "made": self._directory.made})
+        directory = self._directory
+        counts = {"sockets": len(self._listeners), "further": self._further}
+        return succeed({**counts, "side": directory.side, "made": directory.made})
 
     def _depart(self, request: Mapping[str, Any], client: ControlConnection) -> Deferred[Answer]:
         if client is not self._heir:

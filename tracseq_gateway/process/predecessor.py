@@ -49,7 +49,9 @@ class Predecessor:
         except (OSError, ValueError, NoGateway, NoAnswer) as error:
             raise TakeoverError(f"--takeover: {error}") from error
         self.inheritance = Inheritance(descriptors.pop(), answer["side"], answer["made"])
-        self.listeners = [_listener(descriptor) for descriptor in descriptors]
+        sockets = [_listener(descriptor) for descriptor in descriptors]
+        own = len(sockets) - answer.get("further", 0)  # a gateway of an earlier version has none
+        self.listeners, self.further = sockets[:own], sockets[own:]
 
     def wait(
         self, reactor: IReactor, serving: Deferred[None], take: Callable[[], None], fail: Callable[[], None]

@@ -64,7 +64,8 @@ ANNOUNCE_SECONDS: Final = 6.0
 
 class Supervisor(Service):
     """Runs a gateway: its workers on ``listeners``, the probes, and, if there are any, the embedded Redis (the workers
-    are told where it is, start after it and end before it) and the sandbox.
+    are told where it is, start after it and end before it) and the sandbox. ``further`` are the sockets of
+    ports beside the main one.
 
     ``directory`` is released at the end; in it commands are heard. ``predecessor`` is let go when all workers serve; if
     that takes too long, or when another gateway has taken over from this one, ``leave`` is called, by default the
@@ -81,6 +82,7 @@ class Supervisor(Service):
         listeners: Sequence[socket.socket],
         agent: IAgent,
         *,
+        further: Sequence[socket.socket] = (),
         directory: RunDirectory | None = None,
         predecessor: Predecessor | None = None,
         redis: RedisProcess | None = None,
@@ -108,7 +110,7 @@ class Supervisor(Service):
         self._begun = False
         self._variables = dict(variables or {})
         self._handover = self._provisions.handover(config, self._variables)
-        self._workforce = Workforce(self._handover.launch(reactor, command), listeners, self._provisions.bury)
+        self._workforce = Workforce(self._handover.launch(reactor, command), listeners, self._provisions.bury, further)
         self._levels = LogLevels(own_log or OwnLog(LogPublisher()), config.log, self._workforce.relevel)
         self._notice = Notice(reactor, self._workforce.give_notice)
         tools = Tools(reactor, agent, lambda instance: self._publish([instance]), Random())  # noqa: S311
@@ -127,7 +129,7 @@ class Supervisor(Service):
         self._estate: Estate | None = None
         self._control: ControlSocket | None = None
         if directory is not None:
-            self._estate = Estate(listeners, directory, self._free, self._leave)
+            self._estate = Estate(listeners, further, directory, self._free, self._leave)
             commands = {**self._commands(), **self._estate.commands}
             self._control = ControlSocket(reactor, directory.control_socket, commands)
         self._log = Logger()

@@ -52,16 +52,21 @@ class Workforce:
         launch: Launch,
         listeners: Sequence[socket.socket],
         buried: Callable[[int], None] = lambda pid: None,
+        further: Sequence[socket.socket] = (),
     ) -> None:
-        """``buried`` is told the process id of each worker that is gone."""
+        """``buried`` is told the process id of each worker that is gone.
+
+        ``further`` sockets have no worker of their own: whoever can accepts from them, one worker from each at a time.
+        """
         self.digested: Callable[[WorkerProcess, Digest], None] = lambda worker, digest: None
         """Told what each worker counted; set by who makes the overview."""
         self._buried = buried
         self._slots = [Slot(launch, index, listener, self) for index, listener in enumerate(listeners)]
+        self._further = dict(enumerate(further, len(self._slots)))
         self._lists: dict[str, Sequence[Instance]] = {}
         self._instances: dict[tuple[str, str], InstanceHealth] = {}
         self._relay = Relay(launch.reactor.seconds, self._knows)
-        self._covering = Covering()
+        self._covering = Covering(self._socket_name)
         self._levels: bytes | None = None
         self._told: WorkerHealth | None = None
         self._stopping = False
@@ -165,6 +170,8 @@ class Workforce:
             self._succession.failed("the gateway stops")
         for slot in self._slots:
             slot.close()
+        for listener in self._further.values():
+            listener.close()
         self.hasten(seconds, grace, gentle=gentle)
         self._dismiss()
         return gone
@@ -223,10 +230,15 @@ class Workforce:
         if health.running == health.configured and not self._complete.called:
             self._complete.callback(None)
 
+    def _socket_name(self, index: int) -> str:
+        further = self._further.get(index)
+        return f"worker {index}" if further is None else f"port {further.getsockname()[1]}"
+
     def _cover(self) -> None:
-        """Have a neighbour accept where a worker cannot."""
+        """Have a neighbour accept where a worker cannot, and where there is none."""
         sockets = {index: slot.abandoned for index, slot in enumerate(self._slots)}
         abandoned = {index: listener for index, listener in sockets.items() if listener is not None}
+        abandoned |= self._further
         self._covering.arrange(abandoned, [slot.able for slot in self._slots if slot.able is not None])
 
     def ended(self, worker: WorkerProcess, ending: Ending) -> None:
