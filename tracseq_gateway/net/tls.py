@@ -130,10 +130,11 @@ class TLSTransport(Protocol):
             over = True
         except Error:
             self._give_up()
-        # Rarely anything: that the peer changes its keys has to be answered, for one (RFC 8446 section 4.6.3).
-        self._flush()
         if pieces:
             self.protocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        else:
+            # Not for us, but perhaps to be answered, as a client that wants to shake hands again: that is refused.
+            self._flush()
         if over and not self._closing:
             self._peer_left()
 
