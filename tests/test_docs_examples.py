@@ -18,9 +18,10 @@ NAMED = re.compile(r'"(?:/etc/tracseq/)?([a-z-]+\.(?:pem|key|crl))"')
 
 
 def certificates(directory: Path) -> Path:
-    """The files that examples name, in a directory: a server's certificate, and what instruments' are held against."""
+    """The files that examples name, in a directory: the certificate of the gateway, and what others are held against."""
     authority = Authority(directory)
     authority.issue("gw.test", file="gateway")
+    (directory / "laboratory-ca.pem").write_bytes(authority.file.read_bytes())
     authority.file.rename(directory / "instruments-ca.pem")
     Path(authority.revoke()).rename(directory / "instruments.crl")
     return directory
