@@ -18,7 +18,7 @@ NAMED = re.compile(r'"(?:/etc/tracseq/)?([a-z-]+\.(?:pem|key|crl))"')
 
 
 def certificates(directory: Path) -> Path:
-    """The files that examples name, in a directory: the certificate of the gateway, and what others are held against."""
+    """The files that examples name, in a directory: the gateway's certificate, and what others are held against."""
     authority = Authority(directory)
     authority.issue("gw.test", file="gateway")
     (directory / "laboratory-ca.pem").write_bytes(authority.file.read_bytes())
