@@ -20,13 +20,14 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from tests.kit import Answer, read_answers
+from tracseq_gateway.config.http2 import Http2
 from tracseq_gateway.config.model import Client
 from tracseq_gateway.http.forwarding import known_request_lines
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import HeadLimits, RequestParser
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.server.request import GatewayRequest
-from tracseq_gateway.server.site import GatewaySite
+from tracseq_gateway.server.site import DEFAULT_HTTP2, GatewaySite
 
 DATE = b"Sun, 06 Nov 1994 08:49:37 GMT"
 """What the servers of this kit say that it is (RFC 9110 section 5.6.7)."""
@@ -177,10 +178,14 @@ class Visitor:
     """A client's connection. ``window``: how many bytes it takes before :meth:`take` is called; all by default."""
 
     def __init__(self, server: MemoryServer, peer: str = "192.0.2.7", window: float = float("inf")) -> None:
-        self._channel = first = server.site.buildProtocol(None)
+        self._channel = first = self.first_protocol(server)
         self.transport = WindowTransport(server.reactor, first, peer, window)
         first.makeConnection(self.transport)
         self.transport.flush()
+
+    def first_protocol(self, server: MemoryServer) -> Any:
+        """What the gateway speaks first."""
+        return server.site.buildProtocol(None)
 
     def send(self, *pieces: bytes) -> None:
         """Send bytes, each piece in a read of its own, while the gateway keeps the connection and reads."""
@@ -244,7 +249,9 @@ class Visitor:
 class MemoryServer:
     """A site with one resource, on a fake clock that stands at 1,000 s."""
 
-    def __init__(self, root: IResource | Callable[[GatewayRequest], Any], **limits: Any) -> None:
+    def __init__(
+        self, root: IResource | Callable[[GatewayRequest], Any], *, http2: Http2 = DEFAULT_HTTP2, **limits: Any
+    ) -> None:
         self.reactor = MemoryReactorClock()
         self.reactor.advance(1000.0)
         self.site = GatewaySite(
@@ -255,6 +262,7 @@ class MemoryServer:
             (),
             "gw",
             wall_clock=lambda: 784111777.0,
+            http2=http2,
         )
 
     def visit(self, *pieces: bytes, peer: str = "192.0.2.7", window: float = float("inf")) -> Visitor:

@@ -74,6 +74,14 @@ class SingleValueTests(ConfigTestCase):
             "letters, digits and hyphens would be right",
         )
 
+    def test_windows_of_http2(self) -> None:
+        """A connection must hold at least what one request body may."""
+        self.assertSaid(
+            '[http2]\nconnection_window = "1MiB"\nstream_window = "2MiB"',
+            "5: http2.connection_window: 1048576 bytes are less than one request body may have under way, "
+            "at least http2.stream_window would be right",
+        )
+
     def test_head_smaller_than_request_line(self) -> None:
         """A head must have room for the longest request line."""
         self.assertSaid(

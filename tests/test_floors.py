@@ -43,9 +43,12 @@ ROOMS: dict[str, set[str]] = {
     "middleware": OPEN_TO_ROOMS,
     "identity": OPEN_TO_ROOMS,
     "limits": OPEN_TO_ROOMS,
+    "cache": OPEN_TO_ROOMS,
     "upstream": OPEN_TO_ROOMS,
+    "compression": OPEN_TO_ROOMS,
     "discovery": OPEN_TO_ROOMS,
     "openapi": OPEN_TO_ROOMS,
+    "uploads": OPEN_TO_ROOMS,
     "admin": OPEN_TO_ROOMS,
 }
 # The roof knows all, in this order; nothing imports tap, which only twistd calls.

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.kit import OK, MemoryGateway
+from tests.kit import OK, MemoryGateway, MemoryTransport
 from tests.kit_client import MemoryServer, request
 from tracseq_gateway.access_log.lines import json_lines
 from tracseq_gateway.admin.metrics_page import KEEP_SECONDS, MetricsPage
@@ -23,6 +23,7 @@ from tracseq_gateway.config.policies import Authentication, Jwt, Metrics, Securi
 from tracseq_gateway.config.upstream import Instance
 from tracseq_gateway.interfaces import InstanceHealth, Request
 from tracseq_gateway.metrics.page import Page
+from tracseq_gateway.server.h2_channel import H2Channel
 from tracseq_gateway.service.own_pages import SCRAPE_SECONDS
 
 AUTH = Authentication(enabled=True, service="", jwt=Jwt(secret_env="SECRET"))
@@ -75,6 +76,17 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(self.value("gateway_instance_requests_total", service="all", url=url), 1)
         self.assertEqual(self.value("gateway_received_bytes_total", service="all"), 4)
         self.assertEqual(self.value("gateway_sent_bytes_total", service="all"), len(client.answers()[0].body))
+
+    def test_http2(self) -> None:
+        """HTTP/2 connections that had to be ended are counted by why, from 0 on."""
+        self.read()
+        self.assertEqual(self.value("gateway_http2_connection_errors_total", error="enhance_your_calm"), 0)
+        channel, transport = H2Channel(self.gateway.worker.site), MemoryTransport()
+        channel.makeConnection(transport)
+        channel.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+        self.read()
+        self.assertTrue(transport.closed)
+        self.assertEqual(self.value("gateway_http2_connection_errors_total", error="protocol_error"), 1)
 
     def test_no_connection(self) -> None:
         """A connection that cannot be opened is counted by why, and held against the instance."""

@@ -31,7 +31,7 @@ LineFormat = Callable[[Request, float, float], str]
 NO_ROUTES: Final[Mapping[str, str]] = MappingProxyType({})
 DEFAULTS: Final = AccessLog()
 
-_COMBINED: Final = '%s - %s [%s] "%s %s HTTP/1.%d" %d %d "%s" "%s"\n'
+_COMBINED: Final = '%s - %s [%s] "%s %s HTTP/%s" %d %d "%s" "%s"\n'
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
@@ -89,7 +89,7 @@ def combined_lines(settings: AccessLog = DEFAULTS) -> LineFormat:
             second_text.at(int(ended)),
             _hex(head.method),
             _hex(head.path + redact(head.query)),
-            head.minor,
+            head.version,
             request.status,
             request.sent,
             "-" if referer is None else _hex(redact.url(referer)),

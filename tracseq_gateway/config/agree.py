@@ -8,7 +8,10 @@ from typing import Any
 from attrs import evolve
 
 from tracseq_gateway.config.api_keys import key_id
+from tracseq_gateway.config.cache import Cache
 from tracseq_gateway.config.certificates import certificate_facts, check_pair
+from tracseq_gateway.config.compression import Compression, missing_libraries
+from tracseq_gateway.config.http2 import Http2
 from tracseq_gateway.config.logs import MOST_NAMESPACES, AccessLog, Log
 from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, ClientCertificate, Cors, Jwt, JwtKey, Redis
@@ -49,6 +52,15 @@ def _client(table: Client) -> Iterator[Wrong]:
             f"{table.head} bytes cannot hold a request line of {table.request_line}",
             "at least client.request_line would be right",
             ("head",),
+        )
+
+
+def _http2(table: Http2) -> Iterator[Wrong]:
+    if table.connection_window < table.stream_window:
+        yield Wrong(
+            f"{table.connection_window} bytes are less than one request body may have under way",
+            "at least http2.stream_window would be right",
+            ("connection_window",),
         )
 
 
@@ -265,6 +277,15 @@ def _log(table: Log) -> Iterator[Wrong]:
         )
 
 
+def _cache(table: Cache) -> Iterator[Wrong]:
+    if table.largest > table.size:
+        yield Wrong(
+            f"{table.largest} bytes cannot be kept in {table.size}",
+            "at most cache.size would be right",
+            ("largest",),
+        )
+
+
 def _tracing(table: Tracing) -> Iterator[Wrong]:
     if table.queue_spans < table.batch_spans:
         yield Wrong(
@@ -277,6 +298,7 @@ def _tracing(table: Tracing) -> Iterator[Wrong]:
 _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Gateway: _gateway,
     Client: _client,
+    Http2: _http2,
     Certificate: _certificate,
     Tls: _tls,
     ServiceTls: _service_tls,
@@ -289,7 +311,9 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     ApiKey: _api_key,
     ClientCertificate: _client_certificate,
     Authentication: _authentication,
+    Cache: _cache,
     Cors: _cors,
+    Compression: missing_libraries,
     AccessLog: _access_log,
     Log: _log,
     Tracing: _tracing,

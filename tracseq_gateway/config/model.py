@@ -12,8 +12,11 @@ from typing import Literal
 
 from attrs import Factory, field, frozen
 
+from tracseq_gateway.config.cache import Cache, ServiceCache
+from tracseq_gateway.config.compression import Compression
 from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.docs import Docs
+from tracseq_gateway.config.http2 import Http2
 from tracseq_gateway.config.keys import MOMENT, Network, Seconds, Size, key, table
 from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.policies import (
@@ -32,6 +35,7 @@ from tracseq_gateway.config.policies import (
 from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.tls import Tls
 from tracseq_gateway.config.tracing import Tracing
+from tracseq_gateway.config.uploads import ServiceUploads, Uploads
 from tracseq_gateway.config.upstream import (
     Admission,
     Balance,
@@ -199,6 +203,7 @@ class Service:
     )
     connections: Connections = table(Connections, "The connection pool of each instance, in each worker.")
     tunnels: Tunnels = table(Tunnels, "Changes of protocol, as for WebSocket.")
+    uploads: ServiceUploads = table(ServiceUploads, "Resumable uploads.")
     deadline_header: str = key(
         "X-Request-Timeout-Ms",
         "Field that tells the service how many milliseconds its answer may take. Empty: none.",
@@ -207,6 +212,7 @@ class Service:
     outliers: Outliers = table(Outliers, "Ejecting instances that fail.")
     breaker: Breaker = table(Breaker, "Circuit breaker.")
     admission: Admission = table(Admission, "Admission control.")
+    cache: ServiceCache = table(ServiceCache, "Keeping answers.")
     priority: Priority | None = key(
         None,
         "Who is refused first, and who last, when a worker has more than it can do. Without it: ``high`` for the "
@@ -239,6 +245,16 @@ class Service:
     content_types: tuple[str, ...] = key(
         (), "Media types that a request body may have, such as ``application/json`` or ``image/*``. Empty: any."
     )
+    check_digests: bool = key(
+        True,
+        "Whether a request body is held to its ``Content-Digest`` and ``Repr-Digest`` (RFC 9530); one that differs "
+        "gets 400, and does not come whole to the service.",
+    )
+    compression: bool | None = key(
+        None,
+        "Whether its answers are compressed, once ``compression.enabled`` is true. Without it: they are, but for those "
+        "of the service that ``auth.service`` names.",
+    )
     openapi: str = key(
         "/openapi.json",
         "Where an instance itself, asked with GET, has its OpenAPI document (3.0 or 3.1, JSON), for ``/docs``. Empty: "
@@ -258,11 +274,14 @@ class Config:
     gateway: Gateway = table(Gateway, "The gateway as a whole.")
     client: Client = table(Client, "Limits on one client connection.")
     tls: Tls = table(Tls, "TLS towards clients.")
+    http2: Http2 = table(Http2, "HTTP/2 to clients.")
     services: dict[str, Service] = field(default=Factory(dict), metadata={"help": "The services, by name."})
     redis: Redis = table(Redis, "Shared state.")
     auth: Authentication = table(Authentication, "Who may call.")
     rate_limit: RateLimiting = table(RateLimiting, "How often.")
+    cache: Cache = table(Cache, "Keeping services' answers.")
     cors: Cors = table(Cors, "Cross-origin requests.")
+    compression: Compression = table(Compression, "Compression of answers.")
     security: Security = table(Security, "Further doors.")
     access_log: AccessLog = table(AccessLog, "One line a request.")
     log: Log = table(Log, "The gateway's own log.")
@@ -270,3 +289,4 @@ class Config:
     tracing: Tracing = table(Tracing, "Traces, sent by OTLP over HTTP.")
     dashboard: Dashboard = table(Dashboard, "The page that shows how everything is.")
     docs: Docs = table(Docs, "The API page.")
+    uploads: Uploads = table(Uploads, "Resumable uploads.")

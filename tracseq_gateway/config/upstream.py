@@ -173,6 +173,17 @@ class Tunnels:
     )
     idle: Seconds = key(Seconds(300.0), "Longest silence in both directions. 0: no limit.")
     total: Seconds = key(Seconds(0.0), "Longest duration. 0: no limit.")
+    until_token_expires: bool = key(
+        False,
+        "Whether one ends when the token or API key expires by which it was opened. It ends with its session either "
+        "way.",
+    )
+    origins: tuple[str, ...] | None = key(
+        None,
+        "Pages that may open a WebSocket: origins, or patterns as in ``cors.allow_origins``; others get 403. Pages of "
+        "the host that is asked may always, and so may programs that send no Origin. Without it: those of "
+        "``cors.allow_origins`` if ``cors.enabled`` is true, else any.",
+    )
     max: int = key(10_000, "Open tunnels of the service in one worker; beyond it 503. 0: no limit.")
 
 

@@ -132,11 +132,20 @@ class ForwardedLines:
         element = b"for=%b;host=%b;proto=%b" % (_node(self._address), _quoted(head.host), self._scheme)
         if forwarded:
             element = forwarded + b", " + element
+        version = head.version.encode("ascii")
         host_line = b"x-forwarded-host: %b\r\n" % host if host else b""
         return (
             b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n%bx-forwarded-port: %b\r\nforwarded: %b\r\n"
-            b"via: 1.%d %b\r\n"
-            % (", ".join(hops).encode("ascii"), scheme, host_line, port, element, head.minor, self._via)
+            b"via: %b %b\r\n"
+            % (
+                ", ".join(hops).encode("ascii"),
+                scheme,
+                host_line,
+                port,
+                element,
+                version,
+                self._via,
+            )
         )
 
 

@@ -43,6 +43,9 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 """The methods that are forwarded."""
 
+VERSIONS = ("1.0", "1.1")
+"""By the minor version."""
+
 REQUEST_SPECIAL = frozenset(
     {
         b"host",
@@ -57,6 +60,9 @@ REQUEST_SPECIAL = frozenset(
         b"authorization",
     }
 )
+
+DIGEST_FIELDS = frozenset({b"content-digest", b"repr-digest"})
+"""What a request says of its body's digest (RFC 9530)."""
 
 
 @frozen
@@ -92,8 +98,10 @@ class RequestFields:
     authorization: tuple[bytes, ...] = ()
     """The values of Authorization; more than one is an attempt to be two."""
     _trace: Sequence[FieldLine] | None = None
+    _digests: Sequence[FieldLine] | None = None
     _agent: bytes | None = None
     _agent_known: bool = False
+    _accept_encoding: bytes | None = None
     credential: object = None
     """What was found out about who sends these fields, kept by who found it out: the same bytes, the same caller."""
     max_forwards: int | None = None
@@ -107,12 +115,27 @@ class RequestFields:
         return self._trace
 
     @property
+    def digests(self) -> Sequence[FieldLine]:
+        """The lines of Content-Digest and Repr-Digest. Looked for when somebody asks, and then kept."""
+        if self._digests is None:
+            self._digests = [line for line in self.received if line.name in DIGEST_FIELDS]
+        return self._digests
+
+    @property
     def agent(self) -> bytes | None:
         """User-Agent: the first, if there are several. Looked for when somebody asks, and then kept."""
         if not self._agent_known:
             self._agent_known = True
             self._agent = next((line.value for line in self.received if line.name == b"user-agent"), None)
         return self._agent
+
+    @property
+    def accept_encoding(self) -> bytes:
+        """Accept-Encoding: all its values; empty when there is none. Looked for when somebody asks, and then kept."""
+        if self._accept_encoding is None:
+            values = [line.value for line in self.received if line.name == b"accept-encoding"]
+            self._accept_encoding = b", ".join(values)
+        return self._accept_encoding
 
     @property
     def pairs(self) -> Fields:
@@ -134,9 +157,17 @@ class RequestHead:
     query: bytes
     """With its ``?``, byte for byte; empty when there is none."""
     minor: int
+    """The minor version of HTTP/1; that of HTTP/2 is 1, as it can do all that HTTP/1.1 can."""
     host: bytes
     """Empty only in HTTP/1.0."""
     fields: RequestFields
+    major: int = 1
+    """2: it came by HTTP/2, and is passed on as what HTTP/1.1 would have made of it."""
+
+    @property
+    def version(self) -> str:
+        """The version of HTTP that it came by (RFC 9110 section 2.5): ``1.0``, ``1.1`` or ``2``."""
+        return "2" if self.major == 2 else VERSIONS[self.minor]
 
     def get(self, name: bytes) -> bytes | None:
         """Return the first value of a field by its lower-case name."""

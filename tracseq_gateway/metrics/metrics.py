@@ -158,6 +158,10 @@ class Metrics:
         """None came about; ``slug`` is that of a kind of error."""
         self._families.connect_errors.labels(service, slug).inc()
 
+    def compressed(self, service: str, direction: str, size: int) -> None:
+        """So many bytes of a service's answers went ``in`` and came ``out`` of compression."""
+        self._families.compressed.labels(service, direction).inc(size)
+
     def in_flight(self, requests: int) -> None:
         """So many requests are open in this worker; to be told every second or so, not for each request."""
         self._families.in_flight.set(requests)
@@ -218,6 +222,10 @@ class Metrics:
         """Whether this worker reaches Redis."""
         self._families.redis_up.set(up)
 
+    def http2_ended(self, error: str, connections: int = 1) -> None:
+        """So many HTTP/2 connections were ended for what the client did; ``error`` is the name of an error code."""
+        self._families.http2_faults.labels(error).inc(connections)
+
     def token_judged(self, outcome: str, requests: int = 1) -> None:
         """There is a verdict on the token of so many requests; ``outcome`` is one of :data:`TokenOutcome`."""
         self._tokens[outcome](requests)
@@ -229,6 +237,26 @@ class Metrics:
     def revocations(self, remembered: int) -> None:
         """So many revocations are remembered now."""
         self._families.revocations.set(remembered)
+
+    def cache_asked(self, service: str, result: str, requests: int) -> None:
+        """So many requests to a service met its cache; ``result`` is of the cache's own list, so it is bounded."""
+        self._families.cache_requests.labels(service, result).inc(requests)
+
+    def cache_holds(self, size: int, entries: int, *, shared: bool) -> None:
+        """So many bytes, and answers, are kept: by this worker, or ``shared`` by all of them."""
+        gauges = self._families.shared_cache if shared else self._families.own_cache
+        for gauge, value in zip(gauges, (size, entries), strict=True):
+            gauge.set(value)
+
+    def uploads(self, states: Mapping[str, int], size: int) -> None:
+        """How many resumable uploads are kept, by their states, and how many bytes of them."""
+        for state, number in states.items():
+            self._families.uploads.labels(state).set(number)
+        self._families.upload_bytes.set(size)
+
+    def uploads_delivered(self, service: str, outcome: str, times: int) -> None:
+        """A service was sent resumable uploads, with this outcome."""
+        self._families.upload_deliveries.labels(service, outcome).inc(times)
 
     def spans_ended(self, outcome: str, spans: int) -> None:
         """So many spans were ``exported``, ``dropped`` or ``failed``."""

@@ -7,17 +7,42 @@ from tracseq_gateway.http.chunked import ChunkedDecoder
 from tracseq_gateway.http.framing import CHUNKED
 
 
-class BodyReader:
+class BodyRate:
+    """Measures how fast a body comes."""
+
+    __slots__ = ("_bytes", "_since")
+
+    def __init__(self, now: float) -> None:
+        """``now`` in the seconds that :meth:`too_slow` is told later."""
+        self._since = now
+        self._bytes = 0
+
+    def restart(self, now: float) -> None:
+        """Count the rate anew: reading was paused, or the client had to wait for its 100."""
+        self._since = now
+        self._bytes = 0
+
+    def too_slow(self, size: int, now: float, limits: Client) -> bool:
+        """Count ``size`` bytes; return whether too little came since the last window of ``body_idle_seconds`` began."""
+        self._bytes += size
+        elapsed = now - self._since
+        if not limits.body_rate or not 0 < limits.body_idle_seconds <= elapsed:
+            return False
+        slow = self._bytes < limits.body_rate * elapsed
+        self.restart(now)
+        return slow
+
+
+class BodyReader(BodyRate):
     """Takes the bytes of a connection until the body is complete."""
 
-    __slots__ = ("_bytes", "_decoder", "_left", "_since", "ended", "rest")
+    __slots__ = ("_decoder", "_left", "ended", "rest")
 
     def __init__(self, length: int, now: float) -> None:
         """``length`` as ``RequestFields`` has it; ``now`` in the seconds that :meth:`too_slow` is told later."""
+        super().__init__(now)
         self._decoder = ChunkedDecoder() if length == CHUNKED else None
         self._left = length
-        self._since = now
-        self._bytes = 0
         self.ended = False
         self.rest = b""
         """Once ``ended``: what came behind the body."""
@@ -34,18 +59,3 @@ class BodyReader:
             return data
         self.ended, self.rest = True, data[self._left :]
         return data[: self._left]
-
-    def restart(self, now: float) -> None:
-        """Count the rate anew: reading was paused, or the client had to wait for its 100."""
-        self._since = now
-        self._bytes = 0
-
-    def too_slow(self, size: int, now: float, limits: Client) -> bool:
-        """Count ``size`` bytes; return whether too little came since the last window of ``body_idle_seconds`` began."""
-        self._bytes += size
-        elapsed = now - self._since
-        if not limits.body_rate or not 0 < limits.body_idle_seconds <= elapsed:
-            return False
-        slow = self._bytes < limits.body_rate * elapsed
-        self.restart(now)
-        return slow

@@ -10,7 +10,7 @@ A PROXY header may come first, and then, on a site with certificates, TLS or HTT
 5. The first byte tells TLS from HTTP: a record of a handshake begins with one that no method has.
 
 Once all is known, a channel takes the connection over. Which one says :attr:`GatewaySite.protocols`, by what client and
-gateway agreed on by ALPN.
+gateway agreed on by ALPN; in clear, the first bytes tell HTTP/2 from HTTP/1.1, if it is spoken there.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.net.tls import TLSTransport
 from tracseq_gateway.server.arrival import DIRECT, Arrival
 from tracseq_gateway.server.channel import FIRST_REQUEST_SECONDS, HTTPChannel
+from tracseq_gateway.server.h2_channel import H2Channel
+from tracseq_gateway.server.h2_frames import PREFACE
 from tracseq_gateway.server.proxy_header import BadProxyHeader, carried_address, header_length, speaks_for_itself
 from tracseq_gateway.server.tls_contexts import NoCommonProtocol
 from tracseq_gateway.server.tls_facts import facts_of
@@ -96,12 +98,22 @@ class Opening(Protocol):
             self._begin_clear(self._arrival)
 
     def _begin_clear(self, arrival: Arrival) -> None:
+        kind = self._spoken_in_clear()
+        if kind is None:
+            return
         transport = self.transport
-        channel = self._successor(HTTPChannel, arrival)
+        channel = self._successor(kind, arrival)
         transport.protocol = channel
         channel.makeConnection(transport)
         if self._came:
             channel.dataReceived(self._came)
+
+    def _spoken_in_clear(self) -> ClientProtocol | None:
+        """What the client speaks; None while it may be either still, for HTTP/2 begins with words of its own."""
+        came = self._came
+        if not self.site.http2.clear or came[: len(PREFACE)] != PREFACE[: len(came)]:
+            return HTTPChannel
+        return H2Channel if len(came) >= len(PREFACE) else None
 
     def _successor(self, kind: ClientProtocol, arrival: Arrival) -> Any:
         """Make the channel that has the connection from now on."""

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
+from tracseq_gateway.config.http2 import Http2
 from tracseq_gateway.config.keys import Network
 from tracseq_gateway.config.model import Client
 from tracseq_gateway.errors import GatewayError
@@ -23,6 +24,8 @@ from tracseq_gateway.interfaces import SWITCHED, Recorder
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.server.arrival import Arrival
 from tracseq_gateway.server.channel import HTTPChannel
+from tracseq_gateway.server.h2_channel import H2Channel
+from tracseq_gateway.server.h2_frames import FAULTS
 from tracseq_gateway.server.opening import Opening
 from tracseq_gateway.server.request import Channel, GatewayRequest, unread_request
 
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
 
 LAST_CALL_SECONDS = 1.0
 """How long before the end of a gentle drain what is still idle is closed in an orderly way."""
+
+
+DEFAULT_HTTP2 = Http2()
 
 
 class ClientConnection(Protocol):
@@ -74,12 +80,14 @@ class GatewaySite(Site):
         recorder: Recorder | None = None,
         proxied: bool = False,
         clear_root: IResource | None = None,
+        http2: Http2 = DEFAULT_HTTP2,
     ) -> None:
         """``own_lines`` gives the lines of the gateway's own answers, by whether the client uses TLS; ``kept_back``
         are names of request fields that hold secrets for the gateway alone, ``replaced`` of those that it sets itself;
         ``recorder`` hears of every request's end;
         ``proxied`` says that connections begin with a PROXY header;
-        ``clear_root`` is in the place of ``root`` for requests in clear.
+        ``clear_root`` is in the place of ``root`` for requests in clear;
+        ``http2`` are the settings of HTTP/2.
         """
         super().__init__(root, reactor=reactor)
         self.clear_resource: IResource = clear_root or root
@@ -87,6 +95,8 @@ class GatewaySite(Site):
         self.tls: ServerContexts | None = None
         """What clients are shown that use TLS; None: nobody can. Set by who has the certificates."""
         self.protocols: dict[bytes, ClientProtocol] = {b"http/1.1": HTTPChannel, b"http/1.0": HTTPChannel}
+        if http2.enabled:
+            self.protocols = {b"h2": H2Channel, **self.protocols}
         """By their names for ALPN, what can be spoken over TLS, in the order in which we prefer it."""
         self.own_lines = own_lines
         self._recorder = recorder
@@ -107,6 +117,9 @@ class GatewaySite(Site):
         """Of the active ones, those that are not worked on before more of their bodies has come."""
         self.tunnels = 0
         """Of the active ones, those that have switched to another protocol."""
+        self.http2 = http2
+        self.http2_faults: Counter[str] = Counter({code.name.lower(): 0 for code in FAULTS})
+        """HTTP/2 connections that were ended for what the client did, by the name of the error code."""
         self.channels: set[ClientConnection] = set()
         self._by_address: Counter[str] = Counter()
         self._drained: Deferred[int] | None = None
@@ -123,7 +136,7 @@ class GatewaySite(Site):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the channel of a new connection."""
-        return Opening(self) if self.proxied or self.tls is not None else HTTPChannel(self)
+        return Opening(self) if self.proxied or self.tls is not None or self.http2.clear else HTTPChannel(self)
 
     def opened(self, channel: ClientConnection) -> bool:
         """Count a connection in; return False if there is no room for it."""

@@ -83,7 +83,7 @@ class SpanMaker:
             usual(_SERVER, _host(head.host)),
             usual(_CLIENT, request.client),
             usual(_PEER, request.peer),
-            usual(_VERSION, f"1.{head.minor}"),
+            usual(_VERSION, head.version),
             text(_REQUEST_ID, request.request_id.decode("ascii")),
             number(_STATUS, request.status),
             number(_RECEIVED, request.received),

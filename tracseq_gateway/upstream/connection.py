@@ -44,7 +44,10 @@ if TYPE_CHECKING:
 MAX_INTERIM = 16
 """Interim answers (1xx) before the final one."""
 
-_IDLE, _HEAD, _BODY, _LOST = range(4)
+PARTING_SECONDS = 5.0
+"""How long a service may take to close a connection on which nothing more comes from here."""
+
+_IDLE, _HEAD, _BODY, _PARTING, _LOST = range(5)
 
 
 class Receiver(Protocol):
@@ -169,7 +172,7 @@ class UpstreamConnection(TwistedProtocol):
                 self._body(data)
             elif state == _HEAD:
                 self._head(data)
-            else:
+            elif state != _PARTING:
                 self._close()
         except (AnswerRefused, BadChunk) as fault:
             error = fault.error if isinstance(fault, AnswerRefused) else GatewayError(BAD_ANSWER, str(fault))
@@ -271,20 +274,28 @@ class UpstreamConnection(TwistedProtocol):
         self._state, self._left = _BODY, UNTIL_CLOSE
         # Who receives from now on looks to the time: bytes in either direction count.
         self._silence = 0.0
-        receiver = self._exchange = exchange.switched(head)
+        receiver = exchange.switched(head)
         self.pool.lost(self)
+        if self._state != _BODY:
+            return  # it has ended already
+        self._exchange = receiver
         self._sending = True
         self.transport.registerProducer(_Sender(self, receiver), True)
         if rest:
             receiver.answer_data(rest, False)
 
     def hang_up(self) -> None:
-        """Close once all is sent; whatever comes is not read."""
+        """Say that no more comes, once all is sent. What the service still sends is read and thrown away, so that no
+        reset destroys what is on its way to it."""
         self._exchange = None
-        self._timer.stop()
+        self._state = _PARTING
         if self._sending:
             self._stop_sending()
-        self.transport.loseConnection()
+        if self._paused:
+            self._paused = False
+            self.transport.resumeProducing()
+        self.transport.loseWriteConnection()
+        self._timer.start(PARTING_SECONDS)
 
     def _body(self, data: bytes) -> None:
         exchange = self._exchange
@@ -361,6 +372,8 @@ class UpstreamConnection(TwistedProtocol):
             self._break(GatewayError(RESPONSE_TIMEOUT, "the service did not answer in time"))
         elif self._state == _BODY:
             self._break(GatewayError(IDLE_TIMEOUT, "the service fell silent within its answer"))
+        elif self._state == _PARTING:
+            self._close()
         elif self._state == _IDLE:
             self.pool.lost(self)
             self.transport.loseConnection()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from random import Random
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from tracseq_gateway.config import upstream
@@ -18,6 +19,7 @@ from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.url import parse_url
 from tracseq_gateway.errors import CIRCUIT_OPEN, NO_INSTANCE, GatewayError
 from tracseq_gateway.http.cookies import cookie
+from tracseq_gateway.http.cors import OriginRules
 from tracseq_gateway.http.fields import KnownLines
 from tracseq_gateway.interfaces import InstanceHealth, Request
 from tracseq_gateway.net.deadlines import Deadlines
@@ -39,6 +41,19 @@ from tracseq_gateway.upstream.passive import PassiveHealth
 from tracseq_gateway.upstream.pool import Connect, ConnectEnded, Pool
 from tracseq_gateway.upstream.retry import RetryPolicy
 from tracseq_gateway.upstream.secure import SecureConnect
+
+
+class Lasts(Protocol):
+    """Who sees that what a request has opened ends when its caller may no longer."""
+
+    def __call__(self, request: Request, end: Callable[[str], None], *, until_expiry: bool) -> None:
+        """Have ``end`` called then, with the reason, unless the request is over before; ``until_expiry``: with its
+        token or API key, too."""
+
+
+def _for_ever(request: Request, end: Callable[[str], None], *, until_expiry: bool) -> None:
+    """Where nobody is asked who he is, nobody may no longer."""
+
 
 LEAST_WARMTH = 0.1
 """The share of its requests that an instance gets at least when it comes back."""
@@ -62,6 +77,10 @@ class UpstreamService:
         self.instances: list[Instance] = []
         self.tunnels = 0
         """Connections that speak another protocol by now."""
+        self.origins: OriginRules | None = None
+        """The pages that may open a WebSocket; None: any. Set by who knows what the whole gateway allows."""
+        self.lasts: Lasts = _for_ever
+        """Told of each request that goes on for long; set by who knows when its caller may no longer."""
         self._deadlines = deadlines
         self._connect = connect
         self._known = known
