@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,12 +18,11 @@ NAMED = re.compile(r'"(?:/etc/tracseq/)?([a-z-]+\.(?:pem|key|crl))"')
 
 
 def certificates(directory: Path) -> Path:
-    """The files that examples name, in a directory: a certificate, and what those of others are held against."""
+    """The files that examples name, in a directory: the gateway's certificate, and what others are held against."""
     authority = Authority(directory)
     authority.issue("gw.test", file="gateway")
-    shutil.copy(directory / "gateway.key", directory / "gateway-key.pem")
-    for name in ("instruments-ca.pem", "laboratory-ca.pem"):
-        shutil.copy(authority.file, directory / name)
+    (directory / "laboratory-ca.pem").write_bytes(authority.file.read_bytes())
+    authority.file.rename(directory / "instruments-ca.pem")
     Path(authority.revoke()).rename(directory / "instruments.crl")
     return directory
 
