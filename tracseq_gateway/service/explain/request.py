@@ -15,7 +15,7 @@ from tracseq_gateway.service.explain.parts import Parts
 
 
 class RehearsedChannel:
-    """Writes the answer down; see ``server.request.Channel``."""
+    """Writes the answer down; see ``server.channel_face.Channel``."""
 
     def __init__(self, parts: Parts, address: str) -> None:
         """``address`` is where the connection would come from."""
