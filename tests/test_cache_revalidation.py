@@ -70,6 +70,36 @@ class RevalidationTests(SynchronousTestCase):
         cached.says(FRESH)
         self.assertIn(b"fwd=uri-miss", status(cached.ask()))
 
+    def test_confirmed_for_one(self) -> None:
+        """A 304 that makes what is kept somebody's, by a cookie or by what it says, answers him, and nobody else."""
+        for line in (b"Set-Cookie: session=his", b"Cache-Control: private", b"Cache-Control: no-store"):
+            cached = Cached()
+            cached.ask()
+            cached.pass_time(61)
+            cached.says(None)
+            first, second = cached.ask_later(), cached.ask_later()
+            confirming = cached.gateway.service.connections[-1]
+            cached.says(FRESH)
+            confirming.answer(answer(line, status=b"304 Not Modified"))
+            cached.gateway.service.run()
+            (given,), (others,) = first.answers(), second.answers()
+            self.assertEqual((given.status, given.body), (200, b"kept"), line)
+            self.assertEqual(others.values(b"set-cookie"), [])
+            self.assertEqual(len(cached.asked), 3, line)
+            self.assertEqual(cached.ask().values(b"set-cookie"), [], line)
+
+    def test_confirmed_with_cookie(self) -> None:
+        """Who has the answer already gets the cookie that came with its confirmation."""
+        cached = Cached()
+        cached.ask()
+        cached.pass_time(61)
+        cached.says(answer(b"Set-Cookie: session=his", status=b"304 Not Modified"))
+        given = cached.ask(get(b"/a", b'If-None-Match: "1"'))
+        self.assertEqual((given.status, given.values(b"set-cookie")), (304, [b"session=his"]))
+        cached.says(FRESH)
+        given = cached.ask()
+        self.assertEqual((status(given), given.values(b"set-cookie")), (b"tracseq-gateway; fwd=uri-miss; stored", []))
+
     def test_other_confirmed(self) -> None:
         """A 304 that names another representation answers a request, but freshens nothing of what is kept."""
         cached = Cached()

@@ -74,12 +74,20 @@ class Copying:
 
     def _confirmed(self, errand: Errand, kept: Kept, head: OutgoingHead) -> None:
         """What is kept still holds."""
+        fit = True
         if holds(kept.fields, head.pairs):
             kept = kept.confirmed(head, errand.began, self._received)
-            self._keeper.keep(errand.asked, kept, errand.began)
+            fit = kept.why_not(errand.asked.control, personal=errand.asked.personal) is None
+            if fit:
+                self._keeper.keep(errand.asked, kept, errand.began)
+            else:
+                self._keeper.drop(errand.asked)  # the 304 has made it somebody's, say by a cookie
         self._terms.note(self._request, "revalidated")
         self._give(errand, kept, self._terms.status.passed(errand.why, status=304))
-        self._end("kept", kept)
+        if fit:
+            self._end("kept", kept)
+        else:
+            self._end("unfit")
 
     def _rescued(self, errand: Errand, kept: Kept, head: OutgoingHead) -> None:
         """There is no good answer now, and what is kept may be given instead."""
