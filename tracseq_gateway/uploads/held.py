@@ -42,10 +42,11 @@ class HeldUpload:
     def _read(self) -> Record:
         return Record.read(Path(f"{self._base}.json").read_bytes())
 
-    def try_lock(self) -> bool:
+    def try_lock(self, *, to_remove: bool = False) -> bool:
         """Have it alone, as it is now; return False while somebody else has it.
 
-        What somebody left who died over it is put right first. Raises FileNotFoundError when it is gone.
+        What somebody left who died over it is put right first; unless it is ``to_remove``, which must do without the
+        room on the disk that this takes. Raises FileNotFoundError when it is gone.
         """
         try:
             fcntl.flock(self._data, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -56,6 +57,8 @@ class HeldUpload:
             raise FileNotFoundError(self._base.name)
         Path(f"{self._base}.wanted").unlink(missing_ok=True)
         self.record = self._read()
+        if to_remove:
+            return True
         if self.record.unchecked is not None:
             self.truncate(self.record.unchecked)
             self.save(evolve(self.record, unchecked=None))
@@ -118,9 +121,15 @@ class HeldUpload:
         self.record = record
 
     def settle(self, record: Record, answer: bytes) -> None:
-        """It is delivered: keep the answer, and let go of the bytes."""
-        replace(Path(f"{self._base}.answer"), answer)
-        self.save(record)
+        """It is delivered: keep the answer, and let go of the bytes; of these first, if the disk has no room else."""
+        try:
+            replace(Path(f"{self._base}.answer"), answer)
+            self.save(record)
+        except Refused:
+            # The service has it. Who finds it as it is between these lines takes it for unknown, not for whole.
+            self.truncate(0)
+            replace(Path(f"{self._base}.answer"), answer)
+            self.save(record)
         self.truncate(0)
 
     def answer(self) -> bytes:
