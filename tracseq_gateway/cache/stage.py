@@ -69,9 +69,13 @@ class CacheStage:
         unsafe = request.head.method not in _SAFE
         self.terms.note(request, "invalidated" if unsafe else "passed")
         if unsafe:
-            request.filter_answer(lambda sink: Invalidation(request, sink, self.terms, self._changed))
+            self.watch(request)
         request.answer_lines += b"cache-status: %b\r\n" % self.terms.status.passed(why)
         self._following(request)
+
+    def watch(self, request: Request) -> None:
+        """Let what a request changes, also one that does not come by here, hold no longer."""
+        request.filter_answer(lambda sink: Invalidation(request, sink, self.terms, self._changed))
 
     # What is kept.
 
