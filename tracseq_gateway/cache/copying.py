@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from attrs import define
 
@@ -19,6 +19,9 @@ from tracseq_gateway.http.caching.storing import why_not
 from tracseq_gateway.http.conditional import holds
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.interfaces import AnswerSink
+
+MOST_COPIED: Final = 32 << 20
+"""Bytes of the copies that are being made for one service at a time; an answer that would need more is not kept."""
 
 Outcome = Literal["kept", "rescued", "unfit", "failed", "left"]
 """How a question to a service ended: with an answer that is kept; with none, but what is kept is given although it is
@@ -129,9 +132,8 @@ class Copying:
         if head is None or errand is None:
             return
         self._size += len(data)
-        if self._size > self._terms.largest:
-            self._head = None
-            self._pieces.clear()
+        self._keeper.copied += len(data)
+        if self._size > self._terms.largest or (self._keeper.copied > MOST_COPIED and not done):
             self._end("unfit")
             return
         if data:
@@ -157,11 +159,14 @@ class Copying:
 
     def gone(self) -> None:
         """See :class:`tracseq_gateway.interfaces.AnswerFilter`."""
-        self._pieces.clear()
         self._end("left")
 
     def _end(self, outcome: Outcome, kept: Kept | None = None) -> None:
         errand, self._errand = self._errand, None
+        self._head = None
+        self._pieces.clear()
+        self._keeper.copied -= self._size
+        self._size = 0
         if errand is not None:
             errand.ended(outcome, kept)
 

@@ -19,6 +19,8 @@ class Keeper:
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self.changes = Changes()
+        self.copied = 0
+        """Bytes of answers that are on their way and are being copied."""
 
     def keep(self, asked: Asked, kept: Kept, moment: float) -> None:
         """Keep the answer to a request that was passed on at ``moment``, unless its target has changed since."""
