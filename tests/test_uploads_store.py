@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -210,6 +211,18 @@ class SpaceTests(StoreCase):
         with self.assertRaises(Refused) as caught:
             self.create(store, 1 << 59)
         self.assertIs(NO_SPACE, caught.exception.error.kind)
+
+    def test_no_files(self) -> None:
+        """A disk that has room for bytes, but for no more files, is full as well: 507."""
+        gateway, make = UploadGateway(str(self.directory)), os.open
+
+        def full(file: Path | str, flags: int, mode: int = 0o777) -> int:
+            if flags & os.O_EXCL:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return make(file, flags, mode)
+
+        self.patch(os, "open", full)
+        self.assertEqual(507, gateway.ask(b"POST", TAKES, TUS, b"Upload-Length: 3").status)
 
     def test_full_while_it_comes(self) -> None:
         """A disk that is full while a part comes gives 507, and what was written before is kept."""

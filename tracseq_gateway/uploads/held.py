@@ -14,6 +14,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import evolve
@@ -96,15 +98,11 @@ class HeldUpload:
     def write(self, offset: int, data: bytes) -> None:
         """Write what came. Raises Refused when the disk is full."""
         view = memoryview(data)
-        try:
+        with room():
             while view:
                 written = os.pwrite(self._data, view, offset)
                 offset += written
                 view = view[written:]
-        except OSError as error:
-            if error.errno in _FULL:
-                raise Refused(NO_SPACE, "there is no room left for uploads") from error
-            raise
 
     def sync(self) -> None:
         """Have what was written survive a crash of the machine."""
@@ -147,20 +145,27 @@ class HeldUpload:
             self._data = -1
 
 
+@contextmanager
+def room() -> Iterator[None]:
+    """What is done within raises Refused when the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Refused(NO_SPACE, "there is no room left for uploads") from error
+        raise
+
+
 def replace(file: Path, content: bytes) -> None:
     """Write a file so that a crash leaves the old one or the whole new one. Raises Refused when the disk is full."""
     beside = Path(f"{file}.new")
-    try:
+    with room():
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(descriptor)
         beside.replace(file)
-    except OSError as error:
-        if error.errno in _FULL:
-            raise Refused(NO_SPACE, "there is no room left for uploads") from error
-        raise
 
 
 def remove(base: Path) -> None:

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from tracseq_gateway.config.uploads import Uploads
 from tracseq_gateway.errors import NO_SPACE, TOO_MANY_AT_ONCE
-from tracseq_gateway.uploads.held import HeldUpload, remove, replace
+from tracseq_gateway.uploads.held import HeldUpload, remove, replace, room
 from tracseq_gateway.uploads.record import IDENTIFIER, Record
 from tracseq_gateway.uploads.refused import Refused
 
@@ -130,7 +130,8 @@ class Store:
 
     def _make(self, record: Record) -> HeldUpload:
         base = self._directory / record.identifier
-        os.close(os.open(f"{base}.data", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with room():
+            os.close(os.open(f"{base}.data", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         try:
             replace(Path(f"{base}.json"), record.written())
             held = HeldUpload(self._directory, record.identifier)
