@@ -6,6 +6,7 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import kit
 from tests.cache_kit import FRESH, Cached, answer, get, status
 
 
@@ -232,4 +233,16 @@ class InvalidationTests(SynchronousTestCase):
         self.assertEqual(after.received, b"")
         two.answer(answer(b"Cache-Control: max-age=60", body=b"new"))
         self.assertEqual(after.answers()[0].body, b"new")
+        self.assertEqual(cached.ask().body, b"new")
+
+    def test_clock_set_back(self) -> None:
+        """So it is also when the clock of the machine is set back meanwhile."""
+        cached = Cached(None)
+        before = cached.ask_later()
+        self.patch(kit, "EPOCH", kit.EPOCH - 3600)
+        cached.says(answer(status=b"204 No Content"))
+        cached.ask(get(method=b"PUT"))
+        cached.gateway.service.connections[0].answer(answer(b"Cache-Control: max-age=60", body=b"old"))
+        self.assertEqual(before.answers()[0].body, b"old")
+        cached.says(answer(body=b"new"))
         self.assertEqual(cached.ask().body, b"new")

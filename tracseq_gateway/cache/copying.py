@@ -39,6 +39,8 @@ class Errand:
     """What is kept for it, if the service is asked whether that still holds."""
     began: float
     """When it was passed on, in seconds since the epoch."""
+    moment: float
+    """The same in seconds of the reactor's clock, which nobody sets back."""
     ended: Callable[[Outcome, Kept | None], None]
     """Told once how it ended; with what is kept, if anything is."""
 
@@ -82,7 +84,7 @@ class Copying:
             kept = kept.confirmed(head, errand.began, self._received)
             fit = kept.why_not(errand.asked.control, personal=errand.asked.personal) is None
             if fit:
-                self._keeper.keep(errand.asked, kept, errand.began)
+                self._keeper.keep(errand.asked, kept, errand.moment)
             else:
                 self._keeper.drop(errand.asked)  # the 304 has made it somebody's, say by a cookie
         self._terms.note(self._request, "revalidated")
@@ -140,7 +142,7 @@ class Copying:
             self._pieces.append(data)
         if done:
             kept = kept_of(head, b"".join(self._pieces), errand.began, self._received)
-            self._keeper.keep(errand.asked, kept, errand.began)
+            self._keeper.keep(errand.asked, kept, errand.moment)
             self._end("kept", kept)
 
     def send(self, data: bytes, done: bool) -> None:

@@ -23,7 +23,10 @@ class Keeper:
         """Bytes of answers that are on their way and are being copied."""
 
     def keep(self, asked: Asked, kept: Kept, moment: float) -> None:
-        """Keep the answer to a request that was passed on at ``moment``, unless its target has changed since."""
+        """Keep the answer to a request that was passed on at ``moment``, unless its target has changed since.
+
+        ``moment`` is in seconds of the reactor's clock.
+        """
         terms = self._terms
         names = varies_by(kept.fields)
         if names is None or kept.size > terms.largest or self.changes.since(asked.target, moment):
@@ -43,7 +46,7 @@ class Keeper:
 
     def change(self, targets: Collection[bytes]) -> None:
         """These targets have changed: what is kept of them, and what is on its way, holds no longer."""
-        now = self._terms.now()
+        now = self._terms.deadlines.now()
         for target in targets:
             self.changes.note(target, now)
             self._terms.store.drop(target)
