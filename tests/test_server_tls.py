@@ -199,7 +199,7 @@ class ProtocolTests(TlsTestCase):
 
     def test_agreed(self) -> None:
         """Of what a client offers, what we speak is taken; a client that offers nothing speaks HTTP/1.1."""
-        for offered, taken in ((["h2", "http/1.1"], "http/1.1"), (["http/1.0"], "http/1.0"), ([], None)):
+        for offered, taken in ((["spdy/3", "http/1.1"], "http/1.1"), (["http/1.0"], "http/1.0"), ([], None)):
             context = client_context(self.authority, protocols=offered)
             visitor = self.visit(self.server(), request(b"/"), context=context)
             self.assertEqual((visitor.client.tls.selected_alpn_protocol(), visitor.statuses()), (taken, [200]))

@@ -205,6 +205,20 @@ class ClientTests(RealTestCase):
         self.assertEqual(self.ask(self.connect(gateway))["path"], "/x")
 
 
+class ClearTests(RealTestCase):
+    """Clients that begin in clear."""
+
+    def test_redirected(self) -> None:
+        """At the gateway's port and at the further one a client is sent to where TLS is, and goes there."""
+        further = freePort()
+        gateway = self.start(self.configuration(f"redirect_port = {further}"))
+        for port in (gateway.port, further):
+            curl = "curl", "-sS", "--location", "--cacert", str(self.authority.file)
+            answer = json.loads(self.run_client(*curl, "--data", "body", f"http://127.0.0.1:{port}/all/x?y=1"))
+            self.assertEqual((answer["path"], answer["size"]), ("/x?y=1", 4))
+            self.assertEqual(answer["fields"]["x-forwarded-proto"], "https")
+
+
 class CertificateTests(RealTestCase):
     """Certificates that change while the gateway runs."""
 
