@@ -18,7 +18,7 @@ COPY twisted twisted
 # could not.
 RUN python -m pip wheel --quiet --no-cache-dir --no-deps --wheel-dir /wheels . \
     && python -m venv --without-pip /opt/tracseq-gateway \
-    && python -m pip --python /opt/tracseq-gateway/bin/python install --quiet --no-cache-dir /wheels/*.whl \
+    && python -m pip --python /opt/tracseq-gateway/bin/python install --quiet --no-cache-dir "$(echo /wheels/*.whl)[compression]" \
     && find /opt/tracseq-gateway -type d \( -name test -o -name tests \) -prune -exec rm -rf {} + \
     && /opt/tracseq-gateway/bin/twistd --help >/dev/null
 

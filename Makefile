@@ -7,6 +7,7 @@ TARGET ?= all
 SECONDS ?= 60
 BIN := $(VENV)/bin
 LEAST := 3.11
+NODE_CLIENTS := tests/clients_node/node_modules/.package-lock.json
 
 # The first interpreter that starts and is new enough; looked up only when the environment is made.
 PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do \
@@ -23,7 +24,7 @@ install: $(VENV)/.installed-sandbox ## make .venv with the gateway and its sandb
 run: $(VENV)/.installed-sandbox ## start the gateway and its sandbox on port 8000 (PORT=9000 for another)
 	@exec $(BIN)/twistd -n --pidfile= tracseq-gateway --sandbox --port $(PORT) --workers 2
 
-test: $(VENV)/.installed-test ## run the tests (TESTS=tests.test_floors for some of them); a warning is an error
+test: $(VENV)/.installed-test $(NODE_CLIENTS) ## run the tests (TESTS=tests.test_floors for some of them); a warning is an error
 	@$(BIN)/python -W error -m twisted.trial --temp-directory=_trial_temp $(TESTS)
 
 fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz ## look for inputs that break a promise, a minute for each target (TARGET=path SECONDS=600 for one)
@@ -40,8 +41,8 @@ docs: $(VENV)/.installed-docs ## build the documentation into docs/_build/html; 
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --fresh-env docs docs/_build/html
 
 bench: $(VENV)/.installed-bench ## measure the gateway beside nginx, Caddy and treq: a table and a plot
-	@for tool in nginx wrk redis-server; do PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || { \
-		echo "make bench needs $$tool: apt-get install nginx-light libnginx-mod-http-lua lua-nginx-redis redis-server wrk" >&2; \
+	@for tool in nginx wrk h2load redis-server; do PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || { \
+		echo "make bench needs $$tool: apt-get install nginx-light libnginx-mod-http-lua lua-nginx-redis redis-server wrk nghttp2-client" >&2; \
 		exit 1; }; done
 	@$(BIN)/python -m benchmarks all
 
@@ -58,6 +59,12 @@ $(VENV)/.installed-%: setup.py pyproject.toml | $(BIN)/python
 	@echo "Installing into $(VENV) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[$*]'
 	@touch $@
+
+# npm writes that file last. Without npm the tests with clients on Node.js are skipped.
+$(NODE_CLIENTS): tests/clients_node/package-lock.json
+	@if command -v npm >/dev/null; then \
+		npm ci --prefix tests/clients_node --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@; \
+	else echo "npm is not installed: the tests with clients on Node.js are skipped"; fi
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { \

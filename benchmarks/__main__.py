@@ -1,8 +1,7 @@
 """``python -m benchmarks [cpu] [latency] [idle] [transfer] [growth] [duties] [tokens] [memory] [scrape]
-[records]
-[--quick]``; without a part, all of them.
+[records] [protocols] [tls] [websockets] [events] [--quick]``; without a part, all of them.
 
-The full form takes about forty minutes, in which the machine should have nothing else to do; each part can be run for
+The full form takes about an hour, in which the machine should have nothing else to do; each part can be run for
 itself, and the report is made from the latest run of each.
 """
 
@@ -29,9 +28,12 @@ from benchmarks import (
     scenario_growth,
     scenario_idle,
     scenario_latency,
+    scenario_live,
     scenario_memory,
+    scenario_protocols,
     scenario_records,
     scenario_scrape,
+    scenario_tls,
     scenario_tokens,
     scenario_transfer,
 )
@@ -87,6 +89,23 @@ def _records(results: Results, settings: Settings, cores: Cores) -> Results:
     return evolve(results, records=tuple(scenario_records.measure(settings, cores, say)))
 
 
+def _protocols(results: Results, settings: Settings, cores: Cores) -> Results:
+    return evolve(results, protocols=tuple(scenario_protocols.measure(settings, cores, say)))
+
+
+def _tls(results: Results, settings: Settings, cores: Cores) -> Results:
+    handshakes = scenario_tls.measure_handshakes(settings, cores, say)
+    return evolve(results, handshakes=tuple(handshakes), kept=tuple(scenario_tls.measure_kept(settings, cores, say)))
+
+
+def _websockets(results: Results, settings: Settings, cores: Cores) -> Results:
+    return evolve(results, websockets=tuple(scenario_live.measure_websockets(settings, cores, say)))
+
+
+def _events(results: Results, settings: Settings, cores: Cores) -> Results:
+    return evolve(results, events=tuple(scenario_live.measure_events(settings, cores, say)))
+
+
 PARTS: dict[str, Callable[[Results, Settings, Cores], Results]] = {
     "cpu": _cpu,
     "latency": _latency,
@@ -98,9 +117,17 @@ PARTS: dict[str, Callable[[Results, Settings, Cores], Results]] = {
     "memory": _memory,
     "scrape": _scrape,
     "records": _records,
+    "protocols": _protocols,
+    "tls": _tls,
+    "websockets": _websockets,
+    "events": _events,
 }
 
-KNOWN = dict.fromkeys(("cpu", "latency", "idle", "growth"), PROXIES) | {"duties": DUTY_PROXIES}
+KNOWN: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("cpu", "latency", "idle", "growth"), PROXIES),
+    **dict.fromkeys(("protocols", "tls", "websockets", "events"), ("nginx", "gateway")),
+    "duties": DUTY_PROXIES,
+}
 """The contestants of the parts that have several."""
 
 
@@ -136,6 +163,7 @@ def settings_of(chosen: argparse.Namespace) -> Settings:
         return settings
     n = chosen.rounds
     settings = evolve(settings, rounds=n, idle_rounds=n, transfer_rounds=n, growth_rounds=n)
+    settings = evolve(settings, protocol_rounds=n, live_rounds=n)
     return evolve(settings, duty_rounds=n, token_rounds=n, memory_rounds=n, scrape_rounds=n, record_rounds=n)
 
 

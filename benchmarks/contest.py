@@ -5,16 +5,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from attrs import evolve, frozen
 
 from benchmarks import contestants, proc
-from benchmarks.contestants import Stage
+from benchmarks.contestants import Door, Stage
 from benchmarks.duties import Duties, prove
+from benchmarks.h2load import Talk, ask_once
 from benchmarks.http_client import PATH
 from benchmarks.nginx_lua import auth_service, nginx_lua
-from benchmarks.processes import Cores, Launch, free_port, serving
+from benchmarks.processes import Cores, Launch, free_port, serving, started
 from benchmarks.redis_server import Redis, redis
 
 CONTESTANTS: dict[str, Callable[[Stage], Launch]] = {
@@ -65,12 +67,13 @@ def contest(
     scraped: bool = False,
     records: tuple[str, ...] | None = None,
     duties: Duties | None = None,
+    door: Door | None = None,
     tokens: Iterable[str] = (),
 ) -> Iterator[Running]:
     """Run one contestant with the service behind it; ``direct`` is the service alone.
 
     With ``duties`` it has a Redis (and an Auth Service) of its own, on the core of the load, and has shown to do these
-    duties and no others. ``tokens`` are those that it may take for verified.
+    duties and no others. ``tokens`` are those that it may take for verified. ``door`` is how its clients come.
     """
     with ExitStack() as stack:
         scratch = stack.enter_context(scratch_directory())
@@ -80,7 +83,11 @@ def contest(
         if name == "direct":
             yield Running(upstream, pid)
             return
-        stage = Stage(scratch, free_port(), upstream, workers, routes, hosts, scraped, records)
+        stage = Stage(scratch, free_port(), upstream, workers, routes, hosts, scraped, records, door=door)
+        if door is not None:
+            pid = stack.enter_context(_behind_door(CONTESTANTS[name](stage), cores, stage.port, door, scratch))
+            yield Running(stage.port, pid)
+            return
         store = None
         if duties is not None:
             store = stack.enter_context(redis(cores.load, scratch))
@@ -91,6 +98,14 @@ def contest(
         if duties is not None:
             prove(name, stage.port, duties, scratch)
         yield Running(stage.port, pid, store, stage.auth)
+
+
+@contextmanager
+def _behind_door(launch: Launch, cores: Cores, port: int, door: Door, scratch: Path) -> Iterator[int]:
+    talk = Talk(door.protocol, door.certificate is not None)
+    probe = partial(ask_once, port, cores.load, talk)
+    with started(launch, cores.proxy, scratch, probe, f"127.0.0.1:{port} by {door.protocol}") as pid:
+        yield pid
 
 
 @contextmanager

@@ -10,12 +10,29 @@ from pathlib import Path
 
 from attrs import frozen
 
+from benchmarks.certificates import Certificate
 from benchmarks.duties import Duties, public_key_file
 from benchmarks.processes import Launch, program
 from benchmarks.redis_server import SOCKET
 
 CHECKOUT = Path(__file__).parent.parent
 CONF = Path(__file__).parent / "conf"
+
+KEPT_PASSING = 'proxy_set_header Connection "";'
+LIVE_PASSING = (
+    "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection; proxy_buffering off;"
+)
+"""nginx passes on an Upgrade, and an answer as it comes, only if it is told to."""
+
+
+@frozen
+class Door:
+    """How clients come to a contestant whose connections are kept however long they are used."""
+
+    protocol: str = "HTTP/1.1"
+    """``HTTP/1.1``, or ``HTTP/2``: by ALPN over TLS, by prior knowledge in clear."""
+    certificate: Certificate | None = None
+    """What is shown over TLS; None: in clear."""
 
 
 @frozen
@@ -37,6 +54,10 @@ class Stage:
     tokens: tuple[str, ...] = ()
     """The tokens whose verdicts are in nginx's cache from the start."""
     auth: int | None = None
+    most_connections: int = 0
+    """To the service, which holds WebSockets and streams that stay open; 0: it answers at once, as usual."""
+    door: Door | None = None
+    """None: HTTP/1.1 in clear, on connections that are closed now and then, as usual."""
 
 
 class _Template(string.Template):
@@ -83,8 +104,23 @@ def service(scratch: Path, port: int) -> Launch:
 
 def nginx(stage: Stage) -> Launch:
     """Bare nginx with one worker."""
-    text = render("nginx_proxy.conf", scratch=stage.scratch, port=stage.port, upstream=stage.upstream)
+    passing = LIVE_PASSING if stage.most_connections else KEPT_PASSING
+    listening, door = nginx_door(stage.door)
+    values = {"scratch": stage.scratch, "port": stage.port, "upstream": stage.upstream}
+    text = render("nginx_proxy.conf", **values, listening=listening, door=door, passing=passing)
     return launch_nginx("nginx", text, stage.scratch)
+
+
+def nginx_door(door: Door | None) -> tuple[str, str]:
+    """The parameters of nginx's ``listen``, and the lines of its server."""
+    if door is None:
+        return "", ""
+    listening, lines = " http2" if door.protocol == "HTTP/2" else "", "keepalive_requests 1000000000;"
+    if door.certificate is not None:
+        shown = door.certificate
+        listening += " ssl"
+        lines += f" ssl_certificate {shown.file}; ssl_certificate_key {shown.key_file}; ssl_protocols TLSv1.3;"
+    return listening, lines
 
 
 def caddy(stage: Stage) -> Launch:
@@ -108,7 +144,10 @@ def treq(stage: Stage) -> Launch:
 
 def gateway_configuration(stage: Stage) -> str:
     """The gateway's file: routes ``/route0``, ``/route1`` ..., each its own service on the one upstream; and duties."""
-    text = render("gateway.toml", port=stage.port, workers=stage.workers)
+    requests = "requests_per_connection = 0" if stage.door is not None else ""
+    text = render("gateway.toml", port=stage.port, workers=stage.workers, requests=requests)
+    if stage.door is not None:
+        text += gateway_door(stage.door)
     if stage.duties is not None:
         values = stage.duties.values(stage.scratch)
         text += render("gateway_duties.toml", redis=stage.scratch / SOCKET, upstream=stage.upstream, **values)
@@ -120,8 +159,18 @@ def gateway_configuration(stage: Stage) -> str:
         text += "\n[metrics]\nenabled = true\n"
     for number in range(stage.routes):
         text += _service(f"route{number}", stage.hosts, stage.upstream)
+    if stage.most_connections:
+        text += f"connections = {{ max = {stage.most_connections} }}\n"
     if stage.auth is not None:
         text += _service("auth", stage.hosts, stage.auth)
+    return text
+
+
+def gateway_door(door: Door) -> str:
+    """The tables about TLS and HTTP/2."""
+    text = "\n[http2]\nclear = true\n" if door.protocol == "HTTP/2" and door.certificate is None else ""
+    if door.certificate is not None:
+        text += render("gateway_tls.toml", file=door.certificate.file, key_file=door.certificate.key_file)
     return text
 
 

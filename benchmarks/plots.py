@@ -228,6 +228,10 @@ PICTURES: dict[str, dict[str, Callable[[Results], Figure]]] = {
     "memory": {},
     "scrape": {},
     "records": {},
+    "protocols": {},
+    "tls": {},
+    "websockets": {},
+    "events": {},
 }
 NEEDED: dict[str, Callable[[Results], object]] = {
     "growth_routes.png": lambda results: growth_points(results, "routes"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks import report_duties
+from benchmarks import report_duties, report_protocols
 from benchmarks.samples import CpuSample, GrowthSample, Results, grouped
 from benchmarks.tables import LABELS, cell, table
 from benchmarks.targets import added_p99, record_costs, verdicts
@@ -231,6 +231,7 @@ SECTIONS = (
         "to a stand-in. What is added is the difference to nothing written down in the same round.",
         (_records,),
     ),
+    *report_protocols.SECTIONS,
 )
 
 

@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 from benchmarks.per_request import PerRequest
 from benchmarks.proc import Memory
 from benchmarks.samples_duties import DutySample, KeysSample, RefusalSample, TokenSample, VerdictsSample
+from benchmarks.samples_protocols import EventSample, HandshakeSample, KeptSample, ProtocolSample, WebSocketSample
 
 T = TypeVar("T")
 
@@ -202,6 +203,11 @@ class Results:
     verdicts: tuple[VerdictsSample, ...] = ()
     scrape: tuple[ScrapeSample, ...] = ()
     records: tuple[RecordSample, ...] = ()
+    protocols: tuple[ProtocolSample, ...] = ()
+    handshakes: tuple[HandshakeSample, ...] = ()
+    kept: tuple[KeptSample, ...] = ()
+    websockets: tuple[WebSocketSample, ...] = ()
+    events: tuple[EventSample, ...] = ()
 
     def of_run(self, part: str, run: Run) -> Results:
         """These results, with ``run`` as the one that ``part`` is from."""

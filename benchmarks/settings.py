@@ -55,6 +55,14 @@ class Settings:
     record_rounds: int = 5
     record_seconds: int = 5
 
+    protocol_rounds: int = 5
+    protocol_seconds: int = 5
+
+    live_rounds: int = 3
+    live_seconds: int = 10
+    websockets: int = 5000
+    event_streams: tuple[int, ...] = (1, 1000)
+
     memory_rounds: int = 3
     limiter_keys: int = 100_000
     cached_tokens: int = 10_000
@@ -79,6 +87,12 @@ QUICK = Settings(
     scrape_rounds=1,
     record_rounds=1,
     record_seconds=1,
+    protocol_rounds=1,
+    protocol_seconds=1,
+    live_rounds=1,
+    live_seconds=2,
+    websockets=500,
+    event_streams=(1, 100),
     memory_rounds=1,
     limiter_keys=5000,
     cached_tokens=2000,

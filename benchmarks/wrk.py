@@ -62,11 +62,12 @@ def summary(output: str, refused: bool = False) -> Load:
     return Load(figures["requests"], figures["seconds"])
 
 
-def wrk(port: int, core: int, *, clients: int, seconds: int, shape: Shape = SAME) -> Load:
-    """Load 127.0.0.1:``port`` with ``clients`` keep-alive connections."""
+def wrk(port: int, core: int, *, clients: int, seconds: int, shape: Shape = SAME, secure: bool = False) -> Load:
+    """Load 127.0.0.1:``port`` with ``clients`` keep-alive connections, ``secure`` ones over TLS."""
     threads = min(THREADS, clients) if shape.kind == "users" else 1
     command = [program("wrk", "apt-get install wrk"), f"-t{threads}", f"-c{clients}", f"-d{seconds}s"]
-    command += ["--timeout", "10s", "-s", str(CONF / "browser.lua"), f"http://127.0.0.1:{port}{shape.path}"]
+    command += ["--timeout", "10s", "-s", str(CONF / "browser.lua")]
+    command.append(f"{'https' if secure else 'http'}://127.0.0.1:{port}{shape.path}")
     command += ["--", str(HEADERS_FILE), str(shape.routes), shape.kind]
     if shape.tokens is not None:
         command.append(str(shape.tokens))

@@ -72,6 +72,7 @@ class Browser:
         """``scripts``: whether pages may run JavaScript."""
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM
+        options.accept_insecure_certs = True  # those that tests have made
         for flag in FLAGS:
             options.add_argument(flag)
         if not scripts:

@@ -48,10 +48,17 @@ SERVICES = {
 class Lab(MemoryGateway):
     """A gateway with identity; the Auth Service finds every token good, unless the test answers itself."""
 
-    def __init__(self, *, asks: bool = True, environ: dict[str, str] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        asks: bool = True,
+        environ: dict[str, str] | None = None,
+        services: dict[str, Service] = SERVICES,
+        **settings: Any,
+    ) -> None:
         auth = Authentication(enabled=True, service="auth", api_keys=KEYS, **settings)
         super().__init__(
-            services=SERVICES,
+            services=services,
             tables={"auth": auth, "redis": Redis(url="unix:///run/tests/redis.sock")},
             environ={VARIABLE: SECRET, **(environ or {})},
         )

@@ -14,10 +14,11 @@ from typing import Any
 from attrs import define
 from httptools import HttpParserUpgrade, HttpRequestParser
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IConnector
 from twisted.internet.protocol import ClientFactory
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
@@ -317,7 +318,20 @@ class MemoryGateway:
             environ=environ or {},
             now=self.now,
             random=Random(1),
+            threads=self.in_thread,
         )
+
+    def in_thread(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """Call what blocks, in the next turn; see :meth:`settle`."""
+        return deferLater(self.clock, 0, function, *args)
+
+    def settle(self) -> None:
+        """Let everything happen that needs no time."""
+        due = True
+        while due:
+            self.service.run()
+            due = any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls())
+            self.clock.advance(0)
 
     def now(self) -> float:
         """The time of day: the fake clock's seconds, in 2026."""

@@ -244,6 +244,9 @@ class StandIn:
     def explain(self, question: bytes) -> Deferred[bytes]:
         return succeed(b'{"outcome": "passed"}')
 
+    def purge(self, service: str, path: bytes, query: bytes, *, below: bool) -> Deferred[int]:
+        return succeed(3)
+
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         drained: Deferred[int] = Deferred()
         self._drained = drained

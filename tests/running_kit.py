@@ -40,6 +40,8 @@ class _Handler(BaseHTTPRequestHandler):
         text = json.dumps(seen).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(text)))
+        if "x-answer-cache-control" in self.headers:
+            self.send_header("cache-control", self.headers["x-answer-cache-control"])
         self.end_headers()
         self.wfile.write(text)
 

@@ -47,6 +47,7 @@ def passed_on() -> Request:
         instance="http://127.0.0.1:8081",
         attempts=2,
         limit="admitted",
+        cache="miss",
         trace=TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "", True),
     )
 
@@ -58,7 +59,7 @@ class WholeLineTests(SynchronousTestCase):
         for changes in (
             {},
             {"trace": None},
-            {"limit": "", "instance": "", "service": "", "attempts": 0},
+            {"limit": "", "cache": "", "instance": "", "service": "", "attempts": 0},
             {"identity": Identity("user", "u-1", "guest")},
             {"identity": Identity("key", 'a "owner"', "guest", key_name="s7")},
             {"head": ended(HEAD.replace(b"mrn=12", b"token=secret&x=%ff")).head},
@@ -91,7 +92,7 @@ class WayTests(SynchronousTestCase):
             self.assertEqual(expected, tuple(said[name] for name in names))
 
     def test_place(self) -> None:
-        """A line says where the request went, how often it was tried, what the limiter said, and its trace."""
+        """A line says where the request went, how often it was tried, what limiter and cache said, and its trace."""
         said = document(passed_on())
         expected = {
             "service": "samples",
@@ -99,6 +100,7 @@ class WayTests(SynchronousTestCase):
             "instance": "http://127.0.0.1:8081",
             "attempts": 2,
             "limit": "admitted",
+            "cache": "miss",
             "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
         }
         self.assertEqual(expected, {name: said[name] for name in expected})

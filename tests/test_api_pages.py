@@ -19,7 +19,7 @@ from tests.identity_lab import Lab
 from tests.kit import Answer, MemoryGateway
 from tests.kit_client import MemoryServer, request
 from tracseq_gateway.admin.api_pages import DocsPage
-from tracseq_gateway.admin.kept import PIECE, Kept, accepts_gzip
+from tracseq_gateway.admin.kept import PIECE, Kept
 from tracseq_gateway.config.docs import Docs
 from tracseq_gateway.config.keys import Size
 from tracseq_gateway.config.model import Config, Gateway, Service
@@ -152,13 +152,6 @@ class PagesTests(SynchronousTestCase):
         server.visit(request(b"/"), window=1000).leave()
         (answer,) = server.visit(request(b"/", method=b"HEAD")).answers(b"HEAD")
         self.assertEqual(answer.values(b"content-length"), [b"%d" % len(body)])
-
-    def test_gzip(self) -> None:
-        """Who takes gzip is told from who does not."""
-        for accepted in (b"gzip", b"br, GZIP;q=0.5", b"*", b"x-gzip", b"gzip;q=1, *;q=0"):
-            self.assertTrue(accepts_gzip(accepted), accepted)
-        for accepted in (b"", b"br", b"gzip;q=0", b"gzip; q=0.000, *", b"identity", b"gzipped"):
-            self.assertFalse(accepts_gzip(accepted), accepted)
 
     def test_unchanged(self) -> None:
         """The files of Swagger UI are those of its release, with its license."""

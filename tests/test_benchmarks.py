@@ -143,7 +143,9 @@ class ConfigurationTests(SynchronousTestCase):
 
     def test_others(self) -> None:
         """The other files have their ports and keep nginx's own variables."""
-        proxy = render("nginx_proxy.conf", scratch="/scratch", port=8001, upstream=8002)
+        values = {"port": 8001, "upstream": 8002, "listening": " http2", "door": "", "passing": ""}
+        proxy = render("nginx_proxy.conf", scratch="/scratch", **values)
+        self.assertIn("listen 127.0.0.1:8001 backlog=4096 http2;", proxy)
         self.assertIn("server 127.0.0.1:8002;", proxy)
         self.assertIn("$proxy_add_x_forwarded_for", proxy)
         self.assertIn("reverse_proxy 127.0.0.1:8002", render("Caddyfile", port=8001, upstream=8002))

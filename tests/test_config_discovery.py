@@ -65,7 +65,7 @@ class DiscoveryTests(ConfigTestCase):
         """What could never be asked for is refused."""
         for address in ("127.0.0.1", "::1", "a b", ""):
             self.assertSaid(f'srv = "{address}"', "services.samples.discovery.srv:")
-        for url in ("https://h/list", "http://u:p@h", "http://h:0/list", "http://h/a b", "http://h/#a", "file:///list"):
+        for url in ("ftp://h/list", "http://u:p@h", "http://h:0/list", "http://h/a b", "http://h/#a", "file:///list"):
             self.assertSaid(f'url = "{url}"', "services.samples.discovery.url:")
         self.assertSaid('file = "."', 'services.samples.discovery.file: "." is not a file')
         self.assertSaid('srv = "a", interval = 0', "services.samples.discovery.interval: 0 is out of range")

@@ -91,6 +91,16 @@ class OriginTests(ConfigTestCase):
             "an origin of its own would be right",
         )
 
+    def test_websockets(self) -> None:
+        """The pages that may open a WebSocket are named like those that may read answers; none is a list, too."""
+        self.assertSaid(
+            '[services.b]\nprefix = "/b"\ninstances = ["http://b:1"]\ntunnels = { origins = ["https://a/x"] }',
+            '7: services.b.tunnels.origins[0]: "https://a/x" has something after its host, "https://a" would be right',
+        )
+        for listed, expected in (("[]", ()), ('["HTTPS://A:443", "*"]', ("https://a", "*"))):
+            config = self.config(f"{SERVICE}tunnels = {{ origins = {listed} }}")
+            self.assertEqual(next(iter(config.services.values())).tunnels.origins, expected)
+
     def test_any_with_credentials(self) -> None:
         """Any origin is allowed without credentials only."""
         self.assertSaid(

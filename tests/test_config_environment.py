@@ -110,10 +110,13 @@ class AddressTests(EnvironmentTestCase):
         )
 
     def test_never_out_of_tls(self) -> None:
-        """An instance that is wrong in the file stays, and is reported, whatever the environment says."""
-        text = '[services.a]\nprefix = "/a"\ninstances = ["https://h:1"]'
-        for variable in ({"SERVICES__A__HOST": "other"}, {"SERVICES__A__HOST": "other", "SERVICES__A__PORT": "2"}):
-            self.assertIn("asks for TLS", self.said(text, variable)[0])
+        """Whoever moves a service that is spoken to over TLS does not move it into clear text."""
+        text = '[services.rag]\nprefix = "/rag"\ninstances = ["https://h:1"]'
+        config = self.config(text, {"SERVICES__RAG__HOST": "other", "SERVICES__RAG__PORT": "2"})
+        self.assertEqual(self.urls(config, "rag"), ["https://other:2"])
+        text = '[services.rag]\nprefix = "/rag"\ntls = {}'
+        config = self.config(text, {"SERVICES__RAG__HOST": "other"})
+        self.assertEqual(self.urls(config, "rag"), ["https://other:8086"])
 
     def test_added(self) -> None:
         """A service of the platform that the file does not have is added."""

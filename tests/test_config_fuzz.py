@@ -12,7 +12,7 @@ from tracseq_gateway.config.environment import OTHERS, VARIABLES
 TABLES = [
     "gateway", "client", "defaults", "services", "services.a", "services.rag", "services.rag.paths./a", "auth",
     "auth.jwt", "auth.api_keys.a", "rate_limit", "rate_limit.limits.a", "rate_limit.failed_logins", "cors", "security",
-    "metrics", "redis", "x",
+    "compression", "metrics", "redis", "x",
 ]  # fmt: skip
 KEYS = [
     "port", "workers", "trusted_proxies", "host", "prefix", "instances", "timeouts", "timeouts.response", "health",

@@ -126,7 +126,7 @@ class ServiceTests(ConfigTestCase):
         """Each wrong instance of a list is named by its place."""
         said = self.said(
             '[services.a]\nprefix = "/a"\ninstances = [\n'
-            '  "https://h:8443",\n'
+            '  "ftp://h:8443",\n'
             "  5,\n"
             '  { url = "http://h", weight = 0 },\n'
             "  { weight = 2 },\n"
@@ -136,7 +136,7 @@ class ServiceTests(ConfigTestCase):
         for line, words in zip(
             said,
             (
-                '4: services.a.instances[0].url: "https://h:8443" asks for TLS',
+                '4: services.a.instances[0].url: "ftp://h:8443" has the scheme "ftp"',
                 "5: services.a.instances[1]: 5 is an integer, a URL, or a table with a url,",
                 "6: services.a.instances[2].weight: 0 is out of range",
                 "7: services.a.instances[3]: an instance without a url",

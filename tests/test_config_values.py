@@ -85,9 +85,12 @@ class UrlTests(ReadingTestCase):
             "http://Samples_1.lab.example.": Authority("samples_1.lab.example.", 80),
             "http://127.0.0.1:65535": Authority("127.0.0.1", 65535),
             "http://[::1]:8081": Authority("::1", 8081),
+            "https://samples": Authority("samples", 443, tls=True),
+            "https://[::1]:8443": Authority("::1", 8443, tls=True),
         }
         self.assertEqual({url: parse_url(url) for url in urls}, urls)
-        self.assertEqual(urls["http://[::1]:8081"].url(), "http://[::1]:8081")
+        for url in ("http://[::1]:8081", "https://[::1]:8443"):
+            self.assertEqual(urls[url].url(), url)
 
     def test_wrong(self) -> None:
         """Whatever is not exactly http, host and port is refused, with the reason."""
@@ -97,7 +100,8 @@ class UrlTests(ReadingTestCase):
             "": "is not a URL",
             "ftp://samples": 'has the scheme "ftp"',
             "HTTP://samples": 'has the scheme "HTTP"',
-            "https://samples": "asks for TLS to the service, which is not yet supported",
+            "HTTPS://samples": 'has the scheme "HTTPS"',
+            "https://samples/": '"https://samples:443" would be right',
             "http://samples:8081/": '"http://samples:8081" would be right',
             "http://samples:8081/api/v1": "something after its port",
             "http://samples?x=1": "something after its port",

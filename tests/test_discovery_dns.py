@@ -60,6 +60,12 @@ class AddressTests(NameServerTestCase):
         expected = {"http://10.0.0.1:8081": 1, "http://[2001:db8::1]:8081": 1}
         self.assertEqual(expected, await self.found(self.source()))
 
+    async def test_secure(self) -> None:
+        """Of a service that is configured with TLS, what DNS finds is spoken to over TLS."""
+        self.server.records["samples.internal"] = [Record_A("10.0.0.1")]
+        source = AddressSource("samples.internal", 8443, self.names, SECONDS, tls=True)
+        self.assertEqual(["https://10.0.0.1:8443"], [*await self.found(source)])
+
     async def test_oneFamily(self) -> None:
         """A name with addresses of one family is enough, also when the server does not answer for the other."""
         for silent in (set(), {dns.AAAA}):
@@ -147,6 +153,13 @@ class LocationTests(NameServerTestCase):
         self.locate(Record_SRV(1, 5, 8081, "a.internal"), Record_SRV(1, 0, 8082, "B.internal"))
         expected = {"http://10.0.0.1:8081": 5, "http://[2001:db8::1]:8081": 5, "http://10.0.0.2:8082": 1}
         self.assertEqual(expected, await self.found(self.source()))
+
+    async def test_secure(self) -> None:
+        """Of a service that is configured with TLS, what DNS finds is spoken to over TLS."""
+        self.server.records["a.internal"] = [Record_A("10.0.0.1")]
+        self.locate(Record_SRV(1, 5, 8443, "a.internal"))
+        source = LocationSource("_http._tcp.samples", self.names, SECONDS, tls=True)
+        self.assertEqual(["https://10.0.0.1:8443"], [*await self.found(source)])
 
     async def test_priority(self) -> None:
         """Only those of the lowest priority that are somewhere count."""

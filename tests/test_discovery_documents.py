@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tracseq_gateway.config import Instance
 from tracseq_gateway.discovery.document import LARGEST, Form, parse
-from tracseq_gateway.discovery.source import MOST_INSTANCES, NotFound, usable
+from tracseq_gateway.discovery.source import MOST_INSTANCES, NotFound, all_secure, usable
 from tracseq_gateway.process.control import packList
 
 TWO = (Instance("http://10.0.0.1:8081"), Instance("http://h:80", 3))
@@ -45,7 +45,7 @@ class DocumentTests(SynchronousTestCase):
             b'{"url": "http://h:1"}': "neither a list of instances nor a table",
             b'{"instances": {}}': "neither a list of instances nor a table",
             b'["http://h:1", 5]': "instances[1]: 5 is an integer, a URL, or a table with a url, would be right",
-            b'["https://h:1"]': 'instances[0].url: "https://h:1" asks for TLS',
+            b'["ftp://h:1"]': 'instances[0].url: "ftp://h:1" has the scheme "ftp"',
             b'["http://h:0"]': 'instances[0].url: "http://h:0" has no valid port',
             b'["http://h/a"]': 'instances[0].url: "http://h/a" has something after its port',
             b'[{"url": "http://h:1", "weight": 0}]': "instances[0].weight: 0 is out of range",
@@ -92,6 +92,14 @@ class UsableTests(SynchronousTestCase):
         twice = (Instance("http://a:80", 2), Instance("http://A", 9))
         self.assertEqual((Instance("http://a:80", 2),), usable(twice))
 
+    def test_secure(self) -> None:
+        """What is spoken to over TLS stays so; where the configuration wants it, a list with one in clear is wrong."""
+        self.assertEqual(["https://a:443", "https://b:1"], self.urls("https://b:1", "https://A"))
+        secure = tuple(map(Instance, ("https://a:1", "https://b:1")))
+        self.assertEqual(secure, all_secure(secure))
+        error = self.assertRaises(NotFound, all_secure, (*secure, Instance("http://c:1")))
+        self.assertIn("http://c:1 would be spoken to in clear", str(error))
+
     def test_useless(self) -> None:
         """Addresses of nobody, of many, or of this network card only are passed over."""
         useless = [
@@ -116,7 +124,7 @@ class UsableTests(SynchronousTestCase):
     def test_fits(self) -> None:
         """The most instances with the longest names fit into one message to a worker."""
         host = ".".join(["x" * 63] * 3 + ["x" * 57])
-        longest = [f"http://{number:03}.{host}:65535" for number in range(MOST_INSTANCES)]
+        longest = [f"https://{number:03}.{host}:65535" for number in range(MOST_INSTANCES)]
         listed = usable([Instance(url, 65535) for url in longest])
         self.assertEqual((MOST_INSTANCES, 253), (len(listed), len(f"000.{host}")))
         self.assertLess(len(packList(listed)), 65536)

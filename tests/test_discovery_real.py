@@ -129,7 +129,7 @@ class HangingResolverTests(TestCase):
         self.told: list[tuple[Instance, ...]] = []
         names = Names(reactor, lambda: [("127.0.0.1", self.server.port)], self.mktemp())
         settings = Discovery(dns="samples.internal", port=80, interval=Seconds(0.1), timeout=Seconds(1.0))
-        source = sources(reactor, cast(Any, None), names)(settings)
+        source = sources(reactor, cast(Any, None), names)(settings, False)
         tools = Tools(self.reactor, lambda service, found: self.told.append(found), Random(7))
         self.watcher = Watcher("samples", source, settings, tools)
         self.addCleanup(self.watcher.stop)

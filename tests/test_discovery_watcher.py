@@ -18,7 +18,7 @@ from tracseq_gateway.discovery.file import FileSource
 from tracseq_gateway.discovery.locations import LocationSource
 from tracseq_gateway.discovery.source import NotFound, Source
 from tracseq_gateway.discovery.watcher import Tools, Watcher
-from tracseq_gateway.discovery.watchers import Watchers, sources
+from tracseq_gateway.discovery.watchers import SecureSource, Watchers, sources
 
 SETTINGS = Discovery(srv="samples", interval=Seconds(10.0), timeout=Seconds(3.0))
 
@@ -229,7 +229,7 @@ class WatchersTests(WatcherTestCase):
         """Each service that has a discovery is watched, and no other; who is watched in the same way goes on so."""
         made: list[Discovery] = []
 
-        def make(settings: Discovery) -> Source:
+        def make(settings: Discovery, secure: bool) -> Source:
             made.append(settings)
             return self.source
 
@@ -261,6 +261,9 @@ class WatchersTests(WatcherTestCase):
             EndpointSource: (Discovery(url="http://a"), "http://a"),
         }
         for kind, (settings, name) in kinds.items():
-            source = make(settings)
+            source = make(settings, False)
             self.assertIsInstance(source, kind)
             self.assertEqual(name, str(source))
+            secure = make(settings, True)
+            self.assertTrue(isinstance(secure, SecureSource) or getattr(secure, "tls", False))
+            self.assertEqual(name, str(secure))

@@ -24,8 +24,8 @@ REGISTERED = {
     "http_upgrade_failed": 502, "http_protocol_error": 502, "proxy_internal_response": None,
     "proxy_internal_error": 500, "proxy_configuration_error": 500, "proxy_loop_detected": 502,
 }  # fmt: skip
-OURS_DIFFERS = {"LOOP_DETECTED": 508}
-"""Where we answer something else than RFC 9209 recommends: 508 says it better."""
+OURS_DIFFERS = {"LOOP_DETECTED": 508, "NO_SPACE": 507}
+"""Where we answer something else than RFC 9209 recommends: these say it better."""
 
 
 class KindTests(SynchronousTestCase):
@@ -47,8 +47,8 @@ class KindTests(SynchronousTestCase):
                 self.assertTrue(400 <= kind.status < 500 or kind.status in (501, 505), name)
             else:
                 self.assertTrue(500 <= kind.status < 600, name)
-            newer = {413: "Content Too Large", 414: "URI Too Long"}
-            self.assertEqual(kind.reason, newer.get(kind.status, HTTPStatus(kind.status).phrase).encode())
+            newer = {413: "Content Too Large", 414: "URI Too Long", 460: "Checksum Mismatch"}
+            self.assertEqual(kind.reason, (newer.get(kind.status) or HTTPStatus(kind.status).phrase).encode())
 
     def test_proxy_status(self) -> None:
         """An error type is said of what is not the client's fault, is registered, and goes with its status."""

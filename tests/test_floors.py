@@ -30,7 +30,7 @@ GROUND: dict[str, set[str]] = {
     "journal": set(),
     "access_log": {"errors", "http", "interfaces", "config", "journal"},
     "own_log": {"config", "journal"},
-    "net": set(),
+    "net": {"config"},
     "tracing": {"http", "interfaces", "config", "net"},
     "redis": {"config", "net"},
     "sandbox": {"config", "http"},
@@ -43,9 +43,12 @@ ROOMS: dict[str, set[str]] = {
     "middleware": OPEN_TO_ROOMS,
     "identity": OPEN_TO_ROOMS,
     "limits": OPEN_TO_ROOMS,
+    "cache": OPEN_TO_ROOMS,
     "upstream": OPEN_TO_ROOMS,
+    "compression": OPEN_TO_ROOMS,
     "discovery": OPEN_TO_ROOMS,
     "openapi": OPEN_TO_ROOMS,
+    "uploads": OPEN_TO_ROOMS,
     "admin": OPEN_TO_ROOMS,
 }
 # The roof knows all, in this order; nothing imports tap, which only twistd calls.

@@ -337,3 +337,16 @@ class BodyTests(DoorTestCase):
             self.assertEqual(answer.status, status, (path, kind))
         self.assertEqual(self.ask(b"/samples", method=b"POST", body=b"x").values(b"accept"), [b"application/json"])
         self.assertEqual(self.ask(b"/samples", method=b"POST").status, 200)
+
+    def test_grpc(self) -> None:
+        """gRPC, which could not come back whole, is refused with 415 and never passed on; gRPC-Web passes."""
+        self.start()
+        for kind in (b"application/grpc", b"application/grpc+proto", b"Application/gRPC;v=1"):
+            answer = self.ask(
+                b"/samples", b"Content-Type: " + kind, b"TE: trailers", method=b"POST", body=b"\0\0\0\0\0"
+            )
+            self.assertEqual((answer.status, self.service.attempts), (415, []), kind)
+            self.assertIn(b"gRPC-Web", answer.body)
+        for kind in (b"application/grpc-web+proto", b"application/grpc-web-text", b"application/x-grpc"):
+            answer = self.ask(b"/samples", b"Content-Type: " + kind, method=b"POST", body=bytes(5))
+            self.assertEqual(answer.status, 200, kind)

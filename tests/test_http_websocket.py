@@ -76,6 +76,18 @@ class FrameEndTests(SynchronousTestCase):
             position += len(piece)
             self.assertEqual(follower.between, position in ends)
 
+    def test_close(self) -> None:
+        """A Close is noticed as soon as its head has come, in one piece or in several; nothing else is one."""
+        for opcode in range(16):
+            for length in (b"\x02", b"\x7e\x00\x02", b"\x82mask"):
+                data = bytes([0x80 | opcode]) + length + b"\x03\xe8"
+                for cut in range(len(data)):
+                    follower = FrameEnds()
+                    follower.feed(b"\x81\x01x" + data[:cut])
+                    self.assertFalse(follower.closed and cut < 1 + len(length))
+                    follower.feed(data[cut:])
+                    self.assertEqual((follower.closed, follower.between), (opcode == 8, True))
+
     @given(SIZES, st.integers(1, 400))
     def test_to_end(self, sizes: list[int], first: int) -> None:
         """It can be asked to stop at the end of the frame that is under way."""

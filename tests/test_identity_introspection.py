@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from tests.process_kit import freePort
 from tests.sandbox_client import NOW, SECRET, start
 from tracseq_gateway.config import Authentication, Seconds
+from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.identity.introspection import (
     LARGEST_ANSWER,
     REST_SECONDS,
@@ -30,6 +32,7 @@ from tracseq_gateway.identity.introspection import (
     introspection_client,
     read_verdict,
 )
+from tracseq_gateway.net.tls_peer import Peers
 from tracseq_gateway.sandbox import DEMO_PASSWORD
 from tracseq_gateway.sandbox.kit.service import Context
 
@@ -378,7 +381,7 @@ class ClientTests(TestCase):
 
     def introspection(self, port: int, seconds: float) -> Introspection:
         settings = Authentication(timeout=Seconds(seconds))
-        client = introspection_client(self.reactor, settings)
+        client = introspection_client(self.reactor, settings, partial(Peers().peer, ServiceTls()))
         self.addCleanup(client.close)
         return Introspection(settings, "", lambda: f"http://127.0.0.1:{port}", client.post, self.reactor)
 

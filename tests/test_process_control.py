@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.protocols.amp import Command
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
@@ -27,10 +27,12 @@ from tracseq_gateway.process.control import (
     InstancesListed,
     Leaving,
     LevelsChanged,
+    NotPurged,
     Observed,
     OverviewChanged,
     PageNotMade,
     Ping,
+    Purge,
     Scrape,
     Serve,
     Uncover,
@@ -124,6 +126,10 @@ class FakeGateway:
     def explain(self, question: bytes) -> Deferred[bytes]:
         self.told.append(question)
         return succeed(b'{"outcome": "passed"}')
+
+    def purge(self, service: str, path: bytes, query: bytes, *, below: bool) -> Deferred[int]:
+        self.told.append((service, path, query, below))
+        return succeed(3) if service else fail(RuntimeError("Redis is away"))
 
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         self.told.append((seconds, "gently") if gentle else seconds)
@@ -263,6 +269,16 @@ class AttendantTests(SynchronousTestCase):
         self.assertEqual("/run/page", self.successResultOf(page))
         self.assertEqual([PageNotMade], [error.type for error in errors])
         self.test_ping()
+
+    def test_purge(self) -> None:
+        """A worker is told what to drop, and says how much that was; or why it could not."""
+        said: list[object] = []
+        for service in ("rag", ""):
+            answer = self.supervisor.callRemote(Purge, service=service, path=b"/a", query=b"?b", below=True)
+            answer.addCallbacks(said.append, lambda failure: said.append((failure.type, failure.getErrorMessage())))
+            self.pump.flush()
+            self.assertEqual((service, b"/a", b"?b", True), self.gateway.told[-1])
+        self.assertEqual([{"purged": 3}, (NotPurged, "Redis is away")], said)
 
     def test_cover(self) -> None:
         """A worker accepts from a neighbour's socket from ``Cover`` to ``Uncover``."""

@@ -142,6 +142,18 @@ class FilterTests(SynchronousTestCase):
         answered.refuse(GatewayError(BAD_REQUEST, "no"))
         self.assertEqual(visitor.statuses(), [400])
 
+    def test_full_again(self) -> None:
+        """A client's side that says more than once that it is full need say only once that it has room."""
+        answered, _, _, working = self.filtered()
+        answered.begin(HEAD, b"", False)
+        for _ in range(3):
+            answered.pause_answer()
+        answered.hold_answer()
+        answered.resume_answer()
+        self.assertNotIn("resume", working.heard)
+        answered.release_answer()
+        self.assertEqual(working.heard[-1], "resume")
+
     def test_hold(self) -> None:
         """Who answers pauses while the client is slow or a filter is, and resumes when neither is any more."""
         answered, _, _, working = self.filtered(b"!")

@@ -25,8 +25,9 @@ GOING_AWAY = b"\x88\x02\x03\xe9"
 
 
 class TunnelTestCase(SynchronousTestCase):
-    def make(self, ask: bytes = ASK, **settings: Any) -> None:
-        self.gateway = MemoryGateway(answer=None, tables={"metrics": Metrics(enabled=True)}, **settings)
+    def make(self, ask: bytes = ASK, tables: dict[str, Any] | None = None, **settings: Any) -> None:
+        tables = {"metrics": Metrics(enabled=True), **(tables or {})}
+        self.gateway = MemoryGateway(answer=None, tables=tables, **settings)
         self.ended: list[Request] = []
         recorder: Any = self.gateway.worker.site._recorder
         recorder._witnesses = (*recorder._witnesses, lambda request, *when: self.ended.append(request))
@@ -181,7 +182,7 @@ class StreamTests(TunnelTestCase):
         self.client.send(HELLO)
         self.client.leave()
         self.assertEqual(self.service.transport.value(), HELLO)
-        self.assertTrue(self.service.transport.disconnecting)
+        self.assertTrue(self.service.transport.write_closed)
         self.assertFalse(self.service.transport.aborted)
 
     def test_service_leaves(self) -> None:
@@ -191,8 +192,8 @@ class StreamTests(TunnelTestCase):
             self.service.answer(HELLO)
             self.service.close(reset=reset)
             self.assertEqual(self.told(), HELLO)
-            self.assertTrue(self.client.transport.disconnecting)
-            self.client.settle()
+            self.assertTrue(self.client.transport.write_closed)
+            self.client.leave()
             self.assertEqual(len(self.ended), 1)
 
     def test_slow_client(self) -> None:
@@ -238,7 +239,7 @@ class EndTests(TunnelTestCase):
         self.assertFalse(self.client.closed)
         self.wait(6)
         self.assertTrue(self.client.closed)
-        self.assertTrue(self.service.transport.disconnecting)
+        self.assertTrue(self.service.transport.write_closed)
 
     def test_total(self) -> None:
         """However lively it is, after its longest duration it ends."""
@@ -260,7 +261,7 @@ class EndTests(TunnelTestCase):
         self.client.send(b"\x88\x82mask\x6e\x88")
         self.assertEqual(self.service.transport.value(), b"\x88\x82mask\x6e\x88")
         self.service.close()
-        self.client.settle()
+        self.client.leave()
         self.assertEqual(self.successResultOf(drained), 0)
 
     def test_drain_within_a_frame(self) -> None:

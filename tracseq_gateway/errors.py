@@ -24,8 +24,8 @@ to the same instance (RFC 9112 section 9.3.1).
 """
 
 
-_REASONS = {413: "Content Too Large", 414: "URI Too Long"}
-"""Where the standard library has the phrases of an earlier RFC, depending on its version."""
+_REASONS = {413: "Content Too Large", 414: "URI Too Long", 460: "Checksum Mismatch"}
+"""Where the standard library has the phrases of an earlier RFC, depending on its version; and the status of tus."""
 
 
 @frozen
@@ -45,7 +45,7 @@ class Kind:
     @property
     def reason(self) -> bytes:
         """The reason phrase of the status line, as RFC 9110 has it."""
-        return _REASONS.get(self.status, HTTPStatus(self.status).phrase).encode("ascii")
+        return (_REASONS.get(self.status) or HTTPStatus(self.status).phrase).encode("ascii")
 
 
 # What a client did.
@@ -53,6 +53,7 @@ BAD_REQUEST = Kind("bad-request", 400, "Bad Request", "client")
 BAD_TARGET = Kind("bad-target", 400, "Bad Request Target", "client")
 NOT_FOUND = Kind("no-route", 404, "No Route", "client")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "Method Not Allowed", "client")
+DIGEST_MISMATCH = Kind("digest-mismatch", 400, "Digest Mismatch", "client")
 REQUEST_TIMEOUT = Kind("request-timeout", 408, "Request Timeout", "client")
 BODY_TOO_LARGE = Kind("body-too-large", 413, "Content Too Large", "client")
 TARGET_TOO_LONG = Kind("target-too-long", 414, "URI Too Long", "client")
@@ -65,6 +66,7 @@ VERSION_NOT_SUPPORTED = Kind("version-not-supported", 505, "HTTP Version Not Sup
 # Who the client is, what it may do and how often.
 UNAUTHENTICATED = Kind("unauthenticated", 401, "Authentication Required", "client")
 FORBIDDEN = Kind("forbidden", 403, "Forbidden", "client")
+ORIGIN_DENIED = Kind("origin-denied", 403, "Forbidden", "client")
 ADDRESS_DENIED = Kind("address-denied", 403, "Forbidden", "client")
 TLS_REQUIRED = Kind("tls-required", 403, "TLS Required", "client")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "Unsupported Media Type", "client")
@@ -76,8 +78,20 @@ QUOTA_EXCEEDED = Kind(
     registered="https://iana.org/assignments/http-problem-types#quota-exceeded",
 )
 TOO_MANY_AT_ONCE = Kind("too-many-at-once", 429, "Too Many Requests", "client")
+NOT_KEPT = Kind("not-kept", 504, "Gateway Timeout", "client")
+
+# What a client of a resumable upload did.
+UPLOAD_NOT_FOUND = Kind("upload-not-found", 404, "No Such Upload", "client")
+UPLOAD_NOT_DELIVERED = Kind("upload-not-delivered", 409, "Upload Not Delivered", "client")
+UPLOAD_OFFSET = Kind("upload-offset-mismatch", 409, "Offset Mismatch", "client")
+UPLOAD_EXPIRED = Kind("upload-expired", 410, "Upload Expired", "client")
+TUS_VERSION = Kind("tus-version", 412, "Unsupported Protocol Version", "client")
+UPLOAD_UNKNOWN = Kind("upload-outcome-unknown", 423, "Outcome of the Upload Unknown", "client")
+UPLOAD_LOCKED = Kind("upload-locked", 423, "Upload Locked", "client")
+CHECKSUM_MISMATCH = Kind("checksum-mismatch", 460, "Checksum Mismatch", "client")
 
 # What the gateway itself ran into.
+NO_SPACE = Kind("no-space", 507, "Insufficient Storage", "gateway", proxy_status="proxy_internal_error")
 LIMITER_UNAVAILABLE = Kind(
     "limiter-unavailable", 503, "Service Unavailable", "gateway", proxy_status="destination_unavailable"
 )
@@ -98,6 +112,9 @@ CONNECT_REFUSED = Kind("connect-refused", 502, "Bad Gateway", "upstream", "unsen
 CONNECT_TIMEOUT = Kind("connect-timeout", 504, "Gateway Timeout", "upstream", "unsent", "connection_timeout")
 CONNECT_FAILED = Kind("connect-failed", 502, "Bad Gateway", "upstream", "unsent", "destination_ip_unroutable")
 NAME_ERROR = Kind("name-error", 502, "Bad Gateway", "upstream", "unsent", "dns_error")
+TLS_CERTIFICATE = Kind("tls-certificate", 502, "Bad Gateway", "upstream", "unsent", "tls_certificate_error")
+TLS_ALERT = Kind("tls-alert", 502, "Bad Gateway", "upstream", "unsent", "tls_alert_received")
+TLS_PROTOCOL = Kind("tls-protocol", 502, "Bad Gateway", "upstream", "unsent", "tls_protocol_error")
 CIRCUIT_OPEN = Kind(
     "circuit-open", 503, "Service Unavailable", "upstream", "never", proxy_status="destination_unavailable"
 )

@@ -92,6 +92,12 @@ class Identity:
     """The methods that may be used; empty: all."""
     rate_limit: RateLimit | None = None
     """Its own rate, instead of the service's."""
+    sessions: frozenset[str] = frozenset()
+    """The ids by which its session can be ended: the Auth Service's, and the one in the token."""
+    issued: float = 0.0
+    """When its token was issued, in seconds since the epoch; 0: nobody knows."""
+    expires: float = 0.0
+    """When its token or API key ends, likewise; 0: never."""
     rank: int = 0
     """The role's place in :data:`ROLES`; set from ``role``."""
     client: bytes = b""
@@ -229,6 +235,9 @@ class Request(Protocol):
     limit: str
     """What the rate limiter decided: ``admitted``, ``refused``, ``remembered`` (refused without being asked again), or
     without Redis ``local``, ``open`` or ``closed``; empty when it was not asked."""
+    cache: str
+    """What the cache of its service did with it: ``hit``, ``stale``, ``revalidated``, ``collapsed``, ``miss``,
+    ``passed`` or ``invalidated``; empty when it was not asked."""
     instance: str
     """The URL of the instance that was asked last; empty when none was."""
     attempts: int

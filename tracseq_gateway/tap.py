@@ -140,8 +140,9 @@ def _configuration(options: Options) -> Configured:
     if options["sandbox"]:
         config = _accepted(loaded)
         _allowSandbox(config)
-        variables = _sandboxSecret(config, _sandboxFolder(options))
-        loaded = _load(options, {**os.environ, **variables}, _sandboxDefaults(config))
+        folder = _sandboxFolder(options)
+        variables = _sandboxSecret(config, folder)
+        loaded = _load(options, {**os.environ, **variables}, _sandboxDefaults(config, folder))
     config = _accepted(loaded)
     environ = {**os.environ, **variables}
     missing = missing_secrets(config, environ)
@@ -191,10 +192,11 @@ def _allowSandbox(config: Config) -> None:
         raise ConfigurationRefused([f"tracseq-gateway: --sandbox needs {missing[0]}: {right}"])
 
 
-def _sandboxDefaults(config: Config) -> Mapping[str, object]:
+def _sandboxDefaults(config: Config, folder: Path) -> Mapping[str, object]:
     """What the sandbox shows of itself with the services of a configuration."""
     service = config.auth.service
-    return {**SANDBOX_DOORS, **SANDBOX_IDENTITY} if not service or service in config.services else SANDBOX_DOORS
+    identity = SANDBOX_IDENTITY if not service or service in config.services else {}
+    return {**SANDBOX_DOORS, **identity, "uploads.directory": str(folder / "gateway-uploads")}
 
 
 def _sandboxFolder(options: Options) -> Path:
@@ -225,7 +227,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
     config, gateway = configured.config, configured.config.gateway
     program = find_server(os.environ) if needs_embedded(config) else None
     workers = len(os.sched_getaffinity(0)) if gateway.workers == "auto" else gateway.workers
-    predecessor, listeners, directory = _openAll(config, options, workers)
+    predecessor, listeners, further, directory = _openAll(config, options, workers)
     redis = None if program is None else RedisProcess(reactor, directory, config.redis, program)
     agent = probing_agent(reactor)
     manager = manager_of(reactor, os.environ, os.getpid())
@@ -236,6 +238,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
             config,
             listeners,
             agent,
+            further=further,
             directory=directory,
             predecessor=predecessor,
             redis=redis,
@@ -259,6 +262,7 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
         standIn(config, sockets),
         listeners,
         agent,
+        further=further,
         directory=directory,
         predecessor=predecessor,
         redis=redis,
@@ -274,21 +278,25 @@ def _assemble(reactor: IReactor, configured: Configured, options: Options) -> IS
 
 def _openAll(
     config: Config, options: Options, workers: int
-) -> tuple[Predecessor | None, list[socket.socket], RunDirectory]:
-    """The gateway that this one takes over from, if it does; a listening socket for each worker; the run directory."""
+) -> tuple[Predecessor | None, list[socket.socket], list[socket.socket], RunDirectory]:
+    """The gateway that this one takes over from, if it does; a listening socket for each worker; those of a further
+    port; the run directory."""
     gateway = config.gateway
     path = run_directory(config, os.environ, gateway.port)
     if options["takeover"]:
         predecessor = Predecessor(path)
         directory = RunDirectory(path, inheritance=predecessor.inheritance)
-        return predecessor, shared_out(predecessor.listeners, workers), directory
+        return predecessor, shared_out(predecessor.listeners, workers), predecessor.further, directory
     passed = activated(first_environment(), os.getpid())
     listeners = shared_out(passed, workers) if passed else openListeners(gateway.host, gateway.port, workers)
+    beside = config.tls.redirect_port
+    # Whoever passes sockets passes all that there are to be: what is spoken is told apart on each of them.
+    further = openListeners(gateway.host, beside, 1) if beside and not passed else []
     owner = options.parent["uid"] if options.parent is not None else None  # twistd --uid
     try:
-        return None, listeners, RunDirectory(path, owner)
+        return None, listeners, further, RunDirectory(path, owner)
     except RunDirectoryError:
-        for listener in listeners:
+        for listener in [*listeners, *further]:
             listener.close()
         raise
 

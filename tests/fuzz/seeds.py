@@ -123,6 +123,13 @@ def _tokens() -> Iterator[bytes]:
 
 
 SAMPLES: dict[str, tuple[bytes, ...]] = {
+    "digest_fields": (
+        b"sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:, md5=:1B2M2Y8AsgTpgAmy7PhCfg==:;q=1",
+        b"sha-256=:aGk=:",
+        b"a=:aGk=: b=:aG8=:",
+        b"a=:aGk:",
+        b"a=1",
+    ),
     "token": (
         b'{"alg":"HS256","typ":"JWT"}\n\n{"sub":"u-1","exp":1780000600,"nbf":1779999000,"iat":1779999000.5,'
         b'"iss":"https://issuer.test/","aud":["gw"],"role":"lab_technician","email":"a@lab.example","jti":"s-1"}',

@@ -14,6 +14,7 @@ NAMES = (
     "client_stream",
     "config_file",
     "cross_origin",
+    "digest_fields",
     "origin",
     "path",
     "proxy_header",

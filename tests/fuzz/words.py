@@ -34,6 +34,10 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "redis_replies": (
         "+", "-ERR ", ":1", "$-1", "$1", "*3", "*-1", "$7\r\nmessage", "\r\n", "%1", "~1", ">2", "_", "#t", ",1", "(1",
     ),
+    "digest_fields": (
+        "sha-256=:", "sha-512=:", "md5=", "=:", ":", ", ", ";", ";q=", "aGk=", '"',
+        "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "?1", "@1", "1.5", '%"', "\t",
+    ),
     "cross_origin": (
         "https://", "http://", "lab.example", ".tracseq.com", ":443", "[::1]:8000", "\n", ", ", "Content-Type", "*",
     ),

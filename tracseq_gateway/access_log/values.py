@@ -55,9 +55,9 @@ def who(request: Request) -> Texts:
 
 
 def whereto(request: Request, routes: Mapping[str, str]) -> Texts:
-    """Where it went: service, route, instance, and what the limiter said on the way."""
+    """Where it went: service, route, instance, and what limiter and cache said on the way."""
     service = request.service
-    return service or None, routes.get(service), request.instance or None, request.limit or None
+    return service or None, routes.get(service), request.instance or None, request.limit or None, request.cache or None
 
 
 def values_of(
@@ -73,13 +73,13 @@ def values_of(
     slow_seconds = settings.slow_seconds or float("inf")
     moments = MillisecondText()
     callers: Bounded[tuple[str, Identity | None], Spelled] = Bounded()
-    places: Bounded[tuple[str, str, str], Spelled] = Bounded()
+    places: Bounded[tuple[str, str, str, str], Spelled] = Bounded()
 
     def values(request: Request, ended: float, seconds: float) -> tuple[object, ...]:
         head, error, trace, tls = request.head, request.error, request.trace, request.tls
         client, user, key = callers.get((request.client, request.identity)) or new_caller(request)
-        where = (request.service, request.instance, request.limit)
-        service, route, instance, limit = places.get(where) or new_place(request)
+        where = (request.service, request.instance, request.limit, request.cache)
+        service, route, instance, limit, cache = places.get(where) or new_place(request)
         admitted, passed_on, answered = request.admitted, request.passed_on, request.answered
         return (
             moments.at(ended),
@@ -102,6 +102,7 @@ def values_of(
             route,
             instance,
             limit,
+            cache,
             request.attempts,
             request.received,
             request.sent,
@@ -115,7 +116,7 @@ def values_of(
         return callers.keep((request.client, request.identity), spelling.all(who(request)))
 
     def new_place(request: Request) -> Spelled:
-        where = (request.service, request.instance, request.limit)
+        where = (request.service, request.instance, request.limit, request.cache)
         return places.keep(where, spelling.all(whereto(request, routes)))
 
     return _with_headers(values, headers, spelling, redact) if headers else values

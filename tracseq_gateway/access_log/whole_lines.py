@@ -25,7 +25,7 @@ from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.interfaces import SWITCHED, Identity, Request
 
 WHO: Final = ("client", "user", "key")
-WHERE: Final = ("service", "route", "instance", "limit")
+WHERE: Final = ("service", "route", "instance", "limit", "cache")
 _FORMS: Final = {
     **dict.fromkeys(("time", "request_id", "protocol"), '"%s"'),
     **dict.fromkeys(("status", "attempts", "received", "sent"), "%d"),
@@ -57,7 +57,7 @@ def whole_lines(
     slow_seconds = settings.slow_seconds or float("inf")
     time_at = MillisecondText().at
     callers: Bounded[tuple[str, Identity | None], str] = Bounded()
-    places: Bounded[tuple[str, str, str], str] = Bounded()
+    places: Bounded[tuple[str, str, str, str], str] = Bounded()
 
     def line(request: Request, ended: float, seconds: float) -> str:
         answered = request.answered
@@ -80,7 +80,7 @@ def whole_lines(
             (admitted - request.began) * 1000,
             (passed_on - admitted) * 1000,
             (answered - passed_on) * 1000,
-            places.get((request.service, request.instance, request.limit)) or new_place(request),
+            places.get((request.service, request.instance, request.limit, request.cache)) or new_place(request),
             request.attempts,
             request.received,
             request.sent,
@@ -94,7 +94,7 @@ def whole_lines(
         return callers.keep((request.client, request.identity), members(WHO) % spelling.all(who(request)))
 
     def new_place(request: Request) -> str:
-        where = (request.service, request.instance, request.limit)
+        where = (request.service, request.instance, request.limit, request.cache)
         return places.keep(where, members(WHERE) % spelling.all(whereto(request, routes)))
 
     return line

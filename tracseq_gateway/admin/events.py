@@ -186,6 +186,11 @@ class Streams:
     def _beat(self) -> None:
         for watcher in list(self._watchers.values()):
             watcher.heartbeat()
+        self.judge_all()
+
+    def judge_all(self) -> None:
+        """Ask of everybody whether he still may watch: something has happened to some session, or time has passed."""
+        for watcher in list(self._watchers.values()):
             if watcher.judged is None:
                 self._ask(watcher)
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, cast
 
 from attrs import frozen
 
 from tracseq_gateway.errors import METHOD_NOT_ALLOWED, GatewayError
+from tracseq_gateway.http.accept_encoding import choose
 from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.interfaces import Request
-
-_GZIP = re.compile(rb"(?:x-)?gzip|\*").fullmatch
-_NOTHING = re.compile(rb"q[ \t]*=[ \t]*0(?:\.0*)?").fullmatch
 
 PIECE: Final = 65536
 """Bytes that are sent at once."""
@@ -41,7 +38,7 @@ class Kept:
         if request.method not in (b"GET", b"HEAD"):
             request.refuse(GatewayError(METHOD_NOT_ALLOWED, "this page can only be read", allow=("GET", "HEAD")))
             return
-        zipped = bool(self.zipped) and accepts_gzip(_field(request, b"accept-encoding"))
+        zipped = bool(self.zipped) and choose(_field(request, b"accept-encoding"), (b"gzip",)) is not None
         body = self.zipped if zipped else self.plain
         # One content in two encodings is two representations: their strong tags differ (RFC 9110 section 8.8.3.3).
         tag = f'"{self.tag}{"-gzip" if zipped else ""}"'.encode("ascii")
@@ -118,13 +115,3 @@ def _field(request: Any, name: bytes) -> bytes:
 def _tags(condition: bytes) -> list[bytes]:
     """The tags of an If-None-Match field, which are compared weakly (RFC 9110 section 13.1.2)."""
     return [tag.strip(b" \t").removeprefix(b"W/") for tag in condition.split(b",")]
-
-
-def accepts_gzip(accepted: bytes) -> bool:
-    """Whether an Accept-Encoding field allows gzip (RFC 9110 section 12.5.3); what is named itself wins over ``*``."""
-    verdicts: dict[bytes, bool] = {}
-    for member in accepted.lower().split(b","):
-        coding, *parameters = (part.strip(b" \t") for part in member.split(b";"))
-        if _GZIP(coding) is not None:
-            verdicts[coding] = not any(_NOTHING(parameter) for parameter in parameters)
-    return next((verdicts[name] for name in (b"gzip", b"x-gzip", b"*") if name in verdicts), False)

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 
 from tracseq_gateway import __version__
-from tracseq_gateway.cli import check, drain, explain, key, log_level, reload, revoke, status, top
+from tracseq_gateway.cli import check, drain, explain, key, log_level, purge, reload, revoke, status, top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"tracseq-gateway {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (check, drain, explain, key, log_level, reload, revoke, status, top):
+    for command in (check, drain, explain, key, log_level, purge, reload, revoke, status, top):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     exit_status: int = options.run(options)

@@ -29,6 +29,7 @@ from tracseq_gateway.config.policies import (
 from tracseq_gateway.config.problem import Problem
 from tracseq_gateway.config.secrets import missing_secrets
 from tracseq_gateway.config.tracing import Tracing
+from tracseq_gateway.config.uploads import ServiceUploads, Uploads
 from tracseq_gateway.config.upstream import (
     Admission,
     Balance,
@@ -81,10 +82,12 @@ __all__ = [
     "Seconds",
     "Security",
     "Service",
+    "ServiceUploads",
     "Size",
     "Timeouts",
     "TokenNeed",
     "Tracing",
+    "Uploads",
     "WhenRedisIsDown",
     "dumps",
     "load",

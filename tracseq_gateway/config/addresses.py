@@ -64,8 +64,8 @@ def _move(
     instances: Any = table.get("instances", []) if isinstance(table, dict) else None
     places = _places(instances)
     if places is None:
-        return []  # wrong as it stands, and reported as such: what asks for TLS must not be moved into clear text
-    place = places[0] if places else Authority("127.0.0.1", PORTS.get(service, 80))
+        return []  # wrong as it stands, and reported as such
+    place = places[0] if places else Authority("127.0.0.1", PORTS.get(service, 80), "tls" in table)
     if "HOST" in variables:
         place = evolve(place, host=given[variables["HOST"]])
     if "PORT" in variables:

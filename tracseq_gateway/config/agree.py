@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from attrs import evolve
+
 from tracseq_gateway.config.api_keys import key_id
+from tracseq_gateway.config.cache import Cache
 from tracseq_gateway.config.certificates import check_pair
+from tracseq_gateway.config.compression import Compression, missing_libraries
 from tracseq_gateway.config.http2 import Http2
 from tracseq_gateway.config.logs import MOST_NAMESPACES, AccessLog, Log
 from tracseq_gateway.config.model import Client, Gateway, Service
 from tracseq_gateway.config.policies import ApiKey, Authentication, ClientCertificate, Cors, Jwt, JwtKey, Redis
 from tracseq_gateway.config.problem import Wrong, dotted
+from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.tls import Certificate, Tls
 from tracseq_gateway.config.tokens import HASHED, SIGNED
 from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.config.upstream import Discovery, Instance
-from tracseq_gateway.config.url import parse_url
+from tracseq_gateway.config.url import Authority, parse_url
 
 
 def disagreements(table: Any) -> list[Wrong]:
@@ -71,6 +76,18 @@ def _certificate(table: Certificate) -> Iterator[Wrong]:
             yield Wrong(fault.wrong, fault.right, ("key_file",))
 
 
+def _service_tls(table: ServiceTls) -> Iterator[Wrong]:
+    if table.certificate and not table.certificate_key:
+        yield Wrong("a certificate without a key", 'certificate_key = "key.pem" would be right', ("certificate",))
+    elif table.certificate_key and not table.certificate:
+        yield Wrong("a key without a certificate", 'certificate = "chain.pem" would be right', ("certificate_key",))
+    elif table.certificate:
+        try:
+            check_pair(table.certificate, table.certificate_key)
+        except Wrong as fault:
+            yield Wrong(fault.wrong, fault.right, ("certificate_key",))
+
+
 def _tls(table: Tls) -> Iterator[Wrong]:
     if table.client_certificates != "off" and not table.client_ca:
         right = "a file with the authorities of the clients would be right"
@@ -115,6 +132,21 @@ def _service(table: Service) -> Iterator[Wrong]:
                 "one instance with a greater weight would be right",
                 ("instances", index),
             )
+    yield from _security(table, places)
+
+
+def _security(table: Service, places: list[Authority]) -> Iterator[Wrong]:
+    """TLS is for all instances of a service, or for none: a mixture would send some requests in clear."""
+    for index, place in enumerate(places):
+        if table.secure and not place.tls:
+            why = "it has a tls" if table.tls is not None else "others are spoken to over TLS"
+            right = f"{evolve(place, tls=True).url()} would be right"
+            yield Wrong(f"{place.url()} is spoken to in clear, and {why}", right, ("instances", index))
+    found = table.discovery
+    if table.secure and found is not None and (found.dns or found.srv) and not (table.tls and table.tls.name):
+        kind = "dns" if found.dns else "srv"
+        wrong = f"{kind} finds addresses, and nothing says what their certificates are for"
+        yield Wrong(wrong, f'tls.name = "{found.dns or "samples.internal"}" would be right', ("discovery", kind))
 
 
 def _roles(table: Service) -> Iterator[Wrong]:
@@ -235,6 +267,15 @@ def _log(table: Log) -> Iterator[Wrong]:
         )
 
 
+def _cache(table: Cache) -> Iterator[Wrong]:
+    if table.largest > table.size:
+        yield Wrong(
+            f"{table.largest} bytes cannot be kept in {table.size}",
+            "at most cache.size would be right",
+            ("largest",),
+        )
+
+
 def _tracing(table: Tracing) -> Iterator[Wrong]:
     if table.queue_spans < table.batch_spans:
         yield Wrong(
@@ -250,6 +291,7 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     Http2: _http2,
     Certificate: _certificate,
     Tls: _tls,
+    ServiceTls: _service_tls,
     Instance: _instance,
     Discovery: _discovery,
     Service: _service,
@@ -259,7 +301,9 @@ _AGREEMENTS: Mapping[type, Callable[[Any], Iterator[Wrong]]] = {
     ApiKey: _api_key,
     ClientCertificate: _client_certificate,
     Authentication: _authentication,
+    Cache: _cache,
     Cors: _cors,
+    Compression: missing_libraries,
     AccessLog: _access_log,
     Log: _log,
     Tracing: _tracing,

@@ -38,6 +38,9 @@ PUBLIC: Mapping[str, list[str]] = {
 }
 """Paths below the prefix that are called by those who have no token yet."""
 
+UPLOADS: Mapping[str, Tree] = {"rag": {"paths": ["/documents/upload"], "form": "file"}}
+"""Where large files are taken, by resumable uploads too once they have a directory."""
+
 
 def builtin_service(name: str, tree: Tree) -> Tree:
     """Return the table of one of the seven, as an operator would write it; ``tree``'s own ``[defaults]`` win."""
@@ -53,14 +56,14 @@ def builtin_services(tree: Tree) -> Tree:
 
 
 def lay_under(tree: Tree) -> None:
-    """Give the services of the platform's names its rates and public paths, where the tree says nothing else.
+    """Give the services of the platform's names its rates, public paths and uploads, where the tree says nothing else.
 
     A service's own value wins, then that of ``[defaults]``; each is taken as a whole.
     """
     services = tree["services"]
     if not isinstance(services, dict):
         return
-    for key, values in (("rate_limit", RATES), ("public", PUBLIC)):
+    for key, values in (("rate_limit", RATES), ("public", PUBLIC), ("uploads", UPLOADS)):
         for name in services.keys() & values.keys():
             if isinstance(services[name], dict) and key not in services[name] and key not in _defaults(tree):
                 put(tree, ("services", name, key), values[name])

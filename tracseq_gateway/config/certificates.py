@@ -64,6 +64,16 @@ def certificate_chain(file: str) -> str:
     return file
 
 
+def optional_chain(file: str) -> str:
+    """The rule for such a file, or none."""
+    return certificate_chain(file) if file else file
+
+
+def optional_key(file: str) -> str:
+    """The rule for a file with a private key, or none."""
+    return private_key(file) if file else file
+
+
 def private_key(file: str) -> str:
     """The rule for a file with a private key."""
     _read_key(file)

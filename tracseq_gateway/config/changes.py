@@ -38,22 +38,25 @@ def changes(old: Config, new: Config) -> tuple[Change, ...]:
 def settled(old: Config, new: Config) -> Config:
     """Return ``new`` as a gateway can take it over that runs with ``old``: the rest waits for the next start.
 
-    Beside :data:`START_ONLY` that is where state is shared, while some is: what was counted and revoked in an embedded
-    Redis would be lost by a move away from it, and the other way round. And it is the memory of an embedded Redis.
+    Beside :data:`START_ONLY`, and ``tls.redirect_port`` which is of their kind, that is where state is shared, while
+    some is: what was counted and revoked in an embedded Redis would be lost by a move away from it, and the other way
+    round. And it is the memory of an embedded Redis.
     """
     kept = {name: getattr(old.gateway, name) for name in START_ONLY}
+    tls = evolve(new.tls, redirect_port=old.tls.redirect_port)
     redis = new.redis
     embedded = old.redis.url == "embedded"
     if shares_state(old) and embedded != (redis.url == "embedded"):
         redis = evolve(redis, url=old.redis.url)
     if shares_state(old) and embedded:
         redis = evolve(redis, max_memory=old.redis.max_memory)
-    return evolve(new, gateway=evolve(new.gateway, **kept), redis=redis)
+    return evolve(new, gateway=evolve(new.gateway, **kept), tls=tls, redis=redis)
 
 
 def shares_state(config: Config) -> bool:
-    """Tell whether workers have anything to agree on, which they do in Redis."""
-    return config.auth.enabled or config.rate_limit.enabled
+    """Tell whether workers have anything to share, which they do in Redis."""
+    caches = config.cache.store == "redis" and any(service.cache.enabled for service in config.services.values())
+    return config.auth.enabled or config.rate_limit.enabled or caches
 
 
 def _between(path: KeyPath, old: Any, new: Any, secret: bool = False) -> Iterator[Change]:

@@ -61,6 +61,20 @@ def directory_name(text: str) -> str:
     return text
 
 
+def private_directory(text: str) -> str:
+    """A directory that nobody else may look into, or one that can be made; or none. Comes out absolute."""
+    if not text:
+        return text
+    path = "" if "\0" in text else os.path.abspath(text)
+    if not os.path.isdir(os.path.dirname(path)):
+        raise Wrong(f"{show(text)} cannot be made", "a directory in one that exists would be right")
+    if os.path.islink(path) or (os.path.lexists(path) and not os.path.isdir(path)):
+        raise Wrong(f"{show(text)} is no directory", "a directory of its own would be right")
+    if os.path.isdir(path) and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+        raise Wrong(f"{show(text)} is open to other users", "one with mode 0700 would be right (chmod 700)")
+    return path
+
+
 def socket_name(text: str) -> str:
     """The absolute path of a socket; whether somebody listens there is another matter."""
     if "\0" in text or not text.startswith("/") or len(os.fsencode(text)) > LONGEST_SOCKET:

@@ -33,6 +33,8 @@ FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "route": "that service's prefix",
         "instance": "the URL of the instance that was asked last",
         "limit": "what the rate limiter decided: admitted, refused, remembered, local, open or closed",
+        "cache": "what was done with [kept answers](caching.md): hit, stale, revalidated, collapsed, miss, passed or "
+        "invalidated",
         "attempts": "how often an instance was asked; more than 1: there were retries",
         "received": "bytes of the request's body",
         "sent": "bytes of the answer's body",

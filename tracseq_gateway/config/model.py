@@ -12,6 +12,8 @@ from typing import Literal
 
 from attrs import Factory, field, frozen
 
+from tracseq_gateway.config.cache import Cache, ServiceCache
+from tracseq_gateway.config.compression import Compression
 from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.docs import Docs
 from tracseq_gateway.config.http2 import Http2
@@ -30,8 +32,10 @@ from tracseq_gateway.config.policies import (
     TokenNeed,
     WhenRedisIsDown,
 )
+from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.tls import Tls
 from tracseq_gateway.config.tracing import Tracing
+from tracseq_gateway.config.uploads import ServiceUploads, Uploads
 from tracseq_gateway.config.upstream import (
     Admission,
     Balance,
@@ -192,8 +196,14 @@ class Service:
     )
     timeouts: Timeouts = table(Timeouts, "How long the service may take.")
     health: Health = table(Health, "Active probes.")
+    tls: ServiceTls | None = key(
+        None,
+        "TLS towards its instances, all of which are then ``https://`` ones, discovered ones too. It may be empty, or "
+        "left out for instances that are all ``https://``.",
+    )
     connections: Connections = table(Connections, "The connection pool of each instance, in each worker.")
     tunnels: Tunnels = table(Tunnels, "Changes of protocol, as for WebSocket.")
+    uploads: ServiceUploads = table(ServiceUploads, "Resumable uploads.")
     deadline_header: str = key(
         "X-Request-Timeout-Ms",
         "Field that tells the service how many milliseconds its answer may take. Empty: none.",
@@ -202,6 +212,7 @@ class Service:
     outliers: Outliers = table(Outliers, "Ejecting instances that fail.")
     breaker: Breaker = table(Breaker, "Circuit breaker.")
     admission: Admission = table(Admission, "Admission control.")
+    cache: ServiceCache = table(ServiceCache, "Keeping answers.")
     priority: Priority | None = key(
         None,
         "Who is refused first, and who last, when a worker has more than it can do. Without it: ``high`` for the "
@@ -234,11 +245,26 @@ class Service:
     content_types: tuple[str, ...] = key(
         (), "Media types that a request body may have, such as ``application/json`` or ``image/*``. Empty: any."
     )
+    check_digests: bool = key(
+        True,
+        "Whether a request body is held to its ``Content-Digest`` and ``Repr-Digest`` (RFC 9530); one that differs "
+        "gets 400, and does not come whole to the service.",
+    )
+    compression: bool | None = key(
+        None,
+        "Whether its answers are compressed, once ``compression.enabled`` is true. Without it: they are, but for those "
+        "of the service that ``auth.service`` names.",
+    )
     openapi: str = key(
         "/openapi.json",
         "Where an instance itself, asked with GET, has its OpenAPI document (3.0 or 3.1, JSON), for ``/docs``. Empty: "
         "nowhere.",
     )
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is configured to be spoken to over TLS: then each of its instances is, discovered ones too."""
+        return self.tls is not None or any(instance.url.startswith("https:") for instance in self.instances)
 
 
 @frozen
@@ -253,7 +279,9 @@ class Config:
     redis: Redis = table(Redis, "Shared state.")
     auth: Authentication = table(Authentication, "Who may call.")
     rate_limit: RateLimiting = table(RateLimiting, "How often.")
+    cache: Cache = table(Cache, "Keeping services' answers.")
     cors: Cors = table(Cors, "Cross-origin requests.")
+    compression: Compression = table(Compression, "Compression of answers.")
     security: Security = table(Security, "Further doors.")
     access_log: AccessLog = table(AccessLog, "One line a request.")
     log: Log = table(Log, "The gateway's own log.")
@@ -261,3 +289,4 @@ class Config:
     tracing: Tracing = table(Tracing, "Traces, sent by OTLP over HTTP.")
     dashboard: Dashboard = table(Dashboard, "The page that shows how everything is.")
     docs: Docs = table(Docs, "The API page.")
+    uploads: Uploads = table(Uploads, "Resumable uploads.")

@@ -41,6 +41,7 @@ class PathRule:
     content_types: tuple[str, ...] | None = key(None, "Media types that a request body may have; beyond them 415.")
     rate_limit: RateLimit | None = key(None, "A further rate for each client, for these paths together.")
     timeouts: PathTimeouts | None = key(None, "How long the service may take.")
+    compression: bool | None = key(None, "Whether answers are compressed, once ``compression.enabled`` is true.")
 
 
 @frozen

@@ -10,10 +10,11 @@ from typing import Any
 
 import attrs
 
+from tracseq_gateway.config.cache import Cache
 from tracseq_gateway.config.log_line import field_of_header, template_parts
 from tracseq_gateway.config.logs import AccessLog
 from tracseq_gateway.config.model import OWN_PATHS, Service
-from tracseq_gateway.config.policies import Authentication, FailedLogins, Metrics, RateLimiting
+from tracseq_gateway.config.policies import Authentication, FailedLogins, Metrics, RateLimiting, Redis
 from tracseq_gateway.config.prefixes import is_within
 from tracseq_gateway.config.problem import KeyPath, Wrong, dotted, show
 from tracseq_gateway.config.structure import Fault
@@ -32,6 +33,8 @@ def check_references(tables: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _rate_limiting(tables["rate_limit"], services)
     if tables["metrics"] is not None:
         yield from _metrics(tables["metrics"], services)
+    if tables["cache"] is not None and tables["redis"] is not None:
+        yield from _cache(tables["cache"], tables["redis"])
     if tables["auth"] is not None and tables["access_log"] is not None:
         yield from _access_log(tables["access_log"], tables["auth"].api_key_header)
 
@@ -46,6 +49,13 @@ def _access_log(log: AccessLog, api_key_header: str) -> Iterator[Fault]:
     if any(name == secret for _, name in template_parts(log.template)):
         wrong = f"${secret} carries API keys (auth.api_key_header)"
         yield ("access_log", "template"), Wrong(wrong, "a field without secrets would be right")
+
+
+def _cache(cache: Cache, redis: Redis) -> Iterator[Fault]:
+    """What the rates and the revocations need of an embedded Redis must be left to them."""
+    if cache.store == "redis" and redis.url == "embedded" and cache.size > redis.max_memory // 2:
+        wrong = f"{cache.size} bytes are more than half of redis.max_memory ({redis.max_memory})"
+        yield ("cache", "size"), Wrong(wrong, f"at most {redis.max_memory // 2} would be right")
 
 
 def _authentication(auth: Authentication, services: Mapping[str, object]) -> Iterator[Fault]:

@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tracseq_gateway.config import api_keys, certificates, client_names, files, log_line, texts, tokens, tracing
+from tracseq_gateway.config import (
+    api_keys,
+    certificates,
+    client_names,
+    compression,
+    files,
+    log_line,
+    texts,
+    tokens,
+    tracing,
+)
+from tracseq_gateway.config.compression import Compression
 from tracseq_gateway.config.dashboard import Dashboard
 from tracseq_gateway.config.logs import AccessLog, Log
 from tracseq_gateway.config.model import Gateway, Service
@@ -29,10 +40,12 @@ from tracseq_gateway.config.policies import (
     Security,
 )
 from tracseq_gateway.config.redis_url import redis_url
+from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.texts import each, each_name
 from tracseq_gateway.config.tls import Certificate, Tls
 from tracseq_gateway.config.tracing import Tracing
-from tracseq_gateway.config.upstream import Discovery, Health, Instance, Retries
+from tracseq_gateway.config.uploads import ServiceUploads, Uploads
+from tracseq_gateway.config.upstream import Discovery, Health, Instance, Retries, Tunnels
 
 RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Gateway, "host"): texts.listen_address,
@@ -40,6 +53,10 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Gateway, "via"): texts.token,
     (Certificate, "file"): certificates.certificate_chain,
     (Certificate, "key_file"): certificates.private_key,
+    (ServiceTls, "ca"): certificates.authorities,
+    (ServiceTls, "name"): texts.optional_host,
+    (ServiceTls, "certificate"): certificates.optional_chain,
+    (ServiceTls, "certificate_key"): certificates.optional_key,
     (Tls, "client_ca"): certificates.authorities,
     (Tls, "client_crl"): certificates.revocation_lists,
     (Health, "path"): texts.request_target,
@@ -94,9 +111,12 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (FailedLogins, "account"): texts.filled,
     (RateLimiting, "limits"): each_name(texts.short_name),
     (Cors, "allow_origins"): each(origin_pattern),
+    (Tunnels, "origins"): each(origin_pattern),
     (Cors, "allow_methods"): each(texts.method),
     (Cors, "allow_headers"): each(texts.token),
     (Cors, "expose_headers"): each(texts.token),
+    (Compression, "encodings"): compression.encodings,
+    (Compression, "types"): each(compression.media_type),
     (Security, "hsts"): texts.header_text,
     (Security, "referrer"): texts.header_text,
     (Security, "permissions"): texts.header_text,
@@ -114,4 +134,7 @@ RULES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Tracing, "resource"): tracing.resource_attributes,
     (Tracing, "headers_env"): texts.variable,
     (Dashboard, "login"): texts.path,
+    (Uploads, "directory"): files.private_directory,
+    (ServiceUploads, "paths"): each(texts.path),
+    (ServiceUploads, "form"): texts.optional_token,
 }

@@ -256,6 +256,13 @@ def dns_name(name: str) -> str:
     return name.lower()
 
 
+def optional_host(host: str) -> str:
+    """A host name or an IP address, without brackets; or nothing."""
+    if host and not is_host(host):
+        raise Wrong(f"{show(host)} is not a host", "a name or an address would be right")
+    return host.lower()
+
+
 def endpoint_url(url: str) -> str:
     """The URL of an instance with a path or a query behind it, which goes into a request line as it stands."""
     parts = URL.fullmatch(url)

@@ -17,7 +17,7 @@ Priority = Literal["high", "normal", "low"]
 class Instance:
     """One server process of a service."""
 
-    url: str = key("", "Required. ``http://host:port``, without a path; without a port it is 80.")
+    url: str = key("", "Required. ``http://host:port`` or ``https://host:port``, without a path.")
     weight: int = key(1, "Its share of the requests, under every balance but ``round_robin``.", least=1, most=65535)
 
 
@@ -29,7 +29,11 @@ class Discovery:
     port: int | None = key(None, "The port of the instances that ``dns`` finds. Required with it.", least=1, most=65535)
     srv: str = key("", "A name whose SRV records of the lowest priority are the instances, with ports and weights.")
     file: str = key("", "A file that lists the instances; JSON or, when its name ends in ``.toml``, TOML.")
-    url: str = key("", "An ``http://`` URL that is answered with such a list in JSON.")
+    url: str = key(
+        "",
+        "A URL that is answered with such a list in JSON. Of ``https`` ones the certificate is verified by the "
+        "authorities of the system.",
+    )
     interval: Seconds = key(Seconds(5.0), "Seconds between two look-ups, a tenth more or less.", least=0.1)
     timeout: Seconds = key(
         Seconds(3.0), "Seconds that a look-up may take; beyond it the last good answer is kept.", least=0.1, most=60
@@ -169,6 +173,17 @@ class Tunnels:
     )
     idle: Seconds = key(Seconds(300.0), "Longest silence in both directions. 0: no limit.")
     total: Seconds = key(Seconds(0.0), "Longest duration. 0: no limit.")
+    until_token_expires: bool = key(
+        False,
+        "Whether one ends when the token or API key expires by which it was opened. It ends with its session either "
+        "way.",
+    )
+    origins: tuple[str, ...] | None = key(
+        None,
+        "Pages that may open a WebSocket: origins, or patterns as in ``cors.allow_origins``; others get 403. Pages of "
+        "the host that is asked may always, and so may programs that send no Origin. Without it: those of "
+        "``cors.allow_origins`` if ``cors.enabled`` is true, else any.",
+    )
     max: int = key(10_000, "Open tunnels of the service in one worker; beyond it 503. 0: no limit.")
 
 

@@ -1,4 +1,4 @@
-"""The URL of an instance: ``http://host:port`` and nothing more."""
+"""The URL of an instance: ``http://host:port`` or ``https://host:port`` and nothing more."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ URL = re.compile(
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")  # with "_", which compose puts into names
 _ADDRESS_LIKE = re.compile(r"[0-9.]+")
 
+_PORTS = {"http": 80, "https": 443}
+
 EXAMPLE = '"http://host:port"'
 
 
@@ -32,28 +34,30 @@ class Authority:
     host: str
     """A name or an address, in small letters; an IPv6 address without its brackets."""
     port: int
+    tls: bool = False
+    """Whether it is spoken to over TLS."""
 
     def url(self) -> str:
         """Write it as the URL of an instance."""
-        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
 
 def parse_url(url: str) -> Authority:
-    """Return where the URL of an instance leads; without a port it is 80. Raises :class:`Wrong` for anything else."""
+    """Return where the URL of an instance leads; without a port it is 80, or 443 for ``https``.
+
+    Raises :class:`Wrong` for anything else.
+    """
     parts = URL.fullmatch(url)
     if parts is None:
         raise Wrong(f"{show(url)} is not a URL", f"{EXAMPLE} would be right")
     if parts["user"] is not None:
         raise Wrong("the URL holds a user name or a password", f"{EXAMPLE} without them would be right")
-    if parts["scheme"] == "https":
-        raise Wrong(
-            f"{show(url)} asks for TLS to the service, which is not yet supported, and is refused rather than "
-            "spoken to in clear",
-            f"{EXAMPLE} would be right over a network that you trust",
-        )
-    if parts["scheme"] != "http":
-        raise Wrong(f"{show(url)} has the scheme {quoted(parts['scheme'])}", f"{EXAMPLE} would be right")
-    authority = Authority(_host_of(url, parts["host"]), _port_of(url, parts["port"]))
+    if parts["scheme"] not in _PORTS:
+        right = f'{EXAMPLE} or "https://host:port" would be right'
+        raise Wrong(f"{show(url)} has the scheme {quoted(parts['scheme'])}", right)
+    host = _host_of(url, parts["host"])
+    authority = Authority(host, _port_of(url, parts["port"], _PORTS[parts["scheme"]]), parts["scheme"] == "https")
     if parts["rest"] is not None:
         raise Wrong(
             f"{show(url)} has something after its port",
@@ -93,9 +97,9 @@ def _host_of(url: str, text: str) -> str:
     return host.lower()
 
 
-def _port_of(url: str, text: str | None) -> int:
+def _port_of(url: str, text: str | None, default: int) -> int:
     if text is None:
-        return 80
+        return default
     if not is_port(text):
         raise Wrong(f"{show(url)} has no valid port", "a port from 1 to 65535 would be right")
     return int(text)

@@ -20,6 +20,8 @@ class AddressSource:
     names: Names
     seconds: float
     """How long a look-up may take."""
+    tls: bool = False
+    """Whether the instances are spoken to over TLS."""
 
     def __str__(self) -> str:
         return f"DNS {self.name}"
@@ -32,4 +34,4 @@ class AddressSource:
         addresses = await self.names.addresses(self.name, self.seconds)
         if not addresses:
             raise NotFound("no such name, or none with an address")
-        return tuple(Instance(Authority(address, self.port).url()) for address in addresses)
+        return tuple(Instance(Authority(address, self.port, self.tls).url()) for address in addresses)

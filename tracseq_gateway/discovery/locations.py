@@ -25,6 +25,8 @@ class LocationSource:
     names: Names
     seconds: float
     """How long a look-up may take."""
+    tls: bool = False
+    """Whether the instances are spoken to over TLS."""
 
     def __str__(self) -> str:
         return f"SRV {self.name}"
@@ -44,7 +46,7 @@ class LocationSource:
             raise NotFound(f"{len(missing)} hosts, more than {MOST_INSTANCES}")
         known |= await self._look_up(missing)
         return tuple(
-            Instance(Authority(address, one.port).url(), max(1, one.weight))  # 0: as little as there can be
+            Instance(Authority(address, one.port, self.tls).url(), max(1, one.weight))  # 0: as little as there can be
             for one in locations
             for address in known[one.target]
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, Protocol, TypeVar
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from tracseq_gateway.config import Instance
@@ -61,7 +62,18 @@ def _normal(place: Authority) -> Authority | None:
         address = ip_address(place.host)
     except ValueError:
         return place  # a name
-    return None if _is_useless(address) else Authority(str(address), place.port)
+    return None if _is_useless(address) else evolve(place, host=str(address))
+
+
+def all_secure(found: tuple[Instance, ...]) -> tuple[Instance, ...]:
+    """What was found for a service that is spoken to over TLS: none of it may ask for less.
+
+    :raises NotFound: if an instance would be spoken to in clear.
+    """
+    for instance in found:
+        if not parse_url(instance.url).tls:
+            raise NotFound(f"{instance.url} would be spoken to in clear, and the service is configured with TLS")
+    return found
 
 
 _THIS_NETWORK: Final = ip_network("0.0.0.0/8")

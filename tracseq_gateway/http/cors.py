@@ -99,6 +99,17 @@ def _parsed(origin: bytes) -> _Origin | None:
     return (scheme, host, port) if port < 65536 else None
 
 
+def is_own_origin(origin: bytes, host: bytes) -> bool:
+    """Whether a page is of the host that it asks, by an Origin field and a Host; whether by TLS is not compared, for a
+    proxy in front may have ended that."""
+    parsed = _parsed(origin)
+    if parsed is None:
+        return False
+    scheme, name, port = parsed
+    asked = _parsed(b"%b://%b" % (scheme, host))
+    return asked is not None and asked[1:] == (name, port)
+
+
 class OriginLines(dict[bytes, bytes]):
     """From the value of an Origin field to the lines for the answer, each with its CRLF.
 

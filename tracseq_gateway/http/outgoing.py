@@ -39,6 +39,18 @@ class OutgoingHead:
         self.over_tls = over_tls
         self._lines: bytes | None = None
 
+    def with_fields(self, pairs: Fields, length: int | None) -> OutgoingHead:
+        """The same head with other fields, and perhaps another length."""
+        return OutgoingHead(
+            self.status,
+            self.reason,
+            pairs,
+            length,
+            dated=self.dated,
+            of_service=self.of_service,
+            over_tls=self.over_tls,
+        )
+
     def lines(self) -> bytes:
         """The status line and the fields, each with its CRLF."""
         if self._lines is None:

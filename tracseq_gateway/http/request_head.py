@@ -61,6 +61,9 @@ REQUEST_SPECIAL = frozenset(
     }
 )
 
+DIGEST_FIELDS = frozenset({b"content-digest", b"repr-digest"})
+"""What a request says of its body's digest (RFC 9530)."""
+
 
 @frozen
 class HeadLimits:
@@ -95,8 +98,10 @@ class RequestFields:
     authorization: tuple[bytes, ...] = ()
     """The values of Authorization; more than one is an attempt to be two."""
     _trace: Sequence[FieldLine] | None = None
+    _digests: Sequence[FieldLine] | None = None
     _agent: bytes | None = None
     _agent_known: bool = False
+    _accept_encoding: bytes | None = None
     credential: object = None
     """What was found out about who sends these fields, kept by who found it out: the same bytes, the same caller."""
     max_forwards: int | None = None
@@ -110,12 +115,27 @@ class RequestFields:
         return self._trace
 
     @property
+    def digests(self) -> Sequence[FieldLine]:
+        """The lines of Content-Digest and Repr-Digest. Looked for when somebody asks, and then kept."""
+        if self._digests is None:
+            self._digests = [line for line in self.received if line.name in DIGEST_FIELDS]
+        return self._digests
+
+    @property
     def agent(self) -> bytes | None:
         """User-Agent: the first, if there are several. Looked for when somebody asks, and then kept."""
         if not self._agent_known:
             self._agent_known = True
             self._agent = next((line.value for line in self.received if line.name == b"user-agent"), None)
         return self._agent
+
+    @property
+    def accept_encoding(self) -> bytes:
+        """Accept-Encoding: all its values; empty when there is none. Looked for when somebody asks, and then kept."""
+        if self._accept_encoding is None:
+            values = [line.value for line in self.received if line.name == b"accept-encoding"]
+            self._accept_encoding = b", ".join(values)
+        return self._accept_encoding
 
     @property
     def pairs(self) -> Fields:

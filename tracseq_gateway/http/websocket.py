@@ -12,10 +12,22 @@ from tracseq_gateway.http.request_head import RequestHead
 
 WEBSOCKET: Final = b"websocket"
 
-GOING_AWAY: Final = b"\x88\x02\x03\xe9"
-"""A Close frame as a server sends it, with status 1001: the endpoint is going away (section 7.4.1)."""
+
+def close_frame(status: int, reason: bytes = b"") -> bytes:
+    """A Close frame as a server sends it (section 5.5.1); ``reason`` has at most 123 bytes of UTF-8."""
+    payload = status.to_bytes(2, "big") + reason
+    return b"\x88%c%b" % (len(payload), payload)
+
+
+GOING_AWAY: Final = close_frame(1001)
+"""The endpoint is going away (section 7.4.1)."""
+POLICY_VIOLATION: Final = 1008
+"""The status for which there is none that fits better: whoever speaks may not do so, or not any more."""
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+_CLOSE: Final = 8
+"""The opcode of a Close frame."""
 
 _SHORT: Final = 2
 """Bytes of a frame's head that say how long the head is."""
@@ -54,9 +66,11 @@ def _is_key(value: bytes) -> bool:
 class FrameEnds:
     """Follows one direction of a WebSocket so far that it is known where a frame ends: a Close may be put there."""
 
-    __slots__ = ("_head", "_left")
+    __slots__ = ("_head", "_left", "closed")
 
     def __init__(self) -> None:
+        self.closed = False
+        """Whether a Close frame has begun: nothing may follow it."""
         self._head = b""
         """What has come of the head of the frame that begins."""
         self._left = 0
@@ -75,6 +89,11 @@ class FrameEnds:
                 step = min(self._left, size - position)
                 self._left -= step
                 position += step
+            elif not self._head and position + 1 < size and data[position + 1] < 126:
+                # Short and not masked, as most of a server's are.
+                self.closed = self.closed or data[position] & 0x0F == _CLOSE
+                self._left = data[position + 1]
+                position += _SHORT
             else:
                 position += self._take_head(data, position)
             if to_end and self.between:
@@ -89,6 +108,7 @@ class FrameEnds:
             missing = _head_size(head) - len(head)
             if not missing:
                 self._head, self._left = b"", _payload_size(head)
+                self.closed = self.closed or head[0] & 0x0F == _CLOSE
                 return taken
             piece = data[position + taken : position + taken + missing]
             if not piece:

@@ -178,17 +178,35 @@ class Access:
     def _found(self, found: Found | None, request: Request, need: Need) -> GatewayError | None:
         if isinstance(found, GatewayError):
             return found
-        method = request.head.method
-        rank = need.ranks.get(method)
         if found is None:
+            rank = need.ranks.get(request.head.method)
             return None if need.auth == "optional" and rank is None else self._unauthenticated
         request.identity = found  # also of those who are refused, for the records
-        if rank is not None and found.rank < rank:
+        refusal = self._against(found, request.head.method, need)
+        if refusal is None:
+            request.forwarded += self._lines(found)
+        return refusal
+
+    def refusal(self, request: Request, method: bytes, path: bytes) -> GatewayError | None:
+        """What stands against the caller of a request, who was let in with it, doing something else as well."""
+        need = self.need(path)
+        if need.auth == "none":
+            return None
+        if request.identity is None:
+            return None if need.auth == "optional" and method not in need.ranks else self._unauthenticated
+        return self._against(request.identity, method, need)
+
+    def _against(self, identity: Identity, method: bytes, need: Need) -> GatewayError | None:
+        rank = need.ranks.get(method)
+        if rank is not None and identity.rank < rank:
             role = ROLES[rank]
             return GatewayError(FORBIDDEN, f"the role {role} is needed", members=(("required_role", role),))
-        if found.services and self._service not in found.services:
-            return GatewayError(FORBIDDEN, f"this {_CREDENTIALS[found.kind]} is not for this service")
-        if found.methods and method not in found.methods and not (method == b"HEAD" and b"GET" in found.methods):
-            return GatewayError(FORBIDDEN, f"this {_CREDENTIALS[found.kind]} is not for this method")
-        request.forwarded += self._lines(found)
+        if identity.services and self._service not in identity.services:
+            return GatewayError(FORBIDDEN, f"this {_CREDENTIALS[identity.kind]} is not for this service")
+        if (
+            identity.methods
+            and method not in identity.methods
+            and not (method == b"HEAD" and b"GET" in identity.methods)
+        ):
+            return GatewayError(FORBIDDEN, f"this {_CREDENTIALS[identity.kind]} is not for this method")
         return None

@@ -144,10 +144,10 @@ class _Collected:
             raise Wrong(f"its hash is that of {other}, too", "a key of its own would be right", ("hash",))
         salt, digest = parts["salt"].encode("ascii"), bytes.fromhex(parts["digest"])
         expires = moments.to_seconds(key.expires) if key.expires else None
-        return identifier, _Stored(salt, digest, expires, _identity(name, key))
+        return identifier, _Stored(salt, digest, expires, _identity(name, key, expires or 0.0))
 
 
-def _identity(name: str, key: ApiKey) -> Identity:
+def _identity(name: str, key: ApiKey, expires: float) -> Identity:
     return Identity(
         kind="key",
         subject=key.owner,
@@ -157,6 +157,7 @@ def _identity(name: str, key: ApiKey) -> Identity:
         services=frozenset(key.services),
         methods=frozenset(method.encode("ascii") for method in key.methods),
         rate_limit=key.rate_limit,
+        expires=expires,
     )
 
 

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from tracseq_gateway.config.policies import Authentication
+from tracseq_gateway.config.policies import Authentication, Role
 from tracseq_gateway.errors import AUTH_UNAVAILABLE, INTERNAL, UNAUTHENTICATED, GatewayError
 from tracseq_gateway.http.request_head import RequestFields, RequestHead
 from tracseq_gateway.identity.introspection import AuthServiceUnavailable
@@ -279,10 +279,9 @@ class Authenticator:
         """Remember a good token. What the Auth Service says of the user, or said, wins over what the token says."""
         known = self.verdicts.find(digest)
         if verdict is None:
-            identity = Identity("user", claims.subject, claims.role, claims.email, claims.session)
+            identity = _identity(claims, claims.role, claims.email, claims.session)
         else:
-            session = verdict.session or claims.session
-            identity = Identity("user", claims.subject, verdict.role, verdict.email, session)
+            identity = _identity(claims, verdict.role, verdict.email, verdict.session or claims.session)
         if known is not None and (verdict is None or _same(known.identity, identity)):
             identity = known.identity
         end = claims.expires
@@ -339,6 +338,20 @@ class Authenticator:
     def _broken(self, failure: Failure, digest: bytes) -> None:
         self._log.failure("a token could not be examined", failure=failure)
         self._tell(digest, GatewayError(INTERNAL))
+
+
+def _identity(claims: Claims, role: Role, email: str, session: str) -> Identity:
+    sessions = frozenset({session, claims.session} - {""})
+    return Identity(
+        "user",
+        claims.subject,
+        role,
+        email,
+        session,
+        sessions=sessions,
+        issued=claims.issued,
+        expires=claims.expires,
+    )
 
 
 def _same(one: Identity, other: Identity) -> bool:

@@ -29,7 +29,7 @@ from tracseq_gateway.identity.signing import is_field_text
 from tracseq_gateway.identity.strict_json import members_of
 from tracseq_gateway.interfaces import ROLES
 from tracseq_gateway.net.body import read_body
-from tracseq_gateway.net.quiet import QuietEndpoints
+from tracseq_gateway.net.quiet import PeerOf, QuietEndpoints
 
 LARGEST_ANSWER: Final = 64 * 1024
 """Bytes of an answer; a verdict has some 300."""
@@ -85,12 +85,15 @@ class Client:
     """Closes the connections that are kept; fires when they are gone."""
 
 
-def introspection_client(reactor: Any, settings: Authentication) -> Client:
-    """A client for :class:`Introspection`: it keeps connections for the next question, and no cookies."""
+def introspection_client(reactor: Any, settings: Authentication, peer_of: PeerOf) -> Client:
+    """A client for :class:`Introspection`: it keeps connections for the next question, and no cookies.
+
+    ``peer_of`` says who should be at the host of an instance that is spoken to over TLS.
+    """
     pool = HTTPConnectionPool(reactor, persistent=True)
     pool.maxPersistentPerHost = 8
     pool.cachedConnectionTimeout = cast(int, IDLE_SECONDS)  # which takes any number of seconds
-    agent = Agent.usingEndpointFactory(reactor, QuietEndpoints(reactor, settings.timeout), pool)
+    agent = Agent.usingEndpointFactory(reactor, QuietEndpoints(reactor, peer_of, settings.timeout), pool)
     return Client(HTTPClient(agent, _NoCookies()).post, pool.closeCachedConnections)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from tracseq_gateway.metrics.counting import REQUEST_BUCKETS
 
@@ -30,6 +30,7 @@ class Families:
         self._define_connections(registry)
         self._define_limits(registry)
         self._define_identity(registry)
+        self._define_cache(registry)
         self._define_gateway(registry)
 
     def _define_requests(self, registry: CollectorRegistry) -> None:
@@ -64,6 +65,12 @@ class Families:
             "gateway_sent_bytes_total",
             "Bytes of the bodies of answers, without their framing.",
             ["service"],
+            registry=registry,
+        )
+        self.compressed = Counter(
+            "gateway_compression_bytes_total",
+            "Bytes of the bodies of answers that were compressed: before (in) and after (out).",
+            ["service", "direction"],
             registry=registry,
         )
         self.in_flight = Gauge(
@@ -215,6 +222,18 @@ class Families:
             registry=registry,
         )
 
+    def _define_cache(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Counter
+
+        self.cache_requests = Counter(
+            "gateway_cache_requests_total",
+            "Requests to services whose answers are kept: answered by what is kept, fresh (hit) or stale, or found "
+            "still to hold (revalidated), or by the answer to another request (collapsed), or by the service (miss); "
+            "passed by; or having changed what is kept (invalidated).",
+            ["service", "result"],
+            registry=registry,
+        )
+
     def _define_gateway(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Counter, Gauge
 
@@ -301,7 +320,83 @@ class Families:
             registry=self._registry,
         )
 
+    @cached_property
+    def service_certificates(self) -> Gauge:
+        """By the service."""
+        from prometheus_client import Gauge
+
+        return Gauge(
+            "gateway_upstream_certificate_expiry_seconds",
+            "When the first certificate of a service's instances expires, as they showed them last, in seconds since "
+            "the epoch.",
+            ["service"],
+            multiprocess_mode="livemax",
+            registry=self._registry,
+        )
+
+    @cached_property
+    def own_cache(self) -> tuple[Gauge, Gauge]:
+        """What the workers keep of answers, each for itself; made when it is first set."""
+        return self._cache_gauges("livesum")
+
+    @cached_property
+    def shared_cache(self) -> tuple[Gauge, Gauge]:
+        """What they keep together."""
+        return self._cache_gauges("livemostrecent")
+
+    def _cache_gauges(self, mode: Literal["livesum", "livemostrecent"]) -> tuple[Gauge, Gauge]:
+        from prometheus_client import Gauge
+
+        return (
+            Gauge(
+                "gateway_cache_bytes",
+                "Bytes of the answers that are kept.",
+                multiprocess_mode=mode,
+                registry=self._registry,
+            ),
+            Gauge("gateway_cache_entries", "Answers that are kept.", multiprocess_mode=mode, registry=self._registry),
+        )
+
+    @cached_property
+    def uploads(self) -> Gauge:
+        """Made when it is first set, as is the next: a gateway without uploads does not speak of them."""
+        from prometheus_client import Gauge
+
+        return Gauge(
+            "gateway_uploads",
+            "Resumable uploads that are kept, by how far they are.",
+            ["state"],
+            multiprocess_mode="livemostrecent",
+            registry=self._registry,
+        )
+
+    @cached_property
+    def upload_deliveries(self) -> Counter:
+        """See :attr:`uploads`."""
+        from prometheus_client import Counter
+
+        return Counter(
+            "gateway_upload_deliveries_total",
+            "Resumable uploads that were sent to a service: taken, refused (they may be sent again), or unknown, when "
+            "nobody knows whether it took them.",
+            ["service", "outcome"],
+            registry=self._registry,
+        )
+
+    @cached_property
+    def upload_bytes(self) -> Gauge:
+        """See :attr:`uploads`."""
+        from prometheus_client import Gauge
+
+        return Gauge(
+            "gateway_upload_bytes",
+            "Bytes of resumable uploads that have come, and are kept.",
+            multiprocess_mode="livemostrecent",
+            registry=self._registry,
+        )
+
     @property
     def optional(self) -> list[Counter | Gauge]:
         """Those that not every gateway has."""
-        return [self.redis_up, self.tls_handshakes, self.tls_failures, self.certificates]
+        tls = (self.tls_handshakes, self.tls_failures, self.certificates, self.service_certificates)
+        return [self.redis_up, *tls]

@@ -158,6 +158,10 @@ class Metrics:
         """None came about; ``slug`` is that of a kind of error."""
         self._families.connect_errors.labels(service, slug).inc()
 
+    def compressed(self, service: str, direction: str, size: int) -> None:
+        """So many bytes of a service's answers went ``in`` and came ``out`` of compression."""
+        self._families.compressed.labels(service, direction).inc(size)
+
     def in_flight(self, requests: int) -> None:
         """So many requests are open in this worker; to be told every second or so, not for each request."""
         self._families.in_flight.set(requests)
@@ -201,6 +205,10 @@ class Metrics:
         """A certificate that is shown to clients, by its first name, holds until then, in seconds since the epoch."""
         self._families.certificates.labels(certificate).set(when)
 
+    def service_certificate_expires(self, service: str, when: float) -> None:
+        """The first of a service's certificates, as far as they were verified, holds until then, since the epoch."""
+        self._families.service_certificates.labels(service).set(when)
+
     def redis_called(self, outcome: str, seconds: float) -> None:
         """A call of Redis has ended, ``seconds`` after it was sent; ``outcome`` is one of :data:`RedisOutcome`."""
         self._redis_calls[outcome]()
@@ -229,6 +237,26 @@ class Metrics:
     def revocations(self, remembered: int) -> None:
         """So many revocations are remembered now."""
         self._families.revocations.set(remembered)
+
+    def cache_asked(self, service: str, result: str, requests: int) -> None:
+        """So many requests to a service met its cache; ``result`` is of the cache's own list, so it is bounded."""
+        self._families.cache_requests.labels(service, result).inc(requests)
+
+    def cache_holds(self, size: int, entries: int, *, shared: bool) -> None:
+        """So many bytes, and answers, are kept: by this worker, or ``shared`` by all of them."""
+        gauges = self._families.shared_cache if shared else self._families.own_cache
+        for gauge, value in zip(gauges, (size, entries), strict=True):
+            gauge.set(value)
+
+    def uploads(self, states: Mapping[str, int], size: int) -> None:
+        """How many resumable uploads are kept, by their states, and how many bytes of them."""
+        for state, number in states.items():
+            self._families.uploads.labels(state).set(number)
+        self._families.upload_bytes.set(size)
+
+    def uploads_delivered(self, service: str, outcome: str, times: int) -> None:
+        """A service was sent resumable uploads, with this outcome."""
+        self._families.upload_deliveries.labels(service, outcome).inc(times)
 
     def spans_ended(self, outcome: str, spans: int) -> None:
         """So many spans were ``exported``, ``dropped`` or ``failed``."""

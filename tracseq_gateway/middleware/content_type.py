@@ -11,7 +11,23 @@ from tracseq_gateway.middleware.chain import Link
 
 _PART = rb"[a-z0-9][a-z0-9!#$&^_.+-]*"  # RFC 6838 section 4.2
 _MEDIA_TYPE = re.compile(rb"(%b)/(%b)[ \t]*(?:;|$)" % (_PART, _PART)).match
+_GRPC = re.compile(rb"application/grpc(?![^+; \t])", re.IGNORECASE).match
 _RANGE = re.compile(rb"\*/\*|%b/(?:\*|%b)" % (_PART, _PART)).fullmatch
+
+_NO_GRPC = GatewayError(
+    UNSUPPORTED_MEDIA_TYPE, "gRPC is not passed on, because services are asked by HTTP/1.1; gRPC-Web or JSON would be"
+)
+
+
+def no_grpc(request: Request) -> GatewayError | None:
+    """Refuse gRPC with 415: its status is a trailer, which an answer by HTTP/1.1 does not bring to the client.
+
+    gRPC-Web, which has it in the body, passes.
+    """
+    fields = request.head.fields
+    if fields.length and any(line.name == b"content-type" and _GRPC(line.value) for line in fields.received):
+        return _NO_GRPC
+    return None
 
 
 def content_types(allowed: Sequence[str]) -> Link:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tracseq_gateway.config import policies
 from tracseq_gateway.http.cors import OriginLines, OriginRules, Preflights
 from tracseq_gateway.http.outgoing import OutgoingHead
@@ -12,11 +14,16 @@ from tracseq_gateway.middleware.chain import Answer, Verdict
 class Cors:
     """Cross-origin requests as the configuration allows them."""
 
-    def __init__(self, settings: policies.Cors) -> None:
-        """Raises :class:`ValueError` for a pattern or name that is none, and for any origin with credentials."""
+    def __init__(self, settings: policies.Cors, exposed: Sequence[str] = ()) -> None:
+        """``exposed`` are names of answer fields that scripts may read beside those of the settings.
+
+        Raises :class:`ValueError` for a pattern or name that is none, and for any origin with credentials.
+        """
         credentials = settings.allow_credentials
         rules = OriginRules(settings.allow_origins)
-        self._lines = OriginLines(rules, settings.expose_headers, credentials=credentials)
+        # One name once, however it is spelled.
+        names = {name.lower(): name for name in (*exposed, *settings.expose_headers)}
+        self._lines = OriginLines(rules, names.values(), credentials=credentials)
         self._preflights = Preflights(
             rules, settings.allow_methods, settings.allow_headers, int(settings.max_age), credentials=credentials
         )

@@ -8,6 +8,8 @@ from OpenSSL import SSL
 from twisted.internet.error import ConnectionClosed, ConnectionRefusedError, DNSLookupError, NoRouteError
 from twisted.web.client import ResponseFailed
 
+from tracseq_gateway.net.tls_failures import TLSFailure, alert_words
+
 _WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (DNSLookupError, "host not found"),
     (ConnectionRefusedError, "connection refused"),
@@ -22,9 +24,12 @@ def describe(error: Exception) -> str:
     """An error in a few words."""
     if isinstance(error, TimeoutError):
         return str(error)
+    if isinstance(error, TLSFailure):
+        return f"no TLS connection: {error}"
     if isinstance(error, ResponseFailed):
         if any(reason.check(SSL.Error) for reason in error.reasons):
-            return "no TLS connection: is the certificate one that this host trusts, and for that name?"
+            words = next(filter(None, map(alert_words, error.reasons)))
+            return f"no TLS connection: {words}; is the certificate one that this host trusts, and for that name?"
         if any(reason.check(ConnectionClosed) for reason in error.reasons):
             error = ConnectionClosed()
     for kind, words in _WORDS:

@@ -1,4 +1,4 @@
-"""TLS on a connection that was accepted: to the protocol above it a transport, to the one below it a protocol.
+"""TLS on a connection, for both sides: to the protocol above it a transport, to the one below it a protocol.
 
 OpenSSL encrypts and decrypts in memory. Twisted's own ``TLSMemoryBIOProtocol`` does the same; rules in which this
 differs from it:
@@ -7,26 +7,28 @@ differs from it:
 2. One read from the socket is at most one delivery, so who paused reading gets nothing more, as in clear.
 3. ``loseConnection`` says close_notify behind what was written, and closes when that is sent. The peer's is not waited
    for (RFC 8446 section 6.1): who never says it would hold the connection for ever.
-4. ``abortConnection`` says nothing: without a close_notify the client can tell that an answer is not whole.
+4. ``abortConnection`` says nothing: without a close_notify the peer can tell that something is missing.
 5. ``loseWriteConnection`` says close_notify, too, and then reads and throws away; TLS in itself has no half of a close.
+6. An end without the peer's close_notify is none: it is reported as ``ConnectionLost``, never as ``ConnectionDone``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from OpenSSL.SSL import Connection, Error, WantReadError, ZeroReturnError
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ITransport
+from twisted.internet.interfaces import IPushProducer, ITransport
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IProtocol, IPushProducer
+    from twisted.internet.interfaces import IAddress, IProtocol
 
-    from tracseq_gateway.net.transport import EagerServer
+    from tracseq_gateway.net.transport import EagerClient, EagerServer
 
 RECORD = 16384
 """Most bytes of a record, before it is encrypted (RFC 8446 section 5.1)."""
@@ -34,11 +36,11 @@ OVERHEAD = 256
 """More bytes than a record grows by."""
 
 
-@implementer(ITransport)
+@implementer(ITransport, IPushProducer)
 class TLSTransport(Protocol):
-    """One connection. It is the protocol of an :class:`EagerServer`, and gives what that gives to the one above it."""
+    """One connection: the protocol of an eager transport, which gives what that gives to the protocol above it."""
 
-    transport: EagerServer
+    transport: EagerServer | EagerClient
     protocol: IProtocol
 
     def __init__(
@@ -47,9 +49,9 @@ class TLSTransport(Protocol):
         established: Callable[[TLSTransport], IProtocol],
         failed: Callable[[Failure], None],
     ) -> None:
-        """Prepare the server's side of a handshake.
+        """Prepare a handshake, which begins when there is a connection.
 
-        :param connection: OpenSSL's, over memory.
+        :param connection: OpenSSL's, over memory, in the state of the side that this is. Renegotiation must be off.
         :param established: called when the handshake is complete; gives the protocol that speaks from now on, whose
             ``makeConnection`` is called then. What it raises as ValueError is why the connection is closed instead.
         :param failed: called instead when the connection is lost before that, with why: an ``OpenSSL.SSL.Error``, or
@@ -65,9 +67,12 @@ class TLSTransport(Protocol):
         """Whether our side has said its last byte."""
         self._deaf = False
         """Whether what comes is thrown away."""
-        connection.set_accept_state()
 
     # The connection below calls.
+
+    def connectionMade(self) -> None:
+        """Begin the handshake: a client speaks first."""
+        self._shake_hands()
 
     def dataReceived(self, data: bytes) -> None:
         """Take encrypted bytes."""
@@ -79,6 +84,8 @@ class TLSTransport(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
+        if not self._closing and reason.check(ConnectionDone):
+            reason = Failure(CONNECTION_LOST)  # by who sits in between, as far as anybody can tell
         self._deaf = self._closing = True
         reason = self._fault or reason
         if self._open:
@@ -99,7 +106,6 @@ class TLSTransport(Protocol):
         except Error:
             self._give_up()
             return False
-        self._flush()
         try:
             self.protocol = self._established(self)
         except ValueError:
@@ -107,6 +113,8 @@ class TLSTransport(Protocol):
             return False
         self._open = True
         self.protocol.makeConnection(self)
+        # What ends our side of the handshake goes with what is written first, if something is.
+        self._flush()
         return not self._deaf
 
     def _deliver(self) -> None:
@@ -131,8 +139,8 @@ class TLSTransport(Protocol):
             self._peer_left()
 
     def _peer_left(self) -> None:
-        """The client said close_notify. As with a FIN in clear, it is gone, and what it has not taken is lost."""
-        self._fault = Failure(ConnectionDone())
+        """The peer said close_notify. As with a FIN in clear, it is gone, and what it has not taken is lost."""
+        self._fault = connectionDone
         self._leave(self._say_goodbye)
 
     def _give_up(self) -> None:
@@ -170,6 +178,11 @@ class TLSTransport(Protocol):
         """Write the pieces as one."""
         self.write(b"".join(pieces))
 
+    @property
+    def disconnecting(self) -> bool:
+        """Whether nothing that is written any more is sent."""
+        return self._closing
+
     def unsent(self) -> int:
         """Encrypted bytes that wait in this process for the peer to take them."""
         return self.transport.unsent()
@@ -200,6 +213,10 @@ class TLSTransport(Protocol):
         """Read again."""
         self.transport.resumeProducing()
 
+    def stopProducing(self) -> None:
+        """Read nothing any more: close."""
+        self.loseConnection()
+
     def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
         """Have ``producer`` paused while more waits to be sent than should."""
         self.transport.registerProducer(producer, streaming)
@@ -218,7 +235,7 @@ class TLSTransport(Protocol):
         return host
 
     def getPeer(self) -> IAddress:
-        """The client's end."""
+        """The peer's end."""
         peer: IAddress = self.transport.getPeer()
         return peer
 
@@ -235,7 +252,7 @@ class TLSTransport(Protocol):
 
     def _flush(self, most: int = 2 * RECORD) -> None:
         """Send what OpenSSL wants to have sent."""
-        read: Any = self.tls.bio_read
+        read = self.tls.bio_read
         try:
             data = read(most)
             while data:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
@@ -26,9 +26,11 @@ from tracseq_gateway.process.control import (
     InstancesListed,
     Leaving,
     LevelsChanged,
+    NotPurged,
     Observed,
     OverviewChanged,
     Ping,
+    Purge,
     Scrape,
     Serve,
     Uncover,
@@ -80,6 +82,9 @@ class Serves(Protocol):
 
     def explain(self, question: bytes) -> Deferred[bytes]:
         """Say what would become of a request, as JSON; never fails for what is asked."""
+
+    def purge(self, service: str, path: bytes, query: bytes, *, below: bool) -> Deferred[int]:
+        """Drop kept answers; fires with how many."""
 
     def drain(self, seconds: float, gentle: bool) -> Deferred[int]:
         """Stop accepting, finish within ``seconds``; fires with the number of requests that were cut.
@@ -168,6 +173,16 @@ class Attendant(Conversation):
     def explain(self, question: bytes) -> Deferred[dict[str, Any]]:
         """Pass the question on, and the report back."""
         return self._gateway.explain(question).addCallback(lambda report: {"report": report})
+
+    @Purge.responder
+    def purge(self, service: str, path: bytes, query: bytes, below: bool) -> Deferred[dict[str, int]]:
+        """Have it done, and say how much that was."""
+        purged = self._gateway.purge(service, path, query, below=below)
+        return purged.addCallbacks(lambda count: {"purged": count}, self._notPurged)
+
+    def _notPurged(self, failure: Failure) -> NoReturn:
+        self._log.warn("kept answers could not be dropped: {error}", error=failure.getErrorMessage())
+        raise NotPurged(failure.getErrorMessage())
 
     @LevelsChanged.responder
     def levelsChanged(self, levels: bytes) -> dict[str, Any]:

@@ -160,6 +160,26 @@ class Explain(amp.Command):
     response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"report", amp.String())]
 
 
+class NotPurged(Exception):
+    """Answers could not be dropped; says why."""
+
+
+class Purge(amp.Command):
+    """Drop kept answers: of ``service`` or of all, at ``path`` or all, with any query or this one.
+
+    ``below``: also at all paths below. The answer has how many that were.
+    """
+
+    arguments: ClassVar[list[tuple[bytes, amp.Argument]]] = [
+        (b"service", amp.Unicode()),
+        (b"path", amp.String()),
+        (b"query", amp.String()),
+        (b"below", amp.Boolean()),
+    ]
+    response: ClassVar[list[tuple[bytes, amp.Argument]]] = [(b"purged", amp.Integer())]
+    errors: ClassVar[dict[type[Exception], bytes]] = {NotPurged: b"NOT_PURGED"}
+
+
 class Leaving(amp.Command):
     """From a worker: a signal told it to leave; it finishes what is open and wants no successor to wait for that."""
 

@@ -109,7 +109,8 @@ class Drains:
 
     def _meant(self, wanted: _Request) -> set[Place]:
         """The instances that are meant: by URL, or by host and port, of all services or of one."""
-        names = {wanted.instance.rstrip("/"), f"http://{wanted.instance.rstrip('/')}"}
+        name = wanted.instance.rstrip("/")
+        names = {name, f"http://{name}", f"https://{name}"}
         return {
             (instance.service, instance.url)
             for instance in self._probed()

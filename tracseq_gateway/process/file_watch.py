@@ -61,7 +61,10 @@ def files_of(config: Config) -> list[str]:
     named = [config.auth.api_keys_file, config.redis.ca, *(key.file for key in jwt.keys)]
     named += [file for pair in tls.certificates for file in (pair.file, pair.key_file)]
     named += [tls.client_ca, tls.client_crl]
-    return [file for file in named if file]
+    for service in config.services.values():
+        if service.tls is not None:
+            named += [service.tls.ca, service.tls.certificate, service.tls.certificate_key]
+    return list(dict.fromkeys(file for file in named if file))
 
 
 def _stamp(file: str) -> Stamp:

@@ -26,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tracseq_gateway.config import Config
+from tracseq_gateway.config.changes import shares_state
 from tracseq_gateway.config.policies import Redis
 from tracseq_gateway.process.backoff import Backoff
 from tracseq_gateway.process.lines import LineLogger
@@ -52,7 +53,7 @@ _ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "T
 
 def needs_embedded(config: Config) -> bool:
     """Tell whether the gateway has state to share, and nowhere but in a server of its own."""
-    return config.redis.url == "embedded" and (config.auth.enabled or config.rate_limit.enabled)
+    return config.redis.url == "embedded" and shares_state(config)
 
 
 class RedisProcess:

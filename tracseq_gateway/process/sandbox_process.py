@@ -44,7 +44,7 @@ def openSockets() -> dict[str, socket.socket]:
 def standIn(config: Config, sockets: Mapping[str, socket.socket]) -> Config:
     """The configuration with the sandbox's address as the only instance of each service that it has."""
     services = {
-        name: evolve(service, instances=(Instance(url=addressOf(sockets[name])),), discovery=None)
+        name: evolve(service, instances=(Instance(url=addressOf(sockets[name])),), discovery=None, tls=None)
         if name in sockets
         else service
         for name, service in config.services.items()

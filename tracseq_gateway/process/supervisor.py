@@ -35,6 +35,7 @@ from tracseq_gateway.process.one_at_a_time import OneAtATime
 from tracseq_gateway.process.outlook import Known, Outlook
 from tracseq_gateway.process.predecessor import Predecessor
 from tracseq_gateway.process.provisions import Provisions
+from tracseq_gateway.process.purges import Purges
 from tracseq_gateway.process.reactor import IReactor
 from tracseq_gateway.process.redis_process import RedisProcess
 from tracseq_gateway.process.redis_program import EmbeddedRedisError
@@ -142,6 +143,7 @@ class Supervisor(Service):
             **self._drains.commands(self._outlook),
             "log-level": self._levels.answer,
             "explain": Explanations(self._reactor, self._workforce.serving).answer,
+            "purge": Purges(self._reactor, lambda: self._config, lambda: self._workforce.workers).answer,
         }
 
     @property
@@ -316,7 +318,9 @@ class Supervisor(Service):
         return frozenset(
             name
             for name, service in config.services.items()
-            if service.discovery is not None and name in old and old[name].discovery == service.discovery
+            if service.discovery is not None
+            and name in old
+            and (old[name].discovery, old[name].secure) == (service.discovery, service.secure)
         )
 
     def _answerReload(self, request: object, client: object) -> Deferred[Answer]:

@@ -24,6 +24,7 @@ from tracseq_gateway.process.control import (
     Leaving,
     Observed,
     Ping,
+    Purge,
     Scrape,
     Watching,
     unpackObservation,
@@ -74,6 +75,11 @@ class SupervisorEnd(Conversation):
         """Fires with the worker's report; fails when the connection is lost before."""
         answer: Deferred[dict[str, bytes]] = self.callRemote(Explain, question=question)
         return answer.addCallback(lambda said: said["report"])
+
+    def purge(self, service: str, path: bytes, query: bytes, below: bool) -> Deferred[int]:
+        """Fires with how many answers the worker dropped; fails when it could not, or the connection is lost before."""
+        answer: Deferred[dict[str, int]] = self.callRemote(Purge, service=service, path=path, query=query, below=below)
+        return answer.addCallback(lambda said: said["purged"])
 
     def _notCovered(self, failure: Failure) -> None:
         if failure.check(ConnectionClosed) is None:  # else it accepts nothing any more

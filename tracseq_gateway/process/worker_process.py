@@ -189,6 +189,10 @@ class WorkerProcess(ProcessProtocol):
         """Ask what would become of a request; to be called while it serves. Fails when it is gone before it answers."""
         return self._control.explain(question)
 
+    def purge(self, service: str, path: bytes, query: bytes, below: bool) -> Deferred[int]:
+        """Have it drop kept answers, see :class:`tracseq_gateway.process.control.Purge`; fires with how many."""
+        return self._control.purge(service, path, query, below)
+
     def cover(self, index: int, listener: socket.socket) -> None:
         """Let it accept from the socket of worker ``index``, too. To be called while it serves."""
         self._control.cover(index, listener)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Literal
 
 from twisted.web.resource import IResource, Resource
@@ -26,6 +27,10 @@ def no_route() -> GatewayError:
     return GatewayError(NOT_FOUND, "no service has this path")
 
 
+def _render(page: Resource, request: Any) -> None:
+    request.render_from(page)
+
+
 @implementer(IResource)
 class GatewayResource:
     """Looks a request's path up and hands the request on.
@@ -42,14 +47,16 @@ class GatewayResource:
         own: Resource,
         before: Callable[[Stage], Stage] = lambda following: following,
         further: Iterable[str] = (),
+        before_own: Callable[[Stage], Stage] | None = None,
     ) -> None:
         """``before`` makes the stage that every request passes first, given the one that routes it; ``further`` are
-        paths of the gateway's own beside those that it always has.
+        paths of the gateway's own beside those that it always has, and ``before_own`` makes a stage before them all.
         """
         self._paths = (*OWN, *(path.encode("ascii") for path in further))
         self._not_of_services = (*self._paths, b"*")
         self._find = table.find
-        self._own = own
+        render: Stage = partial(_render, own)
+        self._own = before_own(render) if before_own is not None else render
         self._root_is_ours = table.find(b"/") is None
         self._first: Stage = before(self._dispatch)
 
@@ -72,7 +79,7 @@ class GatewayResource:
         if isinstance(found, Route):
             found.target(request)
         elif found == "own page":
-            request.render_from(self._own)
+            self._own(request)
         elif found == "server":
             request.begin(OPTIONS_OF_ALL, b"", True)
         else:

@@ -340,6 +340,8 @@ class HTTPChannel(Protocol):
         data, self._waiting = self._waiting, b""
         if data:
             request.body_received(data)
+        if self.site.hurried:
+            request.leave()
 
     def interim(self, head: OutgoingHead) -> None:
         """See :class:`tracseq_gateway.server.request.Channel`."""
@@ -359,7 +361,7 @@ class HTTPChannel(Protocol):
 
     def _answered(self) -> None:
         """The answer is complete: go on with the next request, or close."""
-        unread = self._state == _BODY
+        unread = self._state in (_BODY, _TUNNEL)
         self._end_request()
         if self._closing:
             if unread or (self._waiting and not self._expects_close):

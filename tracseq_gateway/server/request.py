@@ -114,6 +114,7 @@ class GatewayRequest(ResourceRequest):
         "_answerer",
         "_body",
         "_body_done",
+        "_client_full",
         "_collecting",
         "_ended",
         "_filters",
@@ -126,6 +127,7 @@ class GatewayRequest(ResourceRequest):
         "attempts",
         "began",
         "begun",
+        "cache",
         "channel",
         "client",
         "error",
@@ -157,7 +159,7 @@ class GatewayRequest(ResourceRequest):
         self.service = ""
         self.identity: Identity | None = None
         self.trace: TraceContext | None = None
-        self.limit = self.instance = ""
+        self.limit = self.cache = self.instance = ""
         self.attempts = 0
         self.admitted = self.passed_on = self.answered = 0.0
         self.answer_lines = b""
@@ -178,6 +180,7 @@ class GatewayRequest(ResourceRequest):
         self._held: HeldBody | None = None
         self._filters: list[AnswerFilter] | None = None
         """The last one gets the answer first."""
+        self._client_full = False
         self._holds = 0
         """How many want nothing more of the answer for now: the client's side, and filters."""
 
@@ -272,12 +275,18 @@ class GatewayRequest(ResourceRequest):
         self.connection_lost()
 
     def pause_answer(self) -> None:
-        """The client's side is full."""
-        self.hold_answer()
+        """The client's side is full. Transports say so again with each write while it is."""
+        if not self._client_full:
+            self._client_full = True
+            self.hold_answer()
+        elif self._answerer is not None:
+            self._answerer.pause()
 
     def resume_answer(self) -> None:
         """The client's side has room again."""
-        self.release_answer()
+        if self._client_full:
+            self._client_full = False
+            self.release_answer()
 
     def over(self) -> None:
         """The request has ended: tell those who asked."""

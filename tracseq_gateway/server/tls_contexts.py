@@ -79,7 +79,9 @@ class ServerContexts:
 
     def connection(self) -> SSL.Connection:
         """The server's side of a new connection, over memory."""
-        return SSL.Connection(self._first, None)
+        connection = SSL.Connection(self._first, None)
+        connection.set_accept_state()
+        return connection
 
     def _context(self, pairs: Sequence[Certificate]) -> SSL.Context:
         settings = self._settings

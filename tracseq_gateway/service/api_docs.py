@@ -49,14 +49,19 @@ class ApiDocs:
             return deferToThreadPool(reactor, reactor.getThreadPool(), work)
 
         docs = config.docs
-        agent = Agent.usingEndpointFactory(reactor, QuietEndpoints(reactor, docs.timeout))
-        tools = Tools(fetcher(agent, docs.max_document), aside, reactor, now, docs.cache_seconds, docs.timeout)
+
+        def tools_of(name: str) -> Tools:
+            endpoints = QuietEndpoints(reactor, services[name].peer, docs.timeout)
+            fetch = fetcher(Agent.usingEndpointFactory(reactor, endpoints), docs.max_document)
+            return Tools(fetch, aside, reactor, now, docs.cache_seconds, docs.timeout)
+
         settings = config.services.values()
         goes_to = _routing(settings, (*OWN_PATHS, *further))
         parts = []
         for service in settings:
             address = Address(service.prefix, service.rewrite, partial(goes_to, service.name))
-            source = Source(service.name, service.openapi, address, _instances(services[service.name]), tools)
+            instances = _instances(services[service.name])
+            source = Source(service.name, service.openapi, address, instances, tools_of(service.name))
             parts.append((described(service, config, callers), source))
         self._catalogue = Catalogue(_front(config, {*further, DOCS, DOCUMENT}), parts, aside)
         self._security = doors.of_page(POLICY)

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from tracseq_gateway.config.model import Config, Service
 from tracseq_gateway.config.policies import Role
+from tracseq_gateway.errors import GatewayError
 from tracseq_gateway.http.websocket_token import WebSocketTokens
 from tracseq_gateway.identity.access import Access, Need
 from tracseq_gateway.identity.api_keys import ApiKeys
@@ -19,10 +20,12 @@ from tracseq_gateway.identity.client_certificates import ClientCertificates
 from tracseq_gateway.identity.introspection import Introspection, introspection_client
 from tracseq_gateway.identity.jwks import JwksSource, fetcher
 from tracseq_gateway.identity.key_sources import configured_keys
+from tracseq_gateway.identity.lasting import Lasting
 from tracseq_gateway.identity.revocations import Revocations
 from tracseq_gateway.identity.sessions import SessionWatch
 from tracseq_gateway.identity.signing import IdentitySigner
 from tracseq_gateway.identity.tokens import TokenVerifier
+from tracseq_gateway.interfaces import Request
 from tracseq_gateway.middleware.chain import Link
 from tracseq_gateway.redis.control import RedisControl
 from tracseq_gateway.upstream.service import UpstreamService
@@ -64,7 +67,7 @@ class Callers:
         self._client = None
         ask = None
         if settings.service:
-            self._client = introspection_client(reactor, settings)
+            self._client = introspection_client(reactor, settings, services[settings.service].peer)
             ask = Introspection(
                 settings,
                 config.services[settings.service].rewrite.rstrip("/"),
@@ -82,6 +85,9 @@ class Callers:
             self._published.find_refreshing if self._published is not None else None,
             self._keys_known,
         )
+        interval = settings.cache_seconds if settings.service else 0.0
+        self.lasting = Lasting(self.revocations, reactor, now, self.authenticator.identify, interval)
+        """What callers have opened and still goes on."""
         self._signer = IdentitySigner.of(settings, environ, now)
         known = settings.client_certificates
         self._certificates = ClientCertificates(known) if known else None
@@ -128,6 +134,10 @@ class Callers:
     def need(self, service: str, path: bytes) -> Need:
         """What a service, whose links have been made, demands of who asks for a public path."""
         return self._access[service].need(path)
+
+    def refusal(self, request: Request, method: bytes, path: bytes) -> GatewayError | None:
+        """What stands against a request's caller, who was let in with it, using another method or path as well."""
+        return self._access[request.service].refusal(request, method, path)
 
     def _session_watch(self, prefix: int) -> Link:
         settings = self._settings

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tracseq_gateway.config.model import Config, Service
+from tracseq_gateway.config.policies import Cors as CorsSettings
 from tracseq_gateway.config.policies import Security
-from tracseq_gateway.http.cors import drops_cors
+from tracseq_gateway.config.upstream import Tunnels
+from tracseq_gateway.http.cors import OriginRules, drops_cors
 from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.forwarding import AnswerRules
 from tracseq_gateway.http.paths import PathPatterns
@@ -15,10 +17,13 @@ from tracseq_gateway.http.trace_context import TRACE_FIELDS
 from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.middleware.addresses import address_lists
 from tracseq_gateway.middleware.chain import Chain, Link, Verdict
-from tracseq_gateway.middleware.content_type import content_types
+from tracseq_gateway.middleware.content_type import content_types, no_grpc
 from tracseq_gateway.middleware.cors import Cors
+from tracseq_gateway.middleware.digests import check_digests
 from tracseq_gateway.middleware.limits import body_limit
 from tracseq_gateway.middleware.tracing import tracer
+from tracseq_gateway.uploads.tus import EXPOSED
+from tracseq_gateway.uploads.uploads import takes_uploads
 
 
 class Doors:
@@ -28,7 +33,7 @@ class Doors:
         self._security = security_headers(config.security)
         self._hides = config.security.hide_server
         self._limits = config.rate_limit.enabled and config.rate_limit.legacy_headers
-        self._cors = Cors(config.cors) if config.cors.enabled else None
+        self._cors = Cors(config.cors, EXPOSED if takes_uploads(config) else ()) if config.cors.enabled else None
         self.replaced = TRACE_FIELDS if config.tracing.enabled else frozenset()
         """Fields of requests that the gateway writes anew."""
         self.addresses = address_lists(config.security.allow, config.security.deny)
@@ -97,26 +102,36 @@ def security_headers(settings: Security) -> SecurityHeaders | None:
     )
 
 
+def websocket_origins(cors: CorsSettings, tunnels: Tunnels) -> OriginRules | None:
+    """The pages that may open a WebSocket; None: any."""
+    allowed = tunnels.origins
+    if allowed is None and cors.enabled:
+        allowed = cors.allow_origins
+    return None if allowed is None or "*" in allowed else OriginRules(allowed)
+
+
 def body_links(settings: Service, prefix: int) -> Sequence[Link]:
-    """The links that look at the size and the type of a body, by the rules of its path."""
-    links: list[Link] = []
+    """The links that look at the size and the type of a body, by the rules of its path, and at its digests."""
     sizes = {path: body_limit(rule.max_body) for path, rule in settings.paths.items() if rule.max_body is not None}
     usual = body_limit(settings.max_body) if settings.max_body else None
-    if sizes:
-        links.append(_by_path(PathPatterns(sizes), usual, prefix))
-    elif usual is not None:
-        links.append(usual)
+    links = (
+        _by_path(PathPatterns(sizes), usual, prefix) if sizes else usual,
+        no_grpc,
+        type_link(settings, prefix),
+        check_digests if settings.check_digests else None,
+    )
+    return [link for link in links if link is not None]
+
+
+def type_link(settings: Service, prefix: int) -> Link | None:
+    """The link that looks at the type of a body alone; None if any will do."""
     types = {
         path: content_types(rule.content_types)
         for path, rule in settings.paths.items()
         if rule.content_types is not None
     }
     usual = content_types(settings.content_types) if settings.content_types else None
-    if types:
-        links.append(_by_path(PathPatterns(types), usual, prefix))
-    elif usual is not None:
-        links.append(usual)
-    return links
+    return _by_path(PathPatterns(types), usual, prefix) if types else usual
 
 
 def _by_path(patterns: PathPatterns[Link], usual: Link | None, prefix: int) -> Link:

@@ -28,6 +28,7 @@ from tracseq_gateway.metrics.counting import InstanceCount
 from tracseq_gateway.net.connect import connect_tcp
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.lag import LagMeter
+from tracseq_gateway.net.tls_peer import Peers
 from tracseq_gateway.net.transport import EagerPort
 from tracseq_gateway.overview.digest import Digest
 from tracseq_gateway.overview.feed import OverviewFeed
@@ -38,15 +39,20 @@ from tracseq_gateway.routing.table import RouteTable
 from tracseq_gateway.server.clear_door import ClearDoor
 from tracseq_gateway.server.site import GatewaySite
 from tracseq_gateway.server.tls_contexts import ServerContexts
+from tracseq_gateway.service.caches import Caches
 from tracseq_gateway.service.callers import Callers
+from tracseq_gateway.service.compressing import Compressing
 from tracseq_gateway.service.digests import Digester
-from tracseq_gateway.service.doors import Doors
+from tracseq_gateway.service.doors import Doors, websocket_origins
 from tracseq_gateway.service.explain import Parts, report
 from tracseq_gateway.service.gauging import Gauging
 from tracseq_gateway.service.own_pages import OwnPages
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
 from tracseq_gateway.service.routes import Shared, routes
+from tracseq_gateway.service.uploads import GatewayUploads
+from tracseq_gateway.uploads.receipt import Threads
+from tracseq_gateway.uploads.uploads import takes_uploads
 from tracseq_gateway.upstream.pool import Connect
 from tracseq_gateway.upstream.service import UpstreamService
 
@@ -65,6 +71,7 @@ class Gateway:
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], float] = time.time,
         random: Random | None = None,
+        threads: Threads | None = None,
     ) -> None:
         """Build everything; nothing is connected yet.
 
@@ -72,6 +79,7 @@ class Gateway:
         :param environ: holds the secrets that the configuration names.
         :param now: gives seconds since the epoch.
         :param random: where all that is drawn about services comes from; by default each has its own.
+        :param threads: does what blocks, by default in a few threads.
         """
         self.observed: Callable[[Observation], None] = lambda observation: None
         """Told what requests found out about a service; set by who passes it on to the other workers."""
@@ -86,28 +94,42 @@ class Gateway:
         self._config = config
         known = known_answer_lines()
         connect = connect or self._connect_tcp
+        peers = Peers(now)
         self.services = {
-            name: UpstreamService(settings, self.deadlines, connect, known, random)
+            name: UpstreamService(settings, self.deadlines, connect, known, random, peers)
             for name, settings in config.services.items()
         }
         for service in self.services.values():
             service.passive.observed = self._observe
+            service.origins = websocket_origins(config.cors, service.settings.tunnels)
         self._lag = LagMeter(reactor)
         self._keys = Keys(config.redis.key_prefix)
         self.records = Records(config, reactor, now, environ)
         self.records.instances = self._instance_counts
         self.doors = Doors(config)
         self.callers = Callers(config, reactor, self.services, environ, now) if config.auth.enabled else None
+        if self.callers is not None:
+            for service in self.services.values():
+                service.lasts = self.callers.lasting.watch
         self.rates = (
             Rates(config, reactor, self._keys, now, self.records.redis_called) if config.rate_limit.enabled else None
+        )
+        self.compressing = Compressing(config, reactor) if config.compression.enabled else None
+        self.caches = None
+        if any(settings.cache.enabled for settings in config.services.values()):
+            self.caches = Caches(config, reactor, self.deadlines, now, self.records.redis_called)
+        self.uploads = (
+            GatewayUploads(config, reactor, self._keys.client, self.callers, now, threads)
+            if takes_uploads(config)
+            else None
         )
         notable = Notable(config.access_log.slow_seconds or float("inf"), self._keys.client)
         self._digester = Digester(reactor, notable, self._present, self._tell_digest)
         if config.dashboard.enabled:
             self.records.watch(notable.request_ended)
             self.records.hand_to(self._digester.take)
-        self._show_parts()
         self.site = self._build_site(now)
+        self._show_parts()
 
     def _build_site(self, now: Callable[[], float]) -> GatewaySite:
         """Build what stands before the services: routes, own pages, and the doors that every request passes."""
@@ -125,7 +147,10 @@ class Gateway:
                 self.doors.rules,
                 self.callers,
                 self.rates,
+                self.compressing,
+                self.caches,
                 self._keys,
+                self.uploads,
                 self._lag,
                 lambda: self.site.busy,
                 recorder is not None,
@@ -136,6 +161,7 @@ class Gateway:
             own.root,
             self.doors.before,
             own.paths,
+            self.compressing.own_pages if self.compressing is not None else None,
         )
         deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}
         site = GatewaySite(
@@ -186,6 +212,12 @@ class Gateway:
             gauging.rates(rates)
         if callers is not None:
             gauging.callers(callers)
+        if self.compressing is not None:
+            gauging.compressing(self.compressing)
+        if self.caches is not None:
+            gauging.caches(self.caches)
+        if self.uploads is not None:
+            gauging.uploads(self.uploads)
 
     def _limiter_mode(self) -> str:
         rates = self.rates
@@ -224,11 +256,15 @@ class Gateway:
         """Connect to what the gateway itself needs; fires when it is there, or has been waited for long enough."""
         self.records.start()
         self._lag.start()
+        if self.uploads is not None:
+            self.uploads.start()
         ready: list[Deferred[Any]] = []
         if self.rates is not None:
             ready.append(self.rates.start())
         if self.callers is not None:
             ready.append(self.callers.start())
+        if self.caches is not None:
+            self.caches.start()
         if not ready:
             return succeed(None)
         done: Deferred[None] = Deferred()
@@ -308,6 +344,10 @@ class Gateway:
         parts = Parts(config, site, root, self.doors, self._ways, self.callers, self.rates, self._lag, live)
         return Deferred.fromCoroutine(report(parts, question))
 
+    def purge(self, service: str, path: bytes, query: bytes, *, below: bool) -> Deferred[int]:
+        """Drop kept answers; fires with how many. See :meth:`tracseq_gateway.service.caches.Caches.purge`."""
+        return succeed(0) if self.caches is None else self.caches.purge(service, path, query, below=below)
+
     def drain(self, seconds: float, gentle: bool = False) -> Deferred[int]:
         """Stop: take up the connections that already wait, accept no others, finish what is open.
 
@@ -319,7 +359,15 @@ class Gateway:
         self._own_pages.close()
         ports, self._ports = self._ports, []
         closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
-        return closed.addCallback(lambda _: self.site.drain(seconds, gentle)).addCallback(self._close)
+        return closed.addCallback(lambda _: self._finish(seconds, gentle)).addCallback(self._close)
+
+    def _finish(self, seconds: float, gentle: bool) -> Deferred[int]:
+        """Let requests finish, and what goes on behind them; fires with the number of requests that were cut."""
+        drained = self.site.drain(seconds, gentle)
+        if self.uploads is None:
+            return drained
+        finished = self.uploads.finish(seconds)
+        return drained.addCallback(lambda cut: finished.addCallback(lambda _: cut))
 
     def hasten(self) -> None:
         """The gateway does stop: a drain that was gentle is so no more."""
@@ -332,11 +380,15 @@ class Gateway:
         self._own_pages.stop()
         self.deadlines.stop()
         self._lag.stop()
+        if self.uploads is not None:
+            self.uploads.stop()
         ended: list[Deferred[Any]] = [self.records.stop()]
         self._digester.flush()
         if self.rates is not None:
             ended.append(self.rates.stop())
         if self.callers is not None:
             ended.append(self.callers.stop())
+        if self.caches is not None:
+            ended.append(self.caches.stop())
         closed: Deferred[int] = gatherResults(ended).addCallback(lambda _: cut)
         return closed

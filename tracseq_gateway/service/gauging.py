@@ -9,9 +9,12 @@ from tracseq_gateway.admin.status import Status
 from tracseq_gateway.metrics.metrics import ConnectionCounts, Metrics
 from tracseq_gateway.metrics.sheet import InstanceFigures
 from tracseq_gateway.server.tls_contexts import ServerContexts
+from tracseq_gateway.service.caches import Caches
 from tracseq_gateway.service.callers import Callers
+from tracseq_gateway.service.compressing import Compressing
 from tracseq_gateway.service.rates import Rates
 from tracseq_gateway.service.records import Records
+from tracseq_gateway.service.uploads import GatewayUploads
 from tracseq_gateway.upstream.service import UpstreamService
 
 
@@ -47,6 +50,9 @@ class Gauging:
                 passive = service.passive
                 metrics.service_kept_out(name, circuit_open=not passive.breaker.closed, ejected=len(passive.ejected))
                 metrics.service_connections(name, _connections(service))
+                expires = service.certificate_expires
+                if expires:
+                    metrics.service_certificate_expires(name, expires)
             metrics.instances(
                 {
                     (name, instance.url): InstanceFigures(
@@ -89,6 +95,34 @@ class Gauging:
         records.count(callers.authenticator.outcomes, metrics.token_judged)
         records.measure(lambda: metrics.tokens_remembered(len(callers.authenticator.verdicts)))
         records.measure(lambda: metrics.revocations(len(callers.revocations)))
+
+    def compressing(self, compressing: Compressing) -> None:
+        """Bytes before and after compression."""
+        for service, counts in compressing.counts.items():
+            self._records.count(counts, partial(self._metrics.compressed, service))
+
+    def caches(self, caches: Caches) -> None:
+        """What is kept of services' answers, and what requests made of it."""
+        metrics, records = self._metrics, self._records
+        for name, results in caches.results.items():
+            records.count(results, partial(metrics.cache_asked, name))
+
+        def read() -> None:
+            usage = caches.store.usage
+            metrics.cache_holds(usage.bytes, usage.entries, shared=caches.store.shared)
+
+        records.measure(read)
+
+    def uploads(self, uploads: GatewayUploads) -> None:
+        """What is kept of resumable uploads."""
+
+        def read() -> None:
+            if uploads.census is not None:
+                self._metrics.uploads(uploads.census.states, uploads.census.size)
+
+        self._records.measure(read)
+        for name, deliveries in uploads.deliveries.items():
+            self._records.count(deliveries, partial(self._metrics.uploads_delivered, name))
 
 
 _HEALTHY = {"healthy": True, "unhealthy": False, "unknown": None}

@@ -53,6 +53,8 @@ class OwnPages:
         self._doors = doors
         self._access = callers.page_link("dashboard", config.dashboard.role) if callers is not None else None
         self._streams = Streams(feed, reactor, now, config.dashboard.interval, self._access or _anybody)
+        if callers is not None:
+            callers.revocations.on_change(lambda revocation: self._streams.judge_all())
         further = self._further()
         self._docs: ApiDocs | None = None
         if config.docs.enabled:

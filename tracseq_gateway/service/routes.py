@@ -7,11 +7,15 @@ The order of a request's way, and why; a request gets its place in a trace befor
    refused for their lack; everybody else's answer, a refusal too, can be read by the script that caused it.
 3. Routing.
 4. Loops, last hops, and the worker's own limit on requests at once: what protects the gateway itself.
-5. Size and type of the body: refused by what the head says, before anything is asked about the caller.
+5. Size and type of the body: refused by what the head says, before anything is asked about the caller. A part of an
+   upload is none of the service's bodies: it has limits of its own.
 6. Identity and role.
 7. Requests at once, of the service and of the client.
 8. Failed logins, then rates: the last thing, since only they are charged, and only who had the right to ask pays.
-9. The service.
+9. Resumable uploads: their parts end here, and what is whole goes on.
+10. Compression, which waits for the answer.
+11. What is kept of the service's answers: behind all doors, so that nobody gets what he might not have asked for.
+12. The service.
 
 The first three are the same for all services (``doors``, ``routing``); the rest is built here.
 """
@@ -35,10 +39,14 @@ from tracseq_gateway.middleware.limits import concurrency_limit, lag_limit, last
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.lag import LagMeter
 from tracseq_gateway.routing.table import Route
+from tracseq_gateway.service.caches import Caches
 from tracseq_gateway.service.callers import Callers
+from tracseq_gateway.service.compressing import Compressing
 from tracseq_gateway.service.doors import body_links
 from tracseq_gateway.service.rates import Rates
+from tracseq_gateway.service.uploads import GatewayUploads, not_for_uploads
 from tracseq_gateway.service.way import Door, Way
+from tracseq_gateway.uploads.stage import UploadStage
 from tracseq_gateway.upstream.proxy import Proxy, Times, path_timeouts
 from tracseq_gateway.upstream.service import UpstreamService
 
@@ -54,7 +62,10 @@ class Shared:
     """What becomes of the fields of services' answers."""
     callers: Callers | None
     rates: Rates | None
+    compressing: Compressing | None
+    caches: Caches | None
     keys: Keys
+    uploads: GatewayUploads | None
     lag: LagMeter
     busy: Callable[[], int]
     """How many requests are being worked on."""
@@ -82,15 +93,25 @@ def _route(shared: Shared, settings: Service) -> tuple[Route[Stage], Way]:
         _times_of(settings, len(prefix)),
     )
     last: Stage = proxy
+    cache = shared.caches.stage(settings, path, proxy) if shared.caches is not None else None
+    if cache is not None:
+        last = cache
+    if shared.compressing is not None:
+        last = shared.compressing.stage(settings, len(prefix), last)
+    uploads: UploadStage | None = None
+    if shared.uploads is not None and settings.uploads.paths:
+        last = uploads = shared.uploads.stage(settings, len(prefix), proxy, last)
     if shared.rates is not None:
         last = shared.rates.stage(settings, len(prefix), last)
     priority = settings.priority or ("high" if settings.name == shared.config.auth.service else "normal")
-    doors = tuple(_doors(shared, settings, len(prefix), priority))
+    doors = tuple(_doors(shared, settings, len(prefix), priority, uploads))
     route = Route(prefix, rewrite, _named(settings.name, Chain([door.link for door in doors], last)))
-    return route, Way(settings, len(prefix), rewrite, priority, doors, proxy)
+    return route, Way(settings, len(prefix), rewrite, priority, doors, proxy, cache)
 
 
-def _doors(shared: Shared, settings: Service, prefix: int, priority: Priority) -> Iterator[Door]:
+def _doors(
+    shared: Shared, settings: Service, prefix: int, priority: Priority, uploads: UploadStage | None
+) -> Iterator[Door]:
     """The links of one service, in their order."""
     gateway = shared.config.gateway
     yield Door("hops", loop_guard(gateway.via))
@@ -100,7 +121,7 @@ def _doors(shared: Shared, settings: Service, prefix: int, priority: Priority) -
     if gateway.max_lag:
         yield Door("load", lag_limit(gateway.max_lag, shared.lag, priority))
     for link in body_links(settings, prefix):
-        yield Door("body", link)
+        yield Door("body", link if uploads is None else not_for_uploads(uploads, link))
     for link in shared.callers.links(settings, prefix) if shared.callers is not None else ():
         yield Door("identity", link)
     if settings.max_concurrent:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from tracseq_gateway.cache.stage import CacheStage
 from tracseq_gateway.config.model import Service
 from tracseq_gateway.config.upstream import Priority
 from tracseq_gateway.middleware.chain import Link
@@ -36,3 +37,5 @@ class Way:
     doors: tuple[Door, ...]
     """In their order. Behind them come the limits, and then the proxy."""
     proxy: Proxy
+    cache: CacheStage | None = None
+    """What stands between the limits and the proxy, if the service's answers are kept."""

@@ -13,8 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from tracseq_gateway.errors import (
     BAD_ANSWER,
@@ -31,16 +33,21 @@ from tracseq_gateway.http.answer_head import AnswerHead, AnswerParser, check_ans
 from tracseq_gateway.http.chunked import BadChunk, ChunkedDecoder
 from tracseq_gateway.http.framing import CHUNKED, UNTIL_CLOSE
 from tracseq_gateway.net.deadlines import Deadlines, Timer
+from tracseq_gateway.net.tls_failures import alert_words
 
 if TYPE_CHECKING:
     from tracseq_gateway.config.upstream import Timeouts
+    from tracseq_gateway.net.tls import TLSTransport
     from tracseq_gateway.net.transport import EagerClient
     from tracseq_gateway.upstream.pool import Pool
 
 MAX_INTERIM = 16
 """Interim answers (1xx) before the final one."""
 
-_IDLE, _HEAD, _BODY, _LOST = range(4)
+PARTING_SECONDS = 5.0
+"""How long a service may take to close a connection on which nothing more comes from here."""
+
+_IDLE, _HEAD, _BODY, _PARTING, _LOST = range(5)
 
 
 class Receiver(Protocol):
@@ -74,7 +81,7 @@ class Receiver(Protocol):
 class UpstreamConnection(TwistedProtocol):
     """See the module."""
 
-    transport: EagerClient
+    transport: EagerClient | TLSTransport
     _timeouts: Timeouts
     """Of the exchange that it serves."""
 
@@ -165,7 +172,7 @@ class UpstreamConnection(TwistedProtocol):
                 self._body(data)
             elif state == _HEAD:
                 self._head(data)
-            else:
+            elif state != _PARTING:
                 self._close()
         except (AnswerRefused, BadChunk) as fault:
             error = fault.error if isinstance(fault, AnswerRefused) else GatewayError(BAD_ANSWER, str(fault))
@@ -183,17 +190,20 @@ class UpstreamConnection(TwistedProtocol):
         if state == _BODY and self._left == UNTIL_CLOSE and clean:
             exchange.answer_data(b"", True)
         else:
-            exchange.broken(self._loss(state))
+            exchange.broken(self._loss(state, "" if clean else alert_words(reason)))
 
-    def _loss(self, state: int) -> GatewayError:
-        """Say what a lost connection means for the exchange that it served."""
+    def _loss(self, state: int, alert: str) -> GatewayError:
+        """Say what a lost connection means for the exchange that it served; ``alert`` is why TLS ended it, if it did.
+
+        Of TLS 1.3, a service that does not accept our certificate says so only now.
+        """
         if state == _BODY:
             return GatewayError(INCOMPLETE_ANSWER, "the service broke its answer off")
         if self._heard:
             return GatewayError(INCOMPLETE_ANSWER, "the service broke off within the head of its answer")
         if self.used:
             return GatewayError(STALE_CONNECTION, "the service closed the connection")
-        return GatewayError(CLOSED_EARLY, "the service closed the connection without an answer")
+        return GatewayError(CLOSED_EARLY, "the service closed the connection without an answer", note=alert)
 
     # Answers.
 
@@ -264,20 +274,28 @@ class UpstreamConnection(TwistedProtocol):
         self._state, self._left = _BODY, UNTIL_CLOSE
         # Who receives from now on looks to the time: bytes in either direction count.
         self._silence = 0.0
-        receiver = self._exchange = exchange.switched(head)
+        receiver = exchange.switched(head)
         self.pool.lost(self)
+        if self._state != _BODY:
+            return  # it has ended already
+        self._exchange = receiver
         self._sending = True
         self.transport.registerProducer(_Sender(self, receiver), True)
         if rest:
             receiver.answer_data(rest, False)
 
     def hang_up(self) -> None:
-        """Close once all is sent; whatever comes is not read."""
+        """Say that no more comes, once all is sent. What the service still sends is read and thrown away, so that no
+        reset destroys what is on its way to it."""
         self._exchange = None
-        self._timer.stop()
+        self._state = _PARTING
         if self._sending:
             self._stop_sending()
-        self.transport.loseConnection()
+        if self._paused:
+            self._paused = False
+            self.transport.resumeProducing()
+        self.transport.loseWriteConnection()
+        self._timer.start(PARTING_SECONDS)
 
     def _body(self, data: bytes) -> None:
         exchange = self._exchange
@@ -354,11 +372,14 @@ class UpstreamConnection(TwistedProtocol):
             self._break(GatewayError(RESPONSE_TIMEOUT, "the service did not answer in time"))
         elif self._state == _BODY:
             self._break(GatewayError(IDLE_TIMEOUT, "the service fell silent within its answer"))
+        elif self._state == _PARTING:
+            self._close()
         elif self._state == _IDLE:
             self.pool.lost(self)
             self.transport.loseConnection()
 
 
+@implementer(IPushProducer)
 class _Sender:
     """The exchange's body as a producer for the transport."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tracseq_gateway.errors import NOT_ADMITTED, OVERLOADED, GatewayError
+from tracseq_gateway.errors import NOT_ADMITTED, ORIGIN_DENIED, OVERLOADED, GatewayError
+from tracseq_gateway.http.cors import OriginRules, is_own_origin
 from tracseq_gateway.http.request_head import RequestHead
 from tracseq_gateway.http.websocket import WEBSOCKET, handshake_fault
 from tracseq_gateway.upstream.service import UpstreamService
@@ -49,7 +50,25 @@ def let_in(service: UpstreamService) -> Entry | GatewayError:
 
 def tunnel_fault(service: UpstreamService, head: RequestHead) -> GatewayError | None:
     """Why a request that may change the protocol is not passed on; None if it is."""
+    if head.fields.upgrade != WEBSOCKET:
+        return tunnels_full(service)
+    origin_fault = _origin_fault(service.origins, head) if service.origins is not None else None
+    return tunnels_full(service) or handshake_fault(head) or origin_fault
+
+
+def tunnels_full(service: UpstreamService) -> GatewayError | None:
+    """Why no further tunnel may be opened; None if one may."""
     most = service.settings.tunnels.max
     if most and service.tunnels >= most:
         return GatewayError(OVERLOADED, "too many open connections of this kind", retry_after=1)
-    return handshake_fault(head) if head.fields.upgrade == WEBSOCKET else None
+    return None
+
+
+def _origin_fault(allowed: OriginRules, head: RequestHead) -> GatewayError | None:
+    """Browsers ask nobody before they open a WebSocket to another host than the page's (RFC 6455 section 10.2)."""
+    origins = [line.value for line in head.fields.received if line.name == b"origin"]
+    if not origins:
+        return None
+    if len(origins) == 1 and (allowed.allows(origins[0]) or is_own_origin(origins[0], head.host)):
+        return None
+    return GatewayError(ORIGIN_DENIED, "pages of this origin open no WebSocket here")

@@ -24,6 +24,7 @@ from tracseq_gateway.errors import (
     QUEUE_TIMEOUT,
     STALE_CONNECTION,
     TOTAL_TIMEOUT,
+    UNAUTHENTICATED,
     WRITE_TIMEOUT,
     GatewayError,
 )
@@ -32,8 +33,8 @@ from tracseq_gateway.http.forwarding import outgoing_head, request_head, upgrade
 from tracseq_gateway.http.websocket import WEBSOCKET
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.net.deadlines import Timer
-from tracseq_gateway.upstream.connection import UpstreamConnection
-from tracseq_gateway.upstream.entry import End, Entry, let_in, tunnel_fault
+from tracseq_gateway.upstream.connection import Receiver, UpstreamConnection
+from tracseq_gateway.upstream.entry import End, Entry, let_in, tunnel_fault, tunnels_full
 from tracseq_gateway.upstream.instance import Instance
 from tracseq_gateway.upstream.passive import UNREACHABLE_STATUSES
 from tracseq_gateway.upstream.request_body import RequestBody
@@ -155,7 +156,7 @@ class Exchange:
                 request.admitted = now
             else:
                 request.passed_on = request.answered = 0.0
-        connection = instance.pool.take(self, fresh=fresh)
+        connection = instance.pool.take(self, fresh=fresh or proxy.fresh)
         if connection is not None:
             self._pass_on(connection, now)
 
@@ -368,6 +369,12 @@ class Exchange:
         if done:
             self._end()
         self._request.begin(head.outgoing or outgoing_head(head, proxy.via, proxy.rules), data, done)
+        if head.events and not done:
+            service.lasts(self._request, self._caller_ended, until_expiry=False)
+
+    def _caller_ended(self, why: str) -> None:
+        """Who reads a stream of events may read no more of it. He asks anew, and is told why."""
+        self._request.break_off(GatewayError(UNAUTHENTICATED, why))
 
     def _failed(self, instance: Instance, head: AnswerHead, done: bool) -> bool:
         """Hold an answer against its instance; return whether the request was sent to another one instead."""
@@ -412,12 +419,17 @@ class Exchange:
     def leave(self) -> None:
         """See :class:`tracseq_gateway.interfaces.Answerer`: an answer ends by itself."""
 
-    def switched(self, head: AnswerHead) -> Tunnel:
+    def switched(self, head: AnswerHead) -> Receiver:
         """See :class:`tracseq_gateway.upstream.connection.Receiver`."""
         protocol, connection, instance = self._upgrade, self._connection, self._instance
         request, proxy = self._request, self._proxy
         check_switch(head, protocol, request.head)
         assert connection is not None, "only a connection in use can be switched"
+        full = tunnels_full(proxy.service)
+        if full is not None:  # by others, since this one was asked for
+            self._withdraw()
+            self._fail(full)
+            return self
         if proxy.clocked:
             request.answered = proxy.deadlines.now()
         if instance is not None:
@@ -428,4 +440,6 @@ class Exchange:
         self._connection = self._instance = None
         tunnel = Tunnel(request, connection, instance, proxy.deadlines, proxy.service, websocket=protocol == WEBSOCKET)
         request.switch(outgoing_head(head, proxy.via, proxy.rules), protocol, tunnel)
+        expires = proxy.service.settings.tunnels.until_token_expires
+        proxy.service.lasts(request, tunnel.caller_ended, until_expiry=expires)
         return tunnel

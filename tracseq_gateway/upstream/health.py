@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from random import Random
 from typing import Final, NoReturn
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol
@@ -27,11 +28,13 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
 from tracseq_gateway.config.model import Service
+from tracseq_gateway.config.service_tls import ServiceTls
 from tracseq_gateway.config.upstream import Health
 from tracseq_gateway.interfaces import InstanceHealth, State
 from tracseq_gateway.net.failures import describe
 from tracseq_gateway.net.jitter import jittered
-from tracseq_gateway.net.quiet import QuietEndpoints
+from tracseq_gateway.net.quiet import PeerOf, QuietEndpoints
+from tracseq_gateway.net.tls_peer import Peers
 
 LARGEST_BODY: Final = 64 * 1024
 """Bytes of an answer that are read. What follows is not waited for: the status has been given."""
@@ -82,12 +85,14 @@ class Tools:
 
     reactor: IReactorTime
     agent: IAgent
-    """Without a persistent pool: see rule 3."""
+    """Without a persistent pool: see rule 3. Asks the instances that are spoken to in clear."""
     report: Callable[[InstanceHealth], None]
     """Told after each probe."""
     random: Random
     now: Callable[[], float] = time.time
     """Seconds since the epoch; the reactor's clock need not be that."""
+    peers: Peers = field(factory=lambda: Peers(resume=False))
+    """Whose certificates are verified with each probe of an instance that is spoken to over TLS."""
 
 
 class HealthMonitor:
@@ -131,6 +136,7 @@ class HealthMonitor:
         probed in another way now, within an interval. New instances are probed at once.
         """
         before = {prober.place: prober for prober in self._all()}
+        self._tools = evolve(self._tools, peers=Peers(resume=False))  # the files may be others
         self._services = {service.name: service for service in services}
         self._probers = {
             name: {instance.url: self._follow(before, service, instance.url) for instance in service.instances}
@@ -167,6 +173,10 @@ class Prober:
         self._policy = service.health
         self._target = (url.rstrip("/") + service.health.path).encode()
         self._tools = tools
+        self._agent = tools.agent
+        self._secure = url.startswith("https:")
+        if self._secure:
+            self._agent = probing_agent(tools.reactor, partial(tools.peers.peer, service.tls or ServiceTls()))
         self._standing = Standing(InstanceHealth(service.name, url))
         if before is not None and self._policy.interval:
             self._standing = before._standing
@@ -183,8 +193,8 @@ class Prober:
         return self._standing.health
 
     def probes_like(self, service: Service) -> bool:
-        """Whether a service is to be probed as this probes."""
-        return self._policy == service.health
+        """Whether a service is to be probed as this probes: of TLS, files count that may have changed."""
+        return self._policy == service.health and not self._secure
 
     def start(self) -> Deferred[None]:
         """Begin; fires after the first probe, at :meth:`stop`, or at once when the interval is 0: nothing is probed.
@@ -259,7 +269,7 @@ class Prober:
     async def _probe(self) -> str | None:
         """Why the probe failed, in a few words; None if it did not."""
         timeout = self._policy.timeout
-        asked = Deferred.fromCoroutine(fetch_status(self._tools.agent, self._target))
+        asked = Deferred.fromCoroutine(fetch_status(self._agent, self._target))
         try:
             status = await asked.addTimeout(timeout, self._tools.reactor, onTimeoutCancel=_late)
         except Exception as error:
@@ -271,9 +281,13 @@ class Prober:
             _log.failure("the probes of {url} have ended", failure, url=self.health.url)
 
 
-def probing_agent(reactor: IReactorTime) -> IAgent:
-    """An agent as the probes need it: a connection for each request, and no lines in the log about it."""
-    agent: IAgent = Agent.usingEndpointFactory(reactor, QuietEndpoints(reactor))
+def probing_agent(reactor: IReactorTime, peer_of: PeerOf | None = None) -> IAgent:
+    """An agent as the probes need it: a connection for each request, and no lines in the log about it.
+
+    ``peer_of`` says who should be at the host of an ``https`` URL; by default, whom the system's authorities vouch for.
+    """
+    peer_of = peer_of or partial(Peers(resume=False).peer, ServiceTls())
+    agent: IAgent = Agent.usingEndpointFactory(reactor, QuietEndpoints(reactor, peer_of))
     return agent
 
 

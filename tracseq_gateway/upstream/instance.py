@@ -8,6 +8,7 @@ from attrs import define, field
 
 from tracseq_gateway.interfaces import State
 from tracseq_gateway.net.deadlines import Timer
+from tracseq_gateway.net.tls_peer import Peer
 from tracseq_gateway.upstream.outliers import Record
 from tracseq_gateway.upstream.pool import Pool
 
@@ -21,6 +22,8 @@ class Instance:
     authority: bytes
     """Host and port, as a Host field has them."""
     pool: Pool
+    peer: Peer | None = None
+    """Who must be there; None for one that is spoken to in clear."""
     state: State = "unknown"
     """What the active probes say."""
     checked: float = 0.0

@@ -34,15 +34,19 @@ from tracseq_gateway.errors import (
     OVERLOADED,
     QUEUE_FULL,
     QUEUE_TIMEOUT,
+    TLS_ALERT,
+    TLS_CERTIFICATE,
+    TLS_PROTOCOL,
     GatewayError,
     Kind,
 )
 from tracseq_gateway.http.fields import KnownLines
 from tracseq_gateway.net.deadlines import Deadlines, Timer
+from tracseq_gateway.net.tls_failures import AlertReceived, CertificateRefused, HandshakeBroken, TLSFailure
 from tracseq_gateway.upstream.connection import UpstreamConnection
 
 Connect = Callable[[str, int, ClientFactory, float | None], object]
-"""Opens a TCP connection: host, port, factory, seconds that it may take or None."""
+"""Opens a connection, TLS included where that is spoken: host, port, factory, seconds that it may take or None."""
 
 
 ConnectEnded = Callable[[float, str], None]
@@ -290,6 +294,9 @@ _CONNECT_KINDS: tuple[tuple[type[Exception], Kind, str], ...] = (
     (TimeoutError, CONNECT_TIMEOUT, "the service did not accept the connection in time"),
     (TCPTimedOutError, CONNECT_TIMEOUT, "the service did not accept the connection in time"),
     (DNSLookupError, NAME_ERROR, "the service's host name is not known"),
+    (CertificateRefused, TLS_CERTIFICATE, "the service's certificate was not accepted"),
+    (AlertReceived, TLS_ALERT, "the service refused a TLS connection"),
+    (HandshakeBroken, TLS_PROTOCOL, "no TLS connection to the service"),
     (UserError, CONNECT_FAILED, "the attempt to connect was given up"),
     (ConnectError, CONNECT_FAILED, "no connection to the service"),
 )
@@ -303,5 +310,5 @@ def _connect_error(reason: Failure) -> GatewayError:
         return GatewayError(OVERLOADED, "the gateway has no file descriptor left", retry_after=1)
     for kind_of_failure, kind, detail in _CONNECT_KINDS:
         if reason.check(kind_of_failure):
-            return GatewayError(kind, detail)
+            return GatewayError(kind, detail, note=str(reason.value) if reason.check(TLSFailure) else "")
     return GatewayError(CONNECT_FAILED, "no connection to the service")

@@ -74,6 +74,8 @@ class Proxy:
         self.upgrades = frozenset(name.lower().encode("ascii") for name in settings.tunnels.upgrades)
         self.times = Times.of(settings.timeouts, settings.deadline_header)
         self.times_of = times_of
+        self.fresh = False
+        """Whether each request gets a connection of its own, since none of them could be sent again."""
 
     def __call__(self, request: Request) -> None:
         """Take over a request."""

@@ -10,15 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from random import Random
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from tracseq_gateway.config import upstream
 from tracseq_gateway.config.model import Service
+from tracseq_gateway.config.service_tls import ServiceTls
+from tracseq_gateway.config.url import parse_url
 from tracseq_gateway.errors import CIRCUIT_OPEN, NO_INSTANCE, GatewayError
 from tracseq_gateway.http.cookies import cookie
+from tracseq_gateway.http.cors import OriginRules
 from tracseq_gateway.http.fields import KnownLines
 from tracseq_gateway.interfaces import InstanceHealth, Request
 from tracseq_gateway.net.deadlines import Deadlines
+from tracseq_gateway.net.tls_peer import Peer, Peers
 from tracseq_gateway.upstream.admission import AdmissionControl
 from tracseq_gateway.upstream.balance import (
     Ewma,
@@ -35,6 +40,20 @@ from tracseq_gateway.upstream.instance import Instance
 from tracseq_gateway.upstream.passive import PassiveHealth
 from tracseq_gateway.upstream.pool import Connect, ConnectEnded, Pool
 from tracseq_gateway.upstream.retry import RetryPolicy
+from tracseq_gateway.upstream.secure import SecureConnect
+
+
+class Lasts(Protocol):
+    """Who sees that what a request has opened ends when its caller may no longer."""
+
+    def __call__(self, request: Request, end: Callable[[str], None], *, until_expiry: bool) -> None:
+        """Have ``end`` called then, with the reason, unless the request is over before; ``until_expiry``: with its
+        token or API key, too."""
+
+
+def _for_ever(request: Request, end: Callable[[str], None], *, until_expiry: bool) -> None:
+    """Where nobody is asked who he is, nobody may no longer."""
+
 
 LEAST_WARMTH = 0.1
 """The share of its requests that an instance gets at least when it comes back."""
@@ -44,18 +63,29 @@ class UpstreamService:
     """A service's instances and the policies that choose among them."""
 
     def __init__(
-        self, settings: Service, deadlines: Deadlines, connect: Connect, known: KnownLines, random: Random | None = None
+        self,
+        settings: Service,
+        deadlines: Deadlines,
+        connect: Connect,
+        known: KnownLines,
+        random: Random | None = None,
+        peers: Peers | None = None,
     ) -> None:
-        """``random`` is where all that is drawn comes from."""
+        """``random`` is where all that is drawn comes from, ``peers`` what is common to services behind TLS."""
         self.settings = settings
         self.name = settings.name
         self.instances: list[Instance] = []
         self.tunnels = 0
         """Connections that speak another protocol by now."""
+        self.origins: OriginRules | None = None
+        """The pages that may open a WebSocket; None: any. Set by who knows what the whole gateway allows."""
+        self.lasts: Lasts = _for_ever
+        """Told of each request that goes on for long; set by who knows when its caller may no longer."""
         self._deadlines = deadlines
         self._connect = connect
         self._known = known
         self._random = random or Random()  # noqa: S311
+        self._peers = peers or Peers()
         self._policy = self._policy_of(settings)
         # Second choices are not the policy's turn: they would make it pass over the same instance again and again.
         self._second_choice: Policy = LeastConnections()
@@ -119,21 +149,38 @@ class UpstreamService:
         return instance in self._eligible
 
     def _add(self, settings: upstream.Instance) -> None:
-        parts = urlsplit(settings.url)
+        place = parse_url(settings.url)
+        if self.settings.secure and not place.tls:
+            raise ValueError(f"{settings.url}: {self.name} is configured with TLS and is never spoken to in clear")
+        peer = self.peer(place.host) if place.tls else None
+        clear = self._connect
         pool = Pool(
-            parts.hostname or "",
-            parts.port or 80,
+            place.host,
+            place.port,
             self.settings.connections,
             self.settings.timeouts,
             self._deadlines,
-            self._connect,
+            clear if peer is None else SecureConnect(self.name, settings.url, clear, peer, self._deadlines.clock),
             self._known,
             self._connect_ended,
         )
-        self.instances.append(Instance(settings.url, settings.weight, parts.netloc.encode("ascii"), pool))
+        host = urlsplit(settings.url).netloc.encode("ascii")
+        self.instances.append(Instance(settings.url, settings.weight, host, pool, peer))
+
+    def peer(self, host: str) -> Peer:
+        """Who should be at an instance at ``host`` that is spoken to over TLS."""
+        return self._peers.peer(self.settings.tls or ServiceTls(), host)
 
     def _connect_ended(self, seconds: float, error: str) -> None:
         self.connect_ended(seconds, error)
+
+    @property
+    def certificate_expires(self) -> float:
+        """When the first certificate of those expires that its instances showed, in seconds since the epoch.
+
+        0 while none has been verified here.
+        """
+        return min((one.peer.expires for one in self.instances if one.peer and one.peer.expires), default=0.0)
 
     def _in_flight(self) -> int:
         return sum(instance.in_flight for instance in self.instances)

@@ -5,7 +5,8 @@ Rules:
 1. It begins with the service's own 101, which fits what the client asked for; before that nothing is passed on.
 2. Whoever is full pauses the other side.
 3. Silence in both directions ends it after a while, and so does its longest duration.
-4. When the gateway stops, a WebSocket's client is told to go elsewhere (1001), between two frames.
+4. A WebSocket's client is told that it ends, between two frames: to go elsewhere (1001), or that its caller may no
+   longer (1008). Nothing that it sends after the latter goes to the service.
 """
 
 from __future__ import annotations
@@ -13,10 +14,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracseq_gateway.config.upstream import Timeouts
-from tracseq_gateway.errors import AnswerRefused, GatewayError
+from tracseq_gateway.errors import UNAUTHENTICATED, AnswerRefused, GatewayError
 from tracseq_gateway.http.answer_head import AnswerHead
 from tracseq_gateway.http.request_head import RequestHead
-from tracseq_gateway.http.websocket import GOING_AWAY, WEBSOCKET, FrameEnds, accept_of
+from tracseq_gateway.http.websocket import (
+    GOING_AWAY,
+    POLICY_VIOLATION,
+    WEBSOCKET,
+    FrameEnds,
+    accept_of,
+    close_frame,
+)
 from tracseq_gateway.interfaces import Request
 from tracseq_gateway.net.deadlines import Deadlines, Timer
 
@@ -41,12 +49,13 @@ class Tunnel:
     """Stands in the place of the exchange that opened it: for the request, and for the connection."""
 
     __slots__ = (
+        "_barred",
         "_connection",
+        "_farewell",
         "_frames",
         "_idle",
         "_idle_seconds",
         "_instance",
-        "_leaving",
         "_open",
         "_request",
         "_service",
@@ -72,13 +81,16 @@ class Tunnel:
         self._connection: UpstreamConnection | None = connection
         self._instance = instance
         self._frames = FrameEnds() if websocket else None
-        self._leaving = False
+        self._farewell = b""
+        """The Close frame that the client is told, or will be when the present frame has ended; empty: none yet."""
+        self._barred = False
+        """Whether the caller may no longer: nothing more of him is passed on."""
         self._open = True
         self._service = service
         service.tunnels += 1
         limits = service.settings.tunnels
         self._idle_seconds: float = limits.idle
-        self._idle = Timer(deadlines, self.leave)
+        self._idle = Timer(deadlines, self._expired)
         self._idle.start(limits.idle)
         self._total = Timer(deadlines, self.leave)
         self._total.start(limits.total)
@@ -100,8 +112,9 @@ class Tunnel:
 
     def body_received(self, data: bytes) -> None:
         """Pass on what the client sends."""
-        self._idle.start(self._idle_seconds)
-        if self._connection is not None:
+        if not self._farewell:
+            self._idle.start(self._idle_seconds)
+        if self._connection is not None and not self._barred:
             self._connection.send_more(data, False)
 
     def body_ended(self) -> None:
@@ -125,45 +138,74 @@ class Tunnel:
 
     def leave(self) -> None:
         """End it in an orderly way: at once, or for a WebSocket when its two ends have heard of it and closed."""
-        if self._leaving or self._frames is None:
+        if self._farewell:
+            return
+        self._say_goodbye(GOING_AWAY)
+
+    def caller_ended(self, why: str) -> None:
+        """End it, for who opened it may no longer; nothing more that he sends is passed on."""
+        self._request.error = GatewayError(UNAUTHENTICATED, why)
+        self._barred = True
+        if self._farewell and self._frames is not None and self._frames.between:
+            self._end()  # the client has been told to leave already
+        else:
+            self._say_goodbye(close_frame(POLICY_VIOLATION, why.encode("ascii")))
+
+    def _say_goodbye(self, farewell: bytes) -> None:
+        """Tell the client now, or when the frame has ended that it is being sent."""
+        frames = self._frames
+        self._farewell = farewell
+        if frames is None:
             self._end()
             return
-        self._leaving = True
         self._total.stop()
-        self._idle_seconds = CLOSING_SECONDS
         self._idle.start(CLOSING_SECONDS)
-        if self._frames.between:
-            self._request.send(GOING_AWAY, False)
+        self._part(frames, b"")
 
-    def _end(self) -> None:
+    def _part(self, frames: FrameEnds, last: bytes) -> None:
+        """Send what of the service's still goes on, and if no frame is open then, the good-bye: unless the service has
+        said its own."""
+        if frames.between:
+            last = last if frames.closed else last + self._farewell
+            if self._barred:
+                self._end(last)
+                return
+        if last:
+            self._request.send(last, False)
+
+    def _expired(self) -> None:
+        """There was silence for too long, or the time for a good-bye is over."""
+        if self._farewell:
+            self._end()
+        else:
+            self.leave()
+
+    def _end(self, last: bytes = b"") -> None:
         connection = self._over()
         if connection is not None:
             connection.hang_up()
-        self._request.send(b"", True)
+        self._request.send(last, True)
 
     # From the service.
 
     def answer_data(self, data: bytes, done: bool) -> None:
         """Pass on what the service sends."""
-        frames = self._frames
-        if frames is not None:
-            if self._leaving:
-                data = self._last_of(frames, data)
-            else:
-                frames.feed(data)
-        if not self._leaving:
+        if not self._farewell:
             self._idle.start(self._idle_seconds)
+            if self._frames is not None:
+                self._frames.feed(data)
+        elif self._frames is not None:
+            self._finish_frame(self._frames, data)
+            data = b""
         if done:
             self._over()
         if data or done:
             self._request.send(data, done)
 
-    def _last_of(self, frames: FrameEnds, data: bytes) -> bytes:
-        """What of ``data`` still goes out now that the client is told to leave: the rest of a frame, and that."""
-        if frames.between:
-            return b""
-        data = data[: frames.feed(data, to_end=True)]
-        return data + GOING_AWAY if frames.between else data
+    def _finish_frame(self, frames: FrameEnds, data: bytes) -> None:
+        """There is a good-bye to say: of ``data`` only that goes on which is of a frame that has begun."""
+        if not frames.between:
+            self._part(frames, data[: frames.feed(data, to_end=True)])
 
     def broken(self, error: GatewayError) -> None:
         """The service's side broke off: all that came before was passed on."""

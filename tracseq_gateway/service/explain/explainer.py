@@ -13,6 +13,7 @@ from tracseq_gateway.access_log.redaction import Redactor
 from tracseq_gateway.errors import RequestRefused
 from tracseq_gateway.service.explain import before, front, limits, outcome, service
 from tracseq_gateway.service.explain.caller import caller
+from tracseq_gateway.service.explain.kept import cache
 from tracseq_gateway.service.explain.parts import Parts
 from tracseq_gateway.service.explain.question import BadQuestion, Question
 from tracseq_gateway.service.explain.report import Step, packed, shortened, text_of
@@ -32,6 +33,7 @@ AHEAD = (
     "identity",
     "at once",
     "limits",
+    "cache",
     "circuit",
     "instances",
     "times",
@@ -133,7 +135,7 @@ async def _follow(parts: Parts, question: Question, request: RehearsedRequest, t
     if not told.add(before.at_once(parts, request, way)):
         return None
     step, rehearsal = await limits.run(parts, request, way)
-    passes = told.add(step) and told.add(service.circuit(parts, request, way))
+    passes = told.add(step) and told.add(cache(parts, request, way)) and told.add(service.circuit(parts, request, way))
     if passes and told.add(service.instances(parts, request, way, rehearsal)):
         told.add(service.times(parts, request, way))
     return rehearsal

@@ -1,0 +1,37 @@
+"""Real clients by HTTP/2, over TLS and by prior knowledge, through a whole gateway."""
+
+from __future__ import annotations
+
+from tests import clients_promises
+from tests.clients_kit import knows
+from tests.clients_programs import Curl, missing_curl
+from tests.clients_python import Httpx
+
+NO_HTTP2 = "" if knows("http2") and knows("tls") else "the gateway does not speak HTTP/2"
+
+
+class CurlTests(clients_promises.Promises):
+    client = Curl("--http2")
+    version = "HTTP/2"
+    secure = True
+    multiplexes = True
+    if NO_HTTP2 or missing_curl():
+        skip = NO_HTTP2 or missing_curl()
+
+
+class CurlInClearTests(clients_promises.Promises):
+    client = Curl("--http2-prior-knowledge")
+    version = "HTTP/2"
+    multiplexes = True
+    if NO_HTTP2 or missing_curl():
+        skip = NO_HTTP2 or missing_curl()
+
+
+class HttpxTests(clients_promises.Promises):
+    """httpx opens a connection for each thread that asks before it knows that one would do for all."""
+
+    client = Httpx(http2=True)
+    version = "HTTP/2"
+    secure = True
+    if NO_HTTP2:
+        skip = NO_HTTP2

@@ -1,0 +1,1 @@
+"""Answers of services that are kept, and given again to whoever may have them."""
