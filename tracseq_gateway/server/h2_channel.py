@@ -200,7 +200,7 @@ class H2Channel(Protocol):
                 raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "the first frame is not SETTINGS")
             self._settled = True
             self.await_request()
-        if not self._floods.frame(frame, frame.stream in self._streams.open):
+        if not self._floods.frame(frame, self._streams.knows(frame.stream)):
             raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "too many frames that carry nothing")
         if frame.kind == GOAWAY and frame.size >= 8 and not frame.stream:
             # To h2 that is the end, but it is none for the answers that the client still waits for.
@@ -266,6 +266,7 @@ class H2Channel(Protocol):
         """All is written that could be: if nothing is left to do, close."""
         if self._ending is _Ending.SAID and not self._streams.open and not self._over:
             self._stop()
+            self._streams.drop()
             if self._quiet:
                 self._farewell.close(self.transport)
             else:
