@@ -126,7 +126,7 @@ SECTIONS = (
     (
         "tls",
         "TLS",
-        "TLS 1.3 with X25519. A connection is opened, shakes hands and is closed; nothing is asked. One that is "
+        "TLS 1.3. A connection is opened, shakes hands and is closed; nothing is asked. One that is "
         "resumed shows a ticket. On kept connections wrk asks as in the part on CPU.",
         (handshakes, kept),
     ),

@@ -52,10 +52,14 @@ def _bodies(asks: Sequence[Ask]) -> Iterator[tuple[Path, list[Path | None]]]:
 class Curl:
     """curl, with an option such as ``--http1.1`` for the protocol."""
 
-    def __init__(self, protocol: str) -> None:
+    def __init__(self, protocol: str, *, session: bool = True) -> None:
+        """``session``: whether requests one after the other are one process's, which keeps connections and cookies."""
         self._protocol = protocol
+        self._session = session
 
     def run(self, base: str, asks: Sequence[Ask], *, at_once: bool = False, ca: str | None = None) -> list[Seen]:
+        if not self._session and len(asks) > 1:
+            return [seen for ask in asks for seen in self.run(base, [ask], ca=ca)]
         with _bodies(asks) as (directory, files):
             numbered = enumerate(zip(asks, files, strict=True))
             blocks = [self._block(directory, number, base, ask, file, ca) for number, (ask, file) in numbered]

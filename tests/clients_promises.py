@@ -21,7 +21,10 @@ class Promises(SynchronousTestCase):
     version = "HTTP/1.1"
     secure = False
     keeps_cookies = True
+    follows_redirects = True
     sends_chunks = True
+    hears_while_sending = True
+    """Whether an answer is seen that comes before the request was sent whole."""
     most_connections = 1
     """For requests one after the other."""
     multiplexes = False
@@ -95,10 +98,12 @@ class Promises(SynchronousTestCase):
 
     def test_refusals(self) -> None:
         """401, 413 and 429 are seen as what they are, each with its problem document and what to do."""
-        closed, small = self.ask(Ask("/closed/seen"), Ask("/small/seen", "POST", bytes(100_001), FIELDS))
+        (closed,) = self.ask(Ask("/closed/seen"))
         self.assertEqual((closed.status, closed.json()["status"]), (401, 401))
         self.assertIn("Bearer", closed.fields["www-authenticate"])
-        self.assertEqual((small.status, small.json()["title"]), (413, "Content Too Large"))
+        if self.hears_while_sending:
+            (small,) = self.ask(Ask("/small/seen", "POST", bytes(100_001), FIELDS))
+            self.assertEqual((small.status, small.json()["title"]), (413, "Content Too Large"))
         seldom = self.ask(Ask("/seldom/seen"), Ask("/seldom/seen"))[-1]
         self.assertEqual((seldom.status, seldom.json()["status"]), (429, 429))
         self.assertIn(int(seldom.fields["retry-after"]), range(1, 61))
@@ -110,12 +115,17 @@ class Promises(SynchronousTestCase):
         asks = [Ask("/small/seen", "POST", body, FIELDS, chunked=chunked) for chunked in framings]
         *refused, then = self.ask(*asks, Ask("/lab/seen"))
         for seen in refused:
-            self.assertEqual((seen.status, seen.json()["status"]), (413, 413), seen)
+            if self.hears_while_sending:
+                self.assertEqual((seen.status, seen.json()["status"]), (413, 413), seen)
+            self.assertIn(seen.status, (0, 413), "never a success")
         self.assertEqual(then.status, 200)
 
     def test_redirect(self) -> None:
         """A redirect of the service leads back through the gateway."""
         (seen,) = self.ask(Ask("/lab/moved"))
+        if not self.follows_redirects:
+            self.assertEqual((seen.status, seen.fields["location"]), (302, "/lab/seen/moved"))
+            return
         self.assertEqual((seen.status, seen.json()["path"]), (200, "/seen/moved"))
 
     def test_cookies(self) -> None:
@@ -132,4 +142,4 @@ class Promises(SynchronousTestCase):
         found = [(seen.json()["path"], seen.json()["size"]) for seen in self.ask(*asks, at_once=True)]
         self.assertEqual(found, [(f"/seen/{number}", number) for number in range(1, AT_ONCE + 1)])
         if self.multiplexes:
-            self.assertEqual(self.relay.connections, 1)
+            self.assertLessEqual(self.relay.connections, self.most_connections)

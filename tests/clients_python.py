@@ -15,7 +15,7 @@ import requests
 from tests.clients_kit import Ask, Seen
 
 PIECE = 16384
-SECONDS = 20.0
+SECONDS = 8.0
 
 
 def pieces(body: bytes) -> Iterator[bytes]:

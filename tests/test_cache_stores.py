@@ -154,6 +154,20 @@ class RedisAwayTests(SynchronousTestCase):
         self.store.drop(b"a")
         self.assertEqual([], self.link.calls)
 
+    def test_owed(self) -> None:
+        """What could not be dropped is not found any more, and is dropped when Redis is there again."""
+        self.link.ready = False
+        self.store.drop(b"a")
+        self.link.ready = True
+        self.assertIsNone(find(self.store, b"a"))
+        self.store.settle()
+        self.link.answers[0].errback(RedisUnavailable("gone again"))
+        self.assertIsNone(find(self.store, b"a"))
+        self.store.settle()
+        self.link.answers[1].callback(1)
+        self.store.get(b"a", lambda record: None)
+        self.assertEqual(b"GET", self.link.calls[2][0])
+
     def test_failures(self) -> None:
         """Whatever Redis answers instead of a record, there is none, and the request goes on."""
         for answer in (RedisUnavailable("late"), RedisError("WRONGTYPE"), b"nonsense", None, 7):

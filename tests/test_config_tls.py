@@ -81,6 +81,16 @@ class CertificateTests(TlsConfigTestCase):
         ):
             self.assertSaid(self.tls(pair), f"6: tls.certificates[0].{key}: {said}")
 
+    def test_twice(self) -> None:
+        """Of two certificates that nobody could choose between, one is too many."""
+        names = "gw.test", "www.gw.test"
+        rsa, first, second = (self.authority.issue(*names, kind=kind) for kind in ("RSA", "EC", "EC"))
+        self.assertSaid(
+            self.tls(rsa, first, second),
+            "8: tls.certificates[2].file: is for the names of certificates[1], and for a key of its kind, "
+            "one of them would be right",
+        )
+
     def test_incomplete(self) -> None:
         """A certificate without a file or a key is none."""
         good = self.authority.issue("gw.test")
@@ -125,6 +135,13 @@ class AgreementTests(TlsConfigTestCase):
                 f"{line}: tls.{key}: is of no use without TLS, certificates would be right, or none of this"
                 for line, key in ((5, "strict_sni"), (6, "redirect_port"), (7, "public_port"))
             ),
+        )
+
+    def test_ports(self) -> None:
+        """The further port for clients in clear is another one."""
+        self.assertSaid(
+            self.tls(self.authority.issue("gw.test"), more="redirect_port = 8000"),
+            "8: tls.redirect_port: is gateway.port, which tells TLS from clear HTTP itself, 0 would be right",
         )
 
     def test_clients(self) -> None:

@@ -56,3 +56,16 @@ class UploadsTests(ConfigTestCase):
             '4: services.samples.uploads.form: "a file" cannot stand in a header, '
             "letters, digits and hyphens would be right",
         )
+
+    def test_no_room(self) -> None:
+        """An operator hears of uploads that would be allowed, and never find room."""
+        directory = self.mktemp()
+        text = f'{SERVICE}uploads.paths = ["/import"]\n[uploads]\ndirectory = "{directory}"\n'
+        self.assertEqual([], self.said(text))
+        wrong = (
+            "services.samples.uploads.max_size: warning: is more than the 10 bytes for which there can be room, "
+            "more in uploads.max_bytes and uploads.max_bytes_per_client would be right"
+        )
+        for key in ("max_bytes", "max_bytes_per_client"):
+            (said,) = self.said(f"{text}{key} = 10")
+            self.assertTrue(said.endswith(wrong), said)

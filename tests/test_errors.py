@@ -41,10 +41,13 @@ class KindTests(SynchronousTestCase):
             self.assertRegex(slug, r"\A[a-z]+(-[a-z]+)*\Z")
 
     def test_statuses(self) -> None:
-        """Clients' errors are 4xx (501 and 505 for what we do not speak), all others 5xx; each status has a reason."""
+        """Clients' errors are 4xx, all others 5xx; each status has a reason.
+
+        But for 501 and 505 for what we do not speak, and 504 to who wants nothing but a kept answer (RFC 9111 5.2.1.7).
+        """
         for name, kind in KINDS.items():
             if kind.source == "client":
-                self.assertTrue(400 <= kind.status < 500 or kind.status in (501, 505), name)
+                self.assertTrue(400 <= kind.status < 500 or kind.status in (501, 504, 505), name)
             else:
                 self.assertTrue(500 <= kind.status < 600, name)
             newer = {413: "Content Too Large", 414: "URI Too Long", 460: "Checksum Mismatch"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.certificate_kit import Authority
 from tests.faults.asked import Asked, Told, between
 from tests.faults.bodies import body_of
 from tests.faults.control import Child, ChildError
@@ -137,9 +138,11 @@ class ScenarioTests(SynchronousTestCase):
         """Every scenario's configuration is one that the gateway takes, without a warning."""
         directory = Path(self.mktemp())
         (directory / "logs").mkdir(parents=True)
+        (directory / "ca.pem").write_bytes(Authority().certificate_pem)
         file = directory / "gateway.toml"
         for scenario in (*SCENARIOS.values(), soak(1.0)):
-            file.write_text(configuration(scenario.setup, ["http://127.0.0.1:9001"], "embedded", str(directory)))
+            url = f"{'https' if scenario.setup.tls else 'http'}://127.0.0.1:9001"
+            file.write_text(configuration(scenario.setup, [url], "embedded", str(directory)))
             self.assertEqual((), load(str(file), {}, {}).problems, f"{scenario.number} {scenario.name}")
 
     def test_steps(self) -> None:

@@ -32,7 +32,6 @@ class DirectivesTests(SynchronousTestCase):
         self.assertEqual(b'"q"', found.argument(b"x"))
         self.assertIn(b"no-store", found)
         self.assertNotIn(b"no-cache", found)
-        self.assertFalse(found.malformed)
 
     def test_seconds(self) -> None:
         """Only digits are seconds, in quotes or not, and what is said twice in different ways is not said."""
@@ -60,9 +59,7 @@ class DirectivesTests(SynchronousTestCase):
     def test_malformed(self) -> None:
         """What cannot be read hides nothing that follows it."""
         for value in (b"max-age= 60, no-store", b'x="unclosed, no-store', b"(,no-store", b"=, no-store,"):
-            found = control(value)
-            self.assertIn(b"no-store", found, value)
-            self.assertTrue(found.malformed, value)
+            self.assertIn(b"no-store", control(value), value)
 
     @given(st.binary(max_size=60))
     def test_any(self, value: bytes) -> None:

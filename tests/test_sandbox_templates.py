@@ -72,6 +72,8 @@ class CatalogueTests(TemplatesCase):
         restored = self.post(f"{self.path}/versions/1/restore")
         self.assertEqual((3, self.template["fields"]), (restored["version"], restored["fields"]))
         self.refused("GET", f"{self.path}/versions/9", status=404)
+        kept = self.send("GET", f"{self.path}/versions/1").headers.get("Cache-Control")
+        self.assertEqual("public, max-age=60", kept)
         self.refused("GET", f"/templates/{UNKNOWN}/versions", status=404)
 
     def test_clone(self) -> None:

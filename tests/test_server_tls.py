@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import byte_by_byte
@@ -17,7 +18,7 @@ from tests.tls_kit import DAY, Authority, TlsClient, TlsVisitor, client_context,
 from tracseq_gateway.config.tls import Tls
 from tracseq_gateway.server.channel import HTTPChannel
 from tracseq_gateway.server.request import GatewayRequest
-from tracseq_gateway.server.tls_contexts import ServerContexts
+from tracseq_gateway.server.tls_contexts import ServerContexts, check_certificates
 
 
 def say_tls(request: GatewayRequest) -> None:
@@ -107,6 +108,16 @@ class HandshakeTests(TlsTestCase):
         self.assertEqual(self.refused(self.server()), "handshake failure")
         self.context.set_ciphers("AES128-GCM-SHA256")
         self.assertEqual(self.refused(self.server()), "handshake failure")
+
+    def test_groups(self) -> None:
+        """Keys are exchanged by the groups that everybody has, and by no others."""
+        for group, spoken in (("X25519", True), ("prime256v1", True), ("secp384r1", True), ("secp521r1", False)):
+            context = client_context(self.authority)
+            context.set_ecdh_curve(group)
+            if spoken:
+                self.assertEqual(self.visit(self.server(), request(b"/"), context=context).statuses(), [200])
+            else:
+                self.assertEqual(self.refused(self.server(), context), "handshake failure")
 
     def test_resumption(self) -> None:
         """A client comes back with its ticket and is spared a whole handshake, in both versions."""
@@ -324,3 +335,19 @@ class ClientCertificateTests(TlsTestCase):
         self.assertEqual(self.alert(server, self.mutual), "certificate revoked")
         self.authority.revoke(lives=DAY)
         self.assertEqual(self.alert(self.asking("required", client_crl=revoked), other), "certificate expired")
+
+
+class CheckTests(TlsTestCase):
+    """What only OpenSSL can say of the files."""
+
+    def test_good(self) -> None:
+        """What can be served is."""
+        check_certificates(Tls((self.certificate,)))
+        check_certificates(Tls())
+
+    def test_wrong(self) -> None:
+        """What OpenSSL does not take is said, with the file and the reason."""
+        weak = self.authority.issue("weak.test", key=ec.generate_private_key(ec.SECP192R1()))
+        with self.assertRaises(ValueError) as caught:
+            check_certificates(Tls((self.certificate, weak)))
+        self.assertEqual(str(caught.exception), f"OpenSSL does not take the certificate {weak.file}: ee key too small")

@@ -227,6 +227,7 @@ class SandboxTests(SynchronousTestCase):
         self.assertEqual((True,) * 4, enabled)
         self.assertEqual(("http://localhost:3000", "http://127.0.0.1:3000"), config.cors.allow_origins)
         self.assertEqual("service_gateway", config.auth.service_key)
+        self.assertEqual(["templates"], [name for name, one in config.services.items() if one.cache.enabled])
         self.assertEqual((ISSUER, AUDIENCE), (config.auth.jwt.issuer, config.auth.jwt.audience))
 
     def test_said(self) -> None:

@@ -12,6 +12,7 @@ import socket
 import socketserver
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -20,8 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
-from tests.running_kit import RunningGateway
+from tests.process_kit import freePort
+from tests.running_kit import ROOT, RunningGateway
 from tests.tls_kit import Authority, TlsClient, client_context
 from tracseq_gateway.config.tls import Certificate
 
@@ -161,6 +165,30 @@ class ClientTests(RealTestCase):
                 body = answer.read()
             self.assertEqual((answer.getheader("x-digest"), hashlib.sha256(body).hexdigest()), (digest, digest))
 
+    def test_websocket(self) -> None:
+        """A WebSocket by TLS carries messages of any size, and ends in an orderly way when the gateway stops."""
+        port = freePort()
+        echo = subprocess.Popen([sys.executable, "-m", "tests.websocket_echo", str(port)], cwd=ROOT)
+        self.addCleanup(echo.wait)
+        self.addCleanup(echo.kill)
+        probes = "health = { interval = 0 }"
+        gateway = self.start(self.configuration().replace("@UPSTREAM@", f"http://127.0.0.1:{port}") + probes)
+        gateway.until(lambda: self.listens(port))
+        at, context = f"wss://localhost:{gateway.port}/all", client_context(self.authority)
+        with connect(at, ssl=context, ping_interval=None) as client:
+            for message in ("ein Ä", b"\x00\xff" * 500_000):
+                client.send(message)
+                self.assertEqual(client.recv(timeout=5), message)
+            gateway.process.send_signal(signal.SIGTERM)
+            with self.assertRaises(ConnectionClosed) as caught:
+                client.recv(timeout=8)
+            assert caught.exception.rcvd is not None
+            self.assertEqual(caught.exception.rcvd.code, 1001)
+
+    def listens(self, port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
     def test_nonsense(self) -> None:
         """Who speaks no TLS, or breaks it off anywhere, costs the others nothing, and the log no traceback."""
         gateway = self.start(self.configuration())
@@ -175,6 +203,20 @@ class ClientTests(RealTestCase):
                 while connection.recv(65536):
                     pass
         self.assertEqual(self.ask(self.connect(gateway))["path"], "/x")
+
+
+class ClearTests(RealTestCase):
+    """Clients that begin in clear."""
+
+    def test_redirected(self) -> None:
+        """At the gateway's port and at the further one a client is sent to where TLS is, and goes there."""
+        further = freePort()
+        gateway = self.start(self.configuration(f"redirect_port = {further}"))
+        for port in (gateway.port, further):
+            curl = "curl", "-sS", "--location", "--cacert", str(self.authority.file)
+            answer = json.loads(self.run_client(*curl, "--data", "body", f"http://127.0.0.1:{port}/all/x?y=1"))
+            self.assertEqual((answer["path"], answer["size"]), ("/x?y=1", 4))
+            self.assertEqual(answer["fields"]["x-forwarded-proto"], "https")
 
 
 class CertificateTests(RealTestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from base64 import b64encode
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -341,15 +342,50 @@ class LimitTests(UploadCase):
         gateway.append(urls[0], 0, b"abc")
         gateway.create(3)
 
-    def test_of_all(self) -> None:
-        """All uploads together have so many bytes, counted from their beginning, and are so many."""
-        gateway = UploadGateway(self.mktemp(), uploads={"max_bytes": Size(10), "max_uploads": 3})
+    def test_bytes_of_one_client(self) -> None:
+        """A client's uploads under way have so many bytes together, counted from their beginning."""
+        gateway = UploadGateway(self.mktemp(), uploads={"max_bytes_per_client": Size(10)})
+        gateway.create(6)
+        self.assertEqual(429, gateway.ask(b"POST", TAKES, TUS, b"Upload-Length: 5").status)
+        gateway.create(4)
+        gateway.create(5, peer="192.0.2.8")
+
+    def test_bytes_of_all(self) -> None:
+        """And so have those of all together."""
+        gateway = UploadGateway(self.mktemp(), uploads={"max_bytes": Size(10)})
         url = gateway.create(6)
         self.assertEqual(507, gateway.ask(b"POST", TAKES, TUS, b"Upload-Length: 5").status)
         gateway.create(4)
         gateway.append(url, 0, b"abcdef")
         gateway.create(6)
-        self.assertEqual(507, gateway.ask(b"POST", TAKES, TUS, b"Upload-Length: 0").status)
+
+    def test_number(self) -> None:
+        """So many uploads are kept; the answers to those that were delivered make room for new ones, oldest first."""
+        gateway = UploadGateway(self.mktemp(), uploads={"max_uploads": 3})
+        first, second = gateway.create(0), gateway.create(0)
+        gateway.pass_time(1)
+        gateway.create(3)
+        gateway.create(3)
+        self.assertEqual([404, 200], sorted((gateway.show(url).status for url in (first, second)), reverse=True))
+        gateway.create(3)
+        self.assertEqual(507, gateway.ask(b"POST", TAKES, TUS, b"Upload-Length: 3").status)
+
+
+class ExplainTests(UploadCase):
+    def test_explained(self) -> None:
+        """An explanation says that uploads end at the gateway, and where the whole goes; of other requests nothing."""
+        for method, target, fields, name, outcome in (
+            ("POST", "/files", ["Tus-Resumable: 1.0.0"], "uploads", "answered"),
+            ("PATCH", self.gateway.create(3).decode(), [], "uploads", "answered"),
+            ("POST", "/files", [], "times", "passed"),
+        ):
+            question = {"method": method, "target": target, "fields": fields, "address": "192.0.2.7"}
+            report = json.loads(self.successResultOf(self.gateway.worker.explain(json.dumps(question).encode())))
+            self.assertEqual((name, outcome), (report["steps"][-1]["name"], report["outcome"]))
+            lines = [line for step in report["steps"] for line in step["lines"]]
+            told = any(line.endswith("the service gets it in one POST to /files") for line in lines)
+            self.assertEqual(name == "uploads", told)
+        self.assertEqual([], self.gateway.service.requests)
 
 
 class BrowserTests(UploadCase):

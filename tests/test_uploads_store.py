@@ -170,7 +170,7 @@ class SpaceTests(StoreCase):
 
     def test_disk(self) -> None:
         """What the disk has no room for is refused before it comes."""
-        store = self.store(max_bytes=Size(1 << 60))
+        store = self.store(max_bytes=Size(1 << 60), max_bytes_per_client=Size(0))
         with self.assertRaises(Refused) as caught:
             self.create(store, 1 << 59)
         self.assertIs(NO_SPACE, caught.exception.error.kind)

@@ -64,6 +64,7 @@ class Authority:
         authority = builder.add_extension(x509.BasicConstraints(True, None), True).add_extension(
             x509.KeyUsage(True, False, False, False, False, True, True, False, False), True
         )
+        authority = authority.add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), False)
         self.certificate = authority.sign(self._key, hashes.SHA256())
         self.file = directory / "ca.pem"
         self.file.write_bytes(self.certificate.public_bytes(Encoding.PEM))
@@ -104,7 +105,8 @@ class Authority:
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([alternative(name) for name in names]), False)
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-        certificate = builder.add_extension(usage, False).sign(self._key, hashes.SHA256())
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        certificate = builder.add_extension(usage, False).add_extension(issuer, False).sign(self._key, hashes.SHA256())
         path = self.directory / (file or f"{self._made}")
         chain, secret = path.with_suffix(".pem"), path.with_suffix(".key")
         chain.write_bytes(certificate.public_bytes(Encoding.PEM))

@@ -69,6 +69,9 @@ SANDBOX_IDENTITY: Final[Mapping[str, object]] = MappingProxyType(
 )
 """The same, when there is an Auth Service to log in at."""
 
+SANDBOX_CACHED: Final = "templates"
+"""The service whose answers the sandbox has kept: versions of templates never change."""
+
 
 def _port(text: str) -> int:
     return _whole_number("--port", text, "8000 would be right")
@@ -196,7 +199,8 @@ def _sandboxDefaults(config: Config, folder: Path) -> Mapping[str, object]:
     """What the sandbox shows of itself with the services of a configuration."""
     service = config.auth.service
     identity = SANDBOX_IDENTITY if not service or service in config.services else {}
-    return {**SANDBOX_DOORS, **identity, "uploads.directory": str(folder / "gateway-uploads")}
+    cached = {f"services.{SANDBOX_CACHED}.cache.enabled": True} if SANDBOX_CACHED in config.services else {}
+    return {**SANDBOX_DOORS, **identity, **cached, "uploads.directory": str(folder / "gateway-uploads")}
 
 
 def _sandboxFolder(options: Options) -> Path:

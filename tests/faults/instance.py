@@ -8,10 +8,11 @@ CRC of what it received in ``X-Body-Crc``.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 import zlib
 from random import Random
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 from tests.faults.bodies import body_of
@@ -39,16 +40,26 @@ class Instance:
         self.answers = 0
         self.port = 0
         self._server: asyncio.Server | None = None
+        self._tls: ssl.SSLContext | None = None
         self._connections: set[Conversation] = set()
 
     async def start(self) -> int:
         """Listen, on the port of before if there was one; returns it."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Conversation(self), "127.0.0.1", self.port, backlog=1024, reuse_port=True
+            lambda: Conversation(self), "127.0.0.1", self.port, backlog=1024, reuse_port=True, ssl=self._tls
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self.port
+
+    async def show(self, certificate: str, key: str) -> None:
+        """Show this certificate to who connects from now on; idle connections end. Before the start: speak TLS."""
+        if self._tls is None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.num_tickets = 0  # each connection verifies the certificate that is shown now
+        self._tls.load_cert_chain(certificate, key)
+        for connection in list(self._connections):
+            connection.finish()
 
     async def stop(self) -> None:
         """Listen no more; close idle connections now, and the others with the answer that they wait for."""
@@ -107,8 +118,7 @@ class Conversation(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # TLS is one of another class
         self._instance.joined(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -220,7 +230,7 @@ class Conversation(asyncio.Protocol):
 async def main() -> None:
     """Serve the harness."""
     instance = Instance(1)
-    commands = (instance.start, instance.stop, instance.behave, instance.report, instance.counts)
+    commands = (instance.start, instance.show, instance.stop, instance.behave, instance.report, instance.counts)
     await obey({command.__name__: command for command in commands})
 
 

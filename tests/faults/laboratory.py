@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from tests.certificate_kit import Authority
 from tests.faults import proc
 from tests.faults.asked import Told
 from tests.faults.control import Child
@@ -49,6 +50,7 @@ class Laboratory:
         self.health: list[tuple[float, dict[str, str]]] = []
         self.crowds: dict[str, Child] = {}
         self._stack = ExitStack()
+        self._authority = Authority("Harness")
         self._asides: list[threading.Thread] = []
         self._failures: list[Exception] = []
         self._others: dict[str, Child] = {}
@@ -68,14 +70,17 @@ class Laboratory:
         setup = self.setup
         self.directory = Path(tempfile.mkdtemp(prefix="faults-"))
         self._stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
+        (self.directory / "ca.pem").write_bytes(self._authority.certificate_pem)
         self.injector = self._stack.enter_context(Child("injector"))
         for number in range(setup.instances):
             instance = self._stack.enter_context(Child("instance", str(number)))
+            if setup.tls:
+                instance.tell("show", **self.certificate(expired=False))
             port = instance.tell("start")
             if not setup.direct:
                 port = self.injector.tell("open", name=str(number), target=port)
             self.instances.append(instance)
-            self.urls.append(f"http://127.0.0.1:{port}")
+            self.urls.append(f"{'https' if setup.tls else 'http'}://127.0.0.1:{port}")
         self.load = self._stack.enter_context(Child("load"))
         self._redis_url = self._redis()
         text = configuration(setup, self.urls, self._redis_url, str(self.directory))
@@ -123,6 +128,12 @@ class Laboratory:
     def note(self, name: str, value: Any) -> None:
         """Write something down for the judge; several under one name make a list."""
         self.notes.setdefault(name, []).append(value)
+
+    def certificate(self, *, expired: bool) -> dict[str, str]:
+        """A certificate of the instances, as :meth:`tests.faults.instance.Instance.show` takes it."""
+        issued = self._authority.issue(["127.0.0.1"], expired=expired)
+        certificate, key = issued.write_to(self.directory, "expired" if expired else "valid")
+        return {"certificate": certificate, "key": key}
 
     def crowd(self, name: str) -> Child:
         """A new crowd of clients, see :class:`tests.faults.crowd.Crowd`, kept by its name."""

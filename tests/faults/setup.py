@@ -31,6 +31,8 @@ class Setup:
     instances: int = 3
     direct: bool = False
     """Whether the gateway talks to the instances themselves, without the injector between them."""
+    tls: bool = False
+    """Whether the instances speak TLS, with certificates of an authority of the harness's."""
     redis: Literal["embedded", "own"] = "embedded"
     """The gateway's private server, or one of the harness's behind the injector's door ``redis``."""
     defaults: Mapping[str, Any] = Factory(dict)
@@ -74,7 +76,9 @@ def table(name: str, keys: Mapping[str, Any]) -> str:
 
 def configuration(setup: Setup, urls: Sequence[str], redis_url: str, directory: str) -> str:
     """The gateway's file: one service, ``samples``, with instances at ``urls``."""
-    service = {"prefix": "/samples", "rewrite": "", "instances": list(urls), **setup.service}
+    service: dict[str, Any] = {"prefix": "/samples", "rewrite": "", "instances": list(urls), **setup.service}
+    if setup.tls:
+        service["tls"] = {"ca": f"{directory}/ca.pem"}
     tables = [
         table("gateway", {"drain_seconds": 5, **setup.gateway}),
         table("redis", {"url": redis_url}),

@@ -42,7 +42,7 @@ class Fill:
 
     def leave(self, waiting: Waiting) -> None:
         """One waits no longer."""
-        del self._waiting[waiting]
+        self._waiting.pop(waiting, None)
         waiting.timer.close()
 
     def next(self) -> Asked | None:

@@ -26,6 +26,8 @@ from tracseq_gateway.cache.store import Bounds
 
 MOST_UNDER_WAY = 8 << 20
 """Bytes that are on their way to Redis at most."""
+MOST_OWED = 10_000
+"""Answers that are still to be dropped when Redis is there again; of more, the first are forgotten."""
 PURGED_AT_ONCE = 500
 """Records that one call drops, and about as many as one call of a scan gives."""
 
@@ -75,6 +77,8 @@ class RedisStore:
         self.under_way = 0
         """Bytes that are on their way to Redis."""
         self._usage = Bounds(0, 0)
+        self._owed: dict[bytes, None] = {}
+        """Keys that were dropped here, and not there."""
 
     @property
     def usage(self) -> Bounds:
@@ -83,7 +87,7 @@ class RedisStore:
 
     def get(self, key: bytes, ready: Ready) -> None:
         """See :class:`tracseq_gateway.cache.store.Store`."""
-        if not self._link.ready:
+        if not self._link.ready or key in self._owed:
             ready(None)
             return
         begun = self._clock()
@@ -128,9 +132,10 @@ class RedisStore:
             return result
 
         done.addBoth(ended)
-        done.addCallbacks(self._kept, self._not_kept)
+        done.addCallbacks(self._kept, self._not_kept, (key,))
 
-    def _kept(self, usage: Any) -> None:
+    def _kept(self, usage: Any, key: bytes) -> None:
+        self._owed.pop(key, None)
         if isinstance(usage, list) and len(usage) == 2:
             self._usage = Bounds(*map(int, usage))
 
@@ -138,14 +143,27 @@ class RedisStore:
         self._log.debug("an answer was not kept: {error}", error=failure.getErrorMessage())
 
     def drop(self, key: bytes) -> None:
-        """See :class:`tracseq_gateway.cache.store.Store`."""
+        """See :class:`tracseq_gateway.cache.store.Store`. What Redis cannot do now is done when it is there again."""
+        self._owed.pop(key, None)
+        self._owed[key] = None
+        if len(self._owed) > MOST_OWED:
+            del self._owed[next(iter(self._owed))]
         if self._link.ready:
-            self._run(self._drop, [*self._tables, self._prefix + key]).addErrback(
-                lambda failure: self._log.warn(
-                    "an answer that may not hold any more could not be dropped: {error}",
-                    error=failure.getErrorMessage(),
-                )
-            )
+            self._pay(key)
+
+    def settle(self) -> None:
+        """Redis is there again: drop what was to be dropped while it was away."""
+        for key in list(self._owed):
+            self._pay(key)
+
+    def _pay(self, key: bytes) -> None:
+        dropped = self._run(self._drop, [*self._tables, self._prefix + key])
+        dropped.addCallbacks(lambda _: self._owed.pop(key, None), self._not_dropped)
+
+    def _not_dropped(self, failure: Failure) -> None:
+        self._log.warn(
+            "an answer that may not hold any more could not be dropped yet: {error}", error=failure.getErrorMessage()
+        )
 
     def purge(self, scope: Scope) -> Deferred[int]:
         """See :class:`tracseq_gateway.cache.store.Store`; fails as the calls of Redis do."""

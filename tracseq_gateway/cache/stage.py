@@ -163,7 +163,7 @@ class CacheStage:
         if outcome == "left":
             following = fill.next()
             if following is not None:
-                self._ask(following, why, before, fill)
+                self._go_on(following, partial(self._ask, following, why, before, fill))
                 return
         key, now = (asked.key, asked.personal), self.terms.now()
         if self._fills.get(key) is fill:
@@ -174,12 +174,17 @@ class CacheStage:
         elif outcome in ("kept", "unfit"):
             self._unfit.note(key, now)
         for one in fill.released():
-            try:
-                self._follow(one, asked, why, before, kept if useful else None)
-            except Exception:
-                # It must not touch the others.
-                self._log.failure("a request could not be passed on: {path!r}", path=one.request.head.path)
-                one.request.break_off(GatewayError(INTERNAL))
+            self._go_on(one, partial(self._follow, one, asked, why, before, kept if useful else None))
+
+    def _go_on(self, asked: Asked, how: Callable[[], None]) -> None:
+        """Let a request go on that waited; a failure must not touch the others, nor who sent for them."""
+        if asked.request.finished:
+            return
+        try:
+            how()
+        except Exception:
+            self._log.failure("a request could not be passed on: {path!r}", path=asked.request.head.path)
+            asked.request.break_off(GatewayError(INTERNAL))
 
     def _is_fresh(self, asked: Asked, kept: Kept, now: float) -> bool:
         return use_of(asked.control, kept.control, kept.fresh_for, kept.age(now)) in ("fresh", "stale")

@@ -42,6 +42,7 @@ def advise(config: Config, environ: Mapping[str, str], sources: Sources) -> Iter
         )
     for path, wrong, right in _of_tls(config.tls, time.time()):
         yield sources.problem(path, wrong, right, "warning")
+    yield from _uploads(config, sources)
     for problem in missing_secrets(config, environ):
         yield evolve(problem, level="warning")
 
@@ -67,3 +68,19 @@ def _of_tls(tls: Tls, now: float) -> Iterator[tuple[KeyPath, str, str]]:
 
 def _day(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).date().isoformat()
+
+
+def _uploads(config: Config, sources: Sources) -> Iterator[Problem]:
+    """Uploads that are allowed by their service, and yet never find room."""
+    kept = config.uploads
+    if not kept.directory:
+        return
+    most = min(kept.max_bytes, kept.max_bytes_per_client or kept.max_bytes)
+    for name, service in config.services.items():
+        if service.uploads.paths and service.uploads.max_size > most:
+            yield sources.problem(
+                ("services", name, "uploads", "max_size"),
+                f"is more than the {most} bytes for which there can be room",
+                "more in uploads.max_bytes and uploads.max_bytes_per_client would be right",
+                "warning",
+            )

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from tracseq_gateway.config.api_keys import key_id
 from tracseq_gateway.config.cache import Cache
-from tracseq_gateway.config.certificates import check_pair
+from tracseq_gateway.config.certificates import certificate_facts, check_pair
 from tracseq_gateway.config.compression import Compression, missing_libraries
 from tracseq_gateway.config.http2 import Http2
 from tracseq_gateway.config.logs import MOST_NAMESPACES, AccessLog, Log
@@ -89,6 +89,16 @@ def _service_tls(table: ServiceTls) -> Iterator[Wrong]:
 
 
 def _tls(table: Tls) -> Iterator[Wrong]:
+    shown: dict[tuple[str, ...], int] = {}
+    for index, pair in enumerate(table.certificates):
+        facts = certificate_facts(pair.file)
+        other = shown.setdefault((facts.kind, *sorted(facts.names)), index)
+        if other != index:
+            yield Wrong(
+                f"is for the names of certificates[{other}], and for a key of its kind",
+                "one of them would be right",
+                ("certificates", index, "file"),
+            )
     if table.client_certificates != "off" and not table.client_ca:
         right = "a file with the authorities of the clients would be right"
         yield Wrong("is empty, so no client's certificate could pass", right, ("client_ca",))

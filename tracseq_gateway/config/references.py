@@ -13,7 +13,7 @@ import attrs
 from tracseq_gateway.config.cache import Cache
 from tracseq_gateway.config.log_line import field_of_header, template_parts
 from tracseq_gateway.config.logs import AccessLog
-from tracseq_gateway.config.model import OWN_PATHS, Service
+from tracseq_gateway.config.model import OWN_PATHS, Gateway, Service
 from tracseq_gateway.config.policies import Authentication, FailedLogins, Metrics, RateLimiting, Redis
 from tracseq_gateway.config.prefixes import is_within
 from tracseq_gateway.config.problem import KeyPath, Wrong, dotted, show
@@ -29,6 +29,8 @@ def check_references(tables: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _authentication(tables["auth"], services)
         if tables["tls"] is not None:
             yield from _client_certificates(tables["auth"], tables["tls"])
+    if tables["gateway"] is not None and tables["tls"] is not None:
+        yield from _ports(tables["gateway"], tables["tls"])
     if tables["rate_limit"] is not None:
         yield from _rate_limiting(tables["rate_limit"], services)
     if tables["metrics"] is not None:
@@ -73,6 +75,12 @@ def _client_certificates(auth: Authentication, tls: Tls) -> Iterator[Fault]:
     if auth.client_certificates and tls.client_certificates == "off":
         right = 'tls.client_certificates = "optional" or "required" would be right'
         yield ("auth", "client_certificates"), Wrong("is about what no client is asked for", right)
+
+
+def _ports(gateway: Gateway, tls: Tls) -> Iterator[Fault]:
+    if tls.redirect_port == gateway.port:
+        wrong = Wrong("is gateway.port, which tells TLS from clear HTTP itself", "0 would be right")
+        yield ("tls", "redirect_port"), wrong
 
 
 def _rate_limiting(limits: RateLimiting, services: Mapping[str, object]) -> Iterator[Fault]:

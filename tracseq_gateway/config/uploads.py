@@ -24,10 +24,16 @@ class Uploads:
         least=1,
     )
     max_uploads: int = key(
-        1000, "Most uploads and results of uploads that are kept; beyond it 507.", least=1, most=100_000
+        1000,
+        "Most uploads that are kept; beyond it 507. Delivered ones count as long as there is room for them.",
+        least=1,
+        most=100_000,
     )
     max_per_client: int = key(
         20, "Most uploads of one client that are not delivered yet; beyond it 429. 0: no limit.", most=100_000
+    )
+    max_bytes_per_client: Size = key(
+        Size(40 << 30), "The same of their bytes, each with its whole length; beyond it 429. 0: no limit."
     )
     expire_seconds: Seconds = key(
         Seconds(86400.0), "How long an upload is kept after its last byte came; then it is gone.", least=1

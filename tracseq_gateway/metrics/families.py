@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from tracseq_gateway.metrics.counting import REQUEST_BUCKETS
+from tracseq_gateway.metrics.optional import OptionalFamilies
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter, Gauge
+    from prometheus_client import CollectorRegistry
 
 CONNECT_BUCKETS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 """Seconds; an attempt to connect is given up after 5 s unless configured otherwise."""
@@ -16,7 +16,7 @@ REDIS_BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.0
 """Seconds; a call is given up after 50 ms unless configured otherwise."""
 
 
-class Families:
+class Families(OptionalFamilies):
     """All metrics of one gateway, in ``registry``.
 
     A gauge says how the workers' values become one: ``livesum`` adds them, ``livemin`` and ``livemax`` take the worst,
@@ -24,7 +24,7 @@ class Families:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+        super().__init__(registry)
         self._define_requests(registry)
         self._define_services(registry)
         self._define_connections(registry)
@@ -267,136 +267,3 @@ class Families:
             multiprocess_mode="livemax",
             registry=registry,
         )
-
-    @cached_property
-    def redis_up(self) -> Gauge:
-        """Made when it is first set: a gateway that uses no Redis does not say that it is down."""
-        from prometheus_client import Gauge
-
-        return Gauge(
-            "gateway_redis_up",
-            "1 while every worker reaches Redis, 0 when one does not.",
-            multiprocess_mode="livemin",
-            registry=self._registry,
-        )
-
-    # The following are made when TLS is on; a gateway without has nothing to say of them.
-
-    @cached_property
-    def tls_handshakes(self) -> Counter:
-        """By the version of TLS."""
-        from prometheus_client import Counter
-
-        return Counter(
-            "gateway_tls_handshakes_total",
-            "Handshakes of clients that were completed, by the version of TLS.",
-            ["version"],
-            registry=self._registry,
-        )
-
-    @cached_property
-    def tls_failures(self) -> Counter:
-        """By their cause."""
-        from prometheus_client import Counter
-
-        return Counter(
-            "gateway_tls_handshake_failures_total",
-            "Handshakes of clients that came to nothing: no protocol in common by ALPN, refused by either side, left "
-            "by the client, or not over in time.",
-            ["cause"],
-            registry=self._registry,
-        )
-
-    @cached_property
-    def certificates(self) -> Gauge:
-        """By the first name in them."""
-        from prometheus_client import Gauge
-
-        return Gauge(
-            "gateway_certificate_expiry_seconds",
-            "When a certificate that is shown to clients expires, in seconds since the epoch.",
-            ["certificate"],
-            multiprocess_mode="livemostrecent",
-            registry=self._registry,
-        )
-
-    @cached_property
-    def service_certificates(self) -> Gauge:
-        """By the service."""
-        from prometheus_client import Gauge
-
-        return Gauge(
-            "gateway_upstream_certificate_expiry_seconds",
-            "When the first certificate of a service's instances expires, as they showed them last, in seconds since "
-            "the epoch.",
-            ["service"],
-            multiprocess_mode="livemax",
-            registry=self._registry,
-        )
-
-    @cached_property
-    def own_cache(self) -> tuple[Gauge, Gauge]:
-        """What the workers keep of answers, each for itself; made when it is first set."""
-        return self._cache_gauges("livesum")
-
-    @cached_property
-    def shared_cache(self) -> tuple[Gauge, Gauge]:
-        """What they keep together."""
-        return self._cache_gauges("livemostrecent")
-
-    def _cache_gauges(self, mode: Literal["livesum", "livemostrecent"]) -> tuple[Gauge, Gauge]:
-        from prometheus_client import Gauge
-
-        return (
-            Gauge(
-                "gateway_cache_bytes",
-                "Bytes of the answers that are kept.",
-                multiprocess_mode=mode,
-                registry=self._registry,
-            ),
-            Gauge("gateway_cache_entries", "Answers that are kept.", multiprocess_mode=mode, registry=self._registry),
-        )
-
-    @cached_property
-    def uploads(self) -> Gauge:
-        """Made when it is first set, as is the next: a gateway without uploads does not speak of them."""
-        from prometheus_client import Gauge
-
-        return Gauge(
-            "gateway_uploads",
-            "Resumable uploads that are kept, by how far they are.",
-            ["state"],
-            multiprocess_mode="livemostrecent",
-            registry=self._registry,
-        )
-
-    @cached_property
-    def upload_deliveries(self) -> Counter:
-        """See :attr:`uploads`."""
-        from prometheus_client import Counter
-
-        return Counter(
-            "gateway_upload_deliveries_total",
-            "Resumable uploads that were sent to a service: taken, refused (they may be sent again), or unknown, when "
-            "nobody knows whether it took them.",
-            ["service", "outcome"],
-            registry=self._registry,
-        )
-
-    @cached_property
-    def upload_bytes(self) -> Gauge:
-        """See :attr:`uploads`."""
-        from prometheus_client import Gauge
-
-        return Gauge(
-            "gateway_upload_bytes",
-            "Bytes of resumable uploads that have come, and are kept.",
-            multiprocess_mode="livemostrecent",
-            registry=self._registry,
-        )
-
-    @property
-    def optional(self) -> list[Counter | Gauge]:
-        """Those that not every gateway has."""
-        tls = (self.tls_handshakes, self.tls_failures, self.certificates, self.service_certificates)
-        return [self.redis_up, *tls]

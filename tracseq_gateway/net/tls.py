@@ -112,6 +112,7 @@ class TLSTransport(Protocol):
             self._give_up()
             return False
         self._open = True
+        del self._established, self._failed  # nobody who opened the connection is kept as long as it lasts
         self.protocol.makeConnection(self)
         # What ends our side of the handshake goes with what is written first, if something is.
         self._flush()

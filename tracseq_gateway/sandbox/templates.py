@@ -84,8 +84,10 @@ class Catalogue(Part):
 
     @routes.get("/templates/<uuid:template_id>/versions/<int:number>", "Show a version", answer=VERSION)
     def get_version(self, call: Call, template_id: str, number: int) -> Json:
-        """Show one version."""
-        return self._templates.version(template_id, number)
+        """Show one version. It never changes, so that whoever may ask may also be given what others got."""
+        version = self._templates.version(template_id, number)
+        call.request.setHeader("Cache-Control", "public, max-age=60")
+        return version
 
     @routes.post("/templates/<uuid:template_id>/versions/<int:number>/restore", "Restore a version", answer=TEMPLATE)
     def restore_version(self, call: Call, template_id: str, number: int) -> Json:

@@ -287,7 +287,7 @@ class HTTPChannel(Protocol):
             self._timer.stop()
 
     def body_awaited(self, requests: int) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         self.site.awaited += requests
 
     def resume_body(self) -> None:
@@ -306,7 +306,7 @@ class HTTPChannel(Protocol):
     # Answers.
 
     def begin(self, request: GatewayRequest, head: OutgoingHead, data: bytes, done: bool) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         closing = self._closing or self._state == _BODY or self.site.draining
         written, self._closing = self._writer.begin(
             request.head, request.request_id, head, request.answer_lines, data, done, closing, self.forwarded.secure
@@ -324,7 +324,7 @@ class HTTPChannel(Protocol):
             self._answered()
 
     def send(self, data: bytes, done: bool) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         written = self._writer.more(data, done)
         if written:
             self.transport.write(written)
@@ -332,7 +332,7 @@ class HTTPChannel(Protocol):
             self._answered()
 
     def switch(self, request: GatewayRequest, head: OutgoingHead, protocol: bytes) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         self.site.tunnels += 1
         self._state = _TUNNEL
         self._reading.open(FOR_AHEAD)
@@ -344,12 +344,12 @@ class HTTPChannel(Protocol):
             request.leave()
 
     def interim(self, head: OutgoingHead) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         if self._request is not None and self._request.head.minor:
             self.transport.write(self._writer.interim(head))
 
     def abort(self) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         framed = self._request is not None and self._request.head.minor
         self._end_request()
         if framed:

@@ -34,7 +34,7 @@ ENOUGH = 65536
 
 
 class StreamChannel:
-    """See :class:`tracseq_gateway.server.request.Channel`."""
+    """See :class:`tracseq_gateway.server.channel_face.Channel`."""
 
     __slots__ = (
         "_answer_left",
@@ -174,13 +174,13 @@ class StreamChannel:
             self._streams.give_back(self.number, owed)
 
     def pause_body(self) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         self._reading = False
         if self._body_timer is not None:
             self._body_timer.stop()
 
     def resume_body(self) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         if self.over:
             return
         self._reading = True
@@ -193,13 +193,13 @@ class StreamChannel:
         self._give_back()
 
     def body_awaited(self, requests: int) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         self._streams.site.awaited += requests
 
     # The answer.
 
     def begin(self, request: GatewayRequest, head: OutgoingHead, data: bytes, done: bool) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         if self.over:
             return
         length = head.length
@@ -220,7 +220,7 @@ class StreamChannel:
         self._streams.flush_soon()
 
     def send(self, data: bytes, done: bool) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         if not self.over:
             self._queue(data, done)
             self._streams.flush_soon()
@@ -255,7 +255,7 @@ class StreamChannel:
             pieces.append(memoryview(data))
 
     def interim(self, head: OutgoingHead) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         if not self.over:
             self._streams.send_head(self.number, head.status, head.pairs, False)
             self._streams.flush_soon()
@@ -269,11 +269,11 @@ class StreamChannel:
         return answer_fields(head, request.request_id, site.date, lines)
 
     def switch(self, request: GatewayRequest, head: OutgoingHead, protocol: bytes) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`; asked for by CONNECT alone, see ``h2_tunnel``."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`; asked for by CONNECT alone, see ``h2_tunnel``."""
         raise NotImplementedError("HTTP/2 has no Upgrade (RFC 9113 section 8.6)")
 
     def abort(self) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         if not self.over:
             self._streams.reset(self, ErrorCodes.INTERNAL_ERROR)
 

@@ -52,7 +52,7 @@ class TunnelStream(StreamChannel):
         """How long a tunnel may be silent is its own to say."""
 
     def begin(self, request: GatewayRequest, head: OutgoingHead, data: bytes, done: bool) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`: the service does not want a WebSocket."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`: the service does not want a WebSocket."""
         if head.status < 300 and not self.over:
             # To the client this would be a tunnel; and it is none.
             self._streams.reset(self, ErrorCodes.INTERNAL_ERROR, told=False)
@@ -60,7 +60,7 @@ class TunnelStream(StreamChannel):
             super().begin(request, head, data, done)
 
     def switch(self, request: GatewayRequest, head: OutgoingHead, protocol: bytes) -> None:
-        """See :class:`tracseq_gateway.server.request.Channel`."""
+        """See :class:`tracseq_gateway.server.channel_face.Channel`."""
         self._streams.site.tunnels += 1
         self._answer_left = CHUNKED
         fields = [field for field in self._fields(request, head) if field[0] not in _OF_THE_SWITCH]

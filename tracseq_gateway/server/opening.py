@@ -93,7 +93,7 @@ class Opening(Protocol):
         if self.site.tls is None:
             self._begin_clear(self._arrival)
         elif self._came.startswith(_HANDSHAKE):
-            self._begin_tls(self._came)
+            self._begin_tls()
         elif self._came:
             self._begin_clear(self._arrival)
 
@@ -124,9 +124,10 @@ class Opening(Protocol):
 
     # TLS.
 
-    def _begin_tls(self, hello: bytes) -> None:
+    def _begin_tls(self) -> None:
         assert self.site.tls is not None, "asked for only when there are certificates"
         transport = self.transport
+        hello, self._came = self._came, b""
         tls = TLSTransport(self.site.tls.connection(), self._established, self._failed)
         transport.protocol = tls
         tls.makeConnection(transport)

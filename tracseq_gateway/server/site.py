@@ -24,10 +24,11 @@ from tracseq_gateway.interfaces import SWITCHED, Recorder
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.server.arrival import Arrival
 from tracseq_gateway.server.channel import HTTPChannel
+from tracseq_gateway.server.channel_face import Channel
 from tracseq_gateway.server.h2_channel import H2Channel
 from tracseq_gateway.server.h2_frames import FAULTS
 from tracseq_gateway.server.opening import Opening
-from tracseq_gateway.server.request import Channel, GatewayRequest, unread_request
+from tracseq_gateway.server.request import GatewayRequest, unread_request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -90,9 +90,7 @@ class ServerContexts:
         context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
         context.set_mode(SSL.MODE_RELEASE_BUFFERS)
         context.set_cipher_list(CIPHERS)
-        # pyOpenSSL names single curves only, so this is the one thing that is asked of its binding.
-        if not any(openssl.SSL_CTX_set1_curves_list(context._context, groups) == 1 for groups in GROUPS):
-            raise ValueError("OpenSSL knows none of the groups for the exchange of keys")
+        _limit_groups(context)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_session_id(_SESSIONS)
         context.set_timeout(TICKET_SECONDS)
@@ -137,6 +135,17 @@ class ServerContexts:
                 return name
         # OpenSSL makes the alert no_application_protocol of any exception.
         raise NoCommonProtocol([("SSL routines", "", "no application protocol")])
+
+
+def _limit_groups(context: SSL.Context) -> None:
+    """Leave out the groups that are larger or older than anybody needs.
+
+    pyOpenSSL names single curves only, so this is the one thing that is asked of its binding. Without it there would be
+    OpenSSL's own choice, which has ours in it.
+    """
+    limit = getattr(openssl, "SSL_CTX_set1_curves_list", None)
+    if limit is not None and not any(limit(context._context, groups) == 1 for groups in GROUPS):
+        raise ValueError("OpenSSL knows none of the groups for the exchange of keys")
 
 
 def check_certificates(settings: Tls) -> None:

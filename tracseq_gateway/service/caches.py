@@ -44,11 +44,12 @@ class Caches:
         self.link: RedisLink | None = None
         """The connection to Redis, if that is where answers are kept."""
         self.store: Store
+        self._redis: RedisStore | None = None
         settings = config.cache
         bounds = Bounds(settings.size, settings.entries)
         if settings.store == "redis":
             self.link = redis_link(reactor, config.redis, self._changed)
-            self.store = RedisStore(self.link, config.redis.key_prefix, bounds, called, reactor.seconds)
+            self.store = self._redis = RedisStore(self.link, config.redis.key_prefix, bounds, called, reactor.seconds)
         else:
             self.store = MemoryStore(bounds, reactor.seconds)
         self._status = StatusMember(config.gateway.via)
@@ -111,6 +112,8 @@ class Caches:
     def _changed(self, ready: bool, reason: str) -> None:
         if ready:
             self._log.info("answers are kept in Redis, for all workers together")
+            if self._redis is not None:
+                self._redis.settle()
         elif not self._stopping:
             self._log.warn("Redis is away ({reason}): no answers are kept, nor given again", reason=reason)
 

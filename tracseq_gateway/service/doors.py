@@ -19,7 +19,6 @@ from tracseq_gateway.middleware.addresses import address_lists
 from tracseq_gateway.middleware.chain import Chain, Link, Verdict
 from tracseq_gateway.middleware.content_type import content_types, no_grpc
 from tracseq_gateway.middleware.cors import Cors
-from tracseq_gateway.middleware.digests import check_digests
 from tracseq_gateway.middleware.limits import body_limit
 from tracseq_gateway.middleware.tracing import tracer
 from tracseq_gateway.uploads.tus import EXPOSED
@@ -111,14 +110,13 @@ def websocket_origins(cors: CorsSettings, tunnels: Tunnels) -> OriginRules | Non
 
 
 def body_links(settings: Service, prefix: int) -> Sequence[Link]:
-    """The links that look at the size and the type of a body, by the rules of its path, and at its digests."""
+    """The links that look at the size and the type of a body, by the rules of its path."""
     sizes = {path: body_limit(rule.max_body) for path, rule in settings.paths.items() if rule.max_body is not None}
     usual = body_limit(settings.max_body) if settings.max_body else None
     links = (
         _by_path(PathPatterns(sizes), usual, prefix) if sizes else usual,
         no_grpc,
         type_link(settings, prefix),
-        check_digests if settings.check_digests else None,
     )
     return [link for link in links if link is not None]
 

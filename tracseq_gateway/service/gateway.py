@@ -36,15 +36,14 @@ from tracseq_gateway.overview.memory import resident_bytes
 from tracseq_gateway.overview.notable import Notable
 from tracseq_gateway.routing.resource import GatewayResource
 from tracseq_gateway.routing.table import RouteTable
-from tracseq_gateway.server.clear_door import ClearDoor
 from tracseq_gateway.server.site import GatewaySite
-from tracseq_gateway.server.tls_contexts import ServerContexts
 from tracseq_gateway.service.caches import Caches
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.compressing import Compressing
 from tracseq_gateway.service.digests import Digester
 from tracseq_gateway.service.doors import Doors, websocket_origins
 from tracseq_gateway.service.explain import Parts, report
+from tracseq_gateway.service.front import site_of
 from tracseq_gateway.service.gauging import Gauging
 from tracseq_gateway.service.own_pages import OwnPages
 from tracseq_gateway.service.rates import Rates
@@ -134,11 +133,9 @@ class Gateway:
     def _build_site(self, now: Callable[[], float]) -> GatewaySite:
         """Build what stands before the services: routes, own pages, and the doors that every request passes."""
         config = self._config
-        settings = config.services.values()
         own = self._own_pages = OwnPages(
             config, self._reactor, self.status, self.records, now, self.doors, self.callers, self.services, self.feed
         )
-        recorder = self.records.recorder
         table, self._ways = routes(
             Shared(
                 config,
@@ -153,7 +150,7 @@ class Gateway:
                 self.uploads,
                 self._lag,
                 lambda: self.site.busy,
-                recorder is not None,
+                self.records.recorder is not None,
             )
         )
         self._root = root = GatewayResource(
@@ -163,37 +160,7 @@ class Gateway:
             own.paths,
             self.compressing.own_pages if self.compressing is not None else None,
         )
-        deadlines = {service.deadline_header.lower().encode("ascii") for service in settings}
-        site = GatewaySite(
-            root,
-            self._reactor,
-            self.deadlines,
-            config.client,
-            config.gateway.trusted_proxies,
-            config.gateway.via,
-            own_lines=self.doors.own_lines,
-            kept_back=frozenset({self.callers.secret_header} if self.callers is not None else ()),
-            replaced=frozenset(deadlines - {b""}) | self.doors.replaced,
-            recorder=recorder,
-            proxied=config.gateway.proxy_protocol,
-            clear_root=self._clear_door(root),
-            http2=config.http2,
-        )
-        gauging = Gauging(self.records.metrics, self.records) if self.records.metrics is not None else None
-        if config.tls.certificates:
-            site.tls = ServerContexts(config.tls, site.protocols)
-            if gauging is not None:
-                gauging.tls(site.tls)
-        if gauging is not None:
-            gauging.http2(site.http2_faults)
-        return site
-
-    def _clear_door(self, root: GatewayResource) -> ClearDoor | None:
-        """What answers in clear instead of ``root``, if that is for TLS alone."""
-        tls = self._config.tls
-        if not tls.certificates or tls.clear == "serve":
-            return None
-        return ClearDoor(root, (tls.public_port or self._config.gateway.port) if tls.clear == "redirect" else None)
+        return site_of(config, root, self._reactor, self.deadlines, self.doors, self.callers, self.records)
 
     def _show_parts(self) -> None:
         """Let ``/health`` and the metrics show how the parts are that this worker is made of."""

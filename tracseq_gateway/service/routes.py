@@ -35,6 +35,7 @@ from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.limits.concurrency import ClientConcurrency, ServiceConcurrency
 from tracseq_gateway.limits.rules import Keys
 from tracseq_gateway.middleware.chain import Chain
+from tracseq_gateway.middleware.digests import check_digests
 from tracseq_gateway.middleware.limits import concurrency_limit, lag_limit, last_hop, loop_guard
 from tracseq_gateway.net.deadlines import Deadlines
 from tracseq_gateway.net.lag import LagMeter
@@ -106,7 +107,7 @@ def _route(shared: Shared, settings: Service) -> tuple[Route[Stage], Way]:
     priority = settings.priority or ("high" if settings.name == shared.config.auth.service else "normal")
     doors = tuple(_doors(shared, settings, len(prefix), priority, uploads))
     route = Route(prefix, rewrite, _named(settings.name, Chain([door.link for door in doors], last)))
-    return route, Way(settings, len(prefix), rewrite, priority, doors, proxy, cache)
+    return route, Way(settings, len(prefix), rewrite, priority, doors, proxy, cache, uploads)
 
 
 def _doors(
@@ -122,6 +123,8 @@ def _doors(
         yield Door("load", lag_limit(gateway.max_lag, shared.lag, priority))
     for link in body_links(settings, prefix):
         yield Door("body", link if uploads is None else not_for_uploads(uploads, link))
+    if settings.check_digests:
+        yield Door("body", check_digests)
     for link in shared.callers.links(settings, prefix) if shared.callers is not None else ():
         yield Door("identity", link)
     if settings.max_concurrent:

@@ -10,6 +10,7 @@ from tracseq_gateway.cache.stage import CacheStage
 from tracseq_gateway.config.model import Service
 from tracseq_gateway.config.upstream import Priority
 from tracseq_gateway.middleware.chain import Link
+from tracseq_gateway.uploads.stage import UploadStage
 from tracseq_gateway.upstream.proxy import Proxy
 
 Place = Literal["hops", "load", "body", "identity", "at once"]
@@ -35,7 +36,8 @@ class Way:
     """What stands for the prefix upstream, without a trailing slash."""
     priority: Priority
     doors: tuple[Door, ...]
-    """In their order. Behind them come the limits, and then the proxy."""
+    """In their order. Behind them come the limits, uploads if there are any, and then the proxy."""
     proxy: Proxy
     cache: CacheStage | None = None
     """What stands between the limits and the proxy, if the service's answers are kept."""
+    uploads: UploadStage | None = None

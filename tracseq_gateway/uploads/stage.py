@@ -95,6 +95,11 @@ class UploadStage:
             return head.method == b"POST" and head.get(b"tus-resumable") is not None
         return self._identifier(path) is not None
 
+    def target(self, head: RequestHead) -> str:
+        """The public path that an upload goes to when it is whole; asked about what :meth:`concerns` uploads."""
+        path = head.path.rstrip(b"/")
+        return (path if path[self._prefix :] in self._paths else path.rpartition(b"/")[0]).decode("ascii")
+
     def _identifier(self, path: bytes) -> str | None:
         above, _, last = path.rpartition(b"/")
         return last.decode("ascii") if above in self._paths and IDENTIFIER.fullmatch(last) else None
@@ -131,8 +136,7 @@ class UploadStage:
 
     async def _claim(self, request: Request, identifier: str) -> HeldUpload:
         """Have the upload, if it is the caller's, and of this path."""
-        owner = self._owner(request).decode("utf-8", "replace")
-        path = request.head.path.rpartition(b"/")[0].decode("ascii")
+        owner, path = self._owner(request).decode("utf-8", "replace"), self.target(request.head)
 
         def wanted(record: Record) -> bool:
             return (record.owner, record.service, record.path) == (owner, self._service.name, path)
@@ -155,14 +159,14 @@ class UploadStage:
         if against is not None:
             request.refuse(against)
             return
-        brings, path = bool(head.fields.length), head.path.rstrip(b"/")
+        brings, path = bool(head.fields.length), self.target(head)
         if brings:
             tus.check_part(head)
         record = Record(
             new_identifier(),
             self._owner(request).decode("utf-8", "replace"),
             self._service.name,
-            path.decode("ascii"),
+            path,
             head.query.decode("latin-1"),
             length,
             said.decode("latin-1"),
@@ -176,7 +180,7 @@ class UploadStage:
             if outcome is not None and outcome.acted != "taken":
                 self._pass_on(request, outcome)
                 return
-            pairs_out = [(b"location", path + b"/" + record.identifier.encode("ascii"))]
+            pairs_out = [(b"location", f"{path}/{record.identifier}".encode("ascii"))]
             request.begin(OutgoingHead(201, b"Created", pairs_out + self._progress(upload), 0), b"", True)
         finally:
             upload.close()

@@ -10,7 +10,7 @@ import fcntl
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -95,24 +95,38 @@ class Store:
 
     def create(self, record: Record) -> HeldUpload:
         """Begin an upload, if there is room; it is locked. Raises Refused."""
-        settings = self.settings
         with self._alone():
-            all_kept = list(self._all())
-            open_ones = [kept for kept in all_kept if kept.record.state != "delivered"]
-            if len(all_kept) >= settings.max_uploads:
-                raise Refused(NO_SPACE, "too many uploads are kept already", retry_after=60)
-            most = settings.max_per_client
-            if most and sum(kept.record.owner == record.owner for kept in open_ones) >= most:
-                raise Refused(
-                    TOO_MANY_AT_ONCE, f"{most} uploads are under way; end or delete one of them", retry_after=60
-                )
-            if sum(kept.record.length for kept in open_ones) + record.length > settings.max_bytes:
-                raise Refused(NO_SPACE, "the uploads under way leave no room for this one", retry_after=60)
-            to_come = sum(max(0, kept.record.length - kept.size) for kept in open_ones)
-            disk = os.statvfs(self._directory)
-            if record.length + to_come > disk.f_bavail * disk.f_frsize:
-                raise Refused(NO_SPACE, "the disk leaves no room for this upload", retry_after=60)
+            kept = list(self._all())
+            open_ones = [one for one in kept if one.record.state != "delivered"]
+            self._check_client(record, [one.record for one in open_ones if one.record.owner == record.owner])
+            self._check_space(record, open_ones)
+            if len(kept) >= self.settings.max_uploads:
+                self._make_room([one.record for one in kept if one.record.state == "delivered"])
             return self._make(record)
+
+    def _check_client(self, record: Record, his: Sequence[Record]) -> None:
+        """See that a client does not have too much under way. Raises Refused."""
+        most, most_bytes = self.settings.max_per_client, self.settings.max_bytes_per_client
+        if most and len(his) >= most:
+            raise Refused(TOO_MANY_AT_ONCE, f"{most} uploads are under way; end or delete one of them", retry_after=60)
+        if most_bytes and sum(one.length for one in his) + record.length > most_bytes:
+            raise Refused(TOO_MANY_AT_ONCE, "your uploads under way leave no room for this one", retry_after=60)
+
+    def _check_space(self, record: Record, open_ones: Sequence[Kept]) -> None:
+        """See that there will be room for all of an upload. Raises Refused."""
+        if sum(one.record.length for one in open_ones) + record.length > self.settings.max_bytes:
+            raise Refused(NO_SPACE, "the uploads under way leave no room for this one", retry_after=60)
+        to_come = sum(max(0, one.record.length - one.size) for one in open_ones)
+        disk = os.statvfs(self._directory)
+        if record.length + to_come > disk.f_bavail * disk.f_frsize:
+            raise Refused(NO_SPACE, "the disk leaves no room for this upload", retry_after=60)
+
+    def _make_room(self, delivered: Sequence[Record]) -> None:
+        """Forget the answer to the upload that was delivered longest ago. Raises Refused."""
+        for record in sorted(delivered, key=lambda record: record.settled):
+            if self._remove(record.identifier, lambda held: held.record.state == "delivered"):
+                return
+        raise Refused(NO_SPACE, "too many uploads are under way already", retry_after=60)
 
     def _make(self, record: Record) -> HeldUpload:
         base = self._directory / record.identifier
@@ -149,7 +163,9 @@ class Store:
         now, states, size = self._now(), Counter(dict.fromkeys(STATES, 0)), 0
         with self._alone():
             for kept in list(self._all()):
-                if now >= self.expires(kept.record, kept.progressed) and self._remove(kept.record.identifier):
+                if now >= self.expires(kept.record, kept.progressed) and self._remove(
+                    kept.record.identifier, lambda held: now >= self.expires(held.record, held.progressed)
+                ):
                     continue
                 states[kept.state] += 1
                 size += kept.size
@@ -166,14 +182,14 @@ class Store:
         self._sweeping = descriptor
         return True
 
-    def _remove(self, identifier: str) -> bool:
-        """Remove an upload that has expired, unless somebody is at work on it."""
+    def _remove(self, identifier: str, still: Callable[[HeldUpload], bool]) -> bool:
+        """Remove an upload that nobody is at work on, if it is what it was taken for; return whether it is gone."""
         try:
             held = HeldUpload(self._directory, identifier)
         except FileNotFoundError:
             return True
         try:
-            if not held.try_lock() or self._now() < self.expires(held.record, held.progressed):
+            if not held.try_lock() or not still(held):
                 return False
             held.remove()
             return True

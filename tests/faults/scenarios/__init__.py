@@ -13,7 +13,6 @@ SCENARIOS: dict[int, Scenario] = {
 
 NOT_YET = {
     21: "names that change: needs a name server of the kit's own",
-    22: "a service's TLS certificate expires: the gateway does not yet speak TLS to services",
     28: "a million keys: `make bench` measures what a key takes, in its part `memory`",
     34: "HTTP/2 floods: the gateway does not yet speak HTTP/2",
     36: "a thousand bad tokens a second: needs an issuer of the kit's own",

@@ -6,7 +6,18 @@ import signal
 from collections.abc import Callable, Sequence
 
 from tests.faults import checks
-from tests.faults.figures import ABSENT, Figure, at_most, kinds_of_trouble, milliseconds, none, noted, share, troubled
+from tests.faults.figures import (
+    ABSENT,
+    Figure,
+    at_most,
+    kinds_of_trouble,
+    milliseconds,
+    none,
+    noted,
+    share,
+    troubled,
+    true,
+)
 from tests.faults.laboratory import Laboratory
 from tests.faults.ledger import IDEMPOTENT
 from tests.faults.scenario import LONGER, Outcome, Phases, Scenario, Step
@@ -94,6 +105,23 @@ def _away_judge(outcome: Outcome) -> Sequence[Figure]:
         ),
         noted("descriptors before", max((held.descriptors for one in resting for held in one.workers), default=0)),
         noted("descriptors at most", max(held.descriptors for one in outcome.samples for held in one.workers)),
+    ]
+
+
+def _show(laboratory: Laboratory, *, expired: bool) -> None:
+    for instance in laboratory.instances:
+        instance.tell("show", **laboratory.certificate(expired=expired))
+
+
+def _expired_judge(outcome: Outcome) -> Sequence[Figure]:
+    # The first second is for connections that were under way.
+    refused = outcome.since_fault(1, outcome.phases.fault - 0.1)
+    return [
+        none("other answers than 502 and 503, from 1 s on", sum(one.status not in (502, 503) for one in refused)),
+        true("the log says why", "its certificate has expired" in outcome.log),
+        at_most("full rate after the renewal", checks.last_error(outcome.told.asked, outcome.fault_end), 5.0, "s"),
+        checks.errors("before", outcome.before),
+        noted("answers", kinds_of_trouble(outcome.during)),
     ]
 
 
@@ -258,5 +286,17 @@ SCENARIOS = (
             Step(0, "503", lambda laboratory: laboratory.behave((0, 1, 2), status=503)),
             Step(phases.fault, "are well", lambda laboratory: laboratory.behave((0, 1, 2))),
         ],
+    ),
+    Scenario(
+        22,
+        "certificates expire",
+        "the instances' TLS certificates expire: 502 or 503 and never in clear, the log says why; back after a renewal",
+        _expired_judge,
+        lambda phases: [
+            Step(0, "show expired ones", lambda laboratory: _show(laboratory, expired=True)),
+            Step(phases.fault, "show valid ones", lambda laboratory: _show(laboratory, expired=False)),
+        ],
+        Setup(tls=True),
+        phases=LONGER,
     ),
 )

@@ -28,13 +28,11 @@ _CONFLICT: Final = b"\x00"
 class Directives:
     """The directives of one head."""
 
-    __slots__ = ("_arguments", "malformed")
+    __slots__ = ("_arguments",)
 
     def __init__(self, values: Iterable[bytes]) -> None:
         """``values`` are those of all Cache-Control lines, in their order."""
         self._arguments: dict[bytes, bytes | None] = {}
-        self.malformed = False
-        """Whether something in it is no directive; what could be read is there all the same."""
         for value in values:
             self._read(value)
 
@@ -44,7 +42,6 @@ class Directives:
             match = _MEMBER(value, at)
             if match is None:
                 # Read on behind the next comma: a no-store in there must not be lost.
-                self.malformed = True
                 comma = value.find(b",", at)
                 if comma < 0:
                     return

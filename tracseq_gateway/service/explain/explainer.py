@@ -135,7 +135,11 @@ async def _follow(parts: Parts, question: Question, request: RehearsedRequest, t
     if not told.add(before.at_once(parts, request, way)):
         return None
     step, rehearsal = await limits.run(parts, request, way)
-    passes = told.add(step) and told.add(cache(parts, request, way)) and told.add(service.circuit(parts, request, way))
+    passes = told.add(step)
+    if passes and way.uploads is not None and way.uploads.concerns(request.head):
+        told.add(service.upload(way.uploads, request))
+        return None
+    passes = passes and told.add(cache(parts, request, way)) and told.add(service.circuit(parts, request, way))
     if passes and told.add(service.instances(parts, request, way, rehearsal)):
         told.add(service.times(parts, request, way))
     return rehearsal

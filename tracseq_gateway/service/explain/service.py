@@ -8,10 +8,18 @@ from tracseq_gateway.service.explain.parts import Parts
 from tracseq_gateway.service.explain.report import Step, listed
 from tracseq_gateway.service.explain.request import RehearsedRequest
 from tracseq_gateway.service.way import Way
+from tracseq_gateway.uploads.stage import UploadStage
 from tracseq_gateway.upstream.instance import Instance
 from tracseq_gateway.upstream.rehearsal import Rehearsal
 from tracseq_gateway.upstream.retry import IDEMPOTENT
 from tracseq_gateway.upstream.service import UpstreamService
+
+
+def upload(uploads: UploadStage, request: RehearsedRequest) -> Step:
+    """What a request about a resumable upload comes to; only asked for one that is."""
+    step = Step("uploads", "answered", "the gateway itself keeps the parts of uploads (tus 1.0.0)")
+    step.lines.append(f"when all of one is there, the service gets it in one POST to {uploads.target(request.head)}")
+    return step
 
 
 def circuit(parts: Parts, request: RehearsedRequest, way: Way) -> Step:
