@@ -12,6 +12,7 @@ from tests.kit_http2 import Fields, Http2Visitor
 from tracseq_gateway.errors import BAD_ANSWER, GatewayError
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.server.farewell import LINGER_SECONDS
+from tracseq_gateway.server.h2_unread import MOST_SECONDS
 from tracseq_gateway.server.request import GatewayRequest
 
 
@@ -237,6 +238,14 @@ class BodyTests(SynchronousTestCase):
             self.visitor.give(number, b"x" * 16384)
         self.assertEqual((request.received, self.server.site.active), (7, 0))
         self.server.pass_time(LINGER_SECONDS + 0.1)
+        self.assertEqual(self.visitor.answer(number).reset, ErrorCodes.NO_ERROR)
+        number, request = self.post()
+        answer_whole(request)
+        for _ in range(int(MOST_SECONDS)):
+            self.visitor.give(number, b"more")
+            self.assertEqual(self.visitor.answer(number).reset, None)
+            self.server.pass_time(1)
+        self.server.pass_time(0.2)
         self.assertEqual(self.visitor.answer(number).reset, ErrorCodes.NO_ERROR)
         for trailers in (False, True):
             number, request = self.post()

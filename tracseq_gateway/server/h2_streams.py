@@ -11,12 +11,11 @@ from h2.events import DataReceived, Event, RequestReceived, StreamReset, Trailer
 from tracseq_gateway.errors import BAD_REQUEST, GatewayError, RequestRefused
 from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.request_head import NO_FIELDS, RequestHead, RequestParser
-from tracseq_gateway.net.deadlines import Timer
-from tracseq_gateway.server.farewell import LINGER_SECONDS
 from tracseq_gateway.server.h2_frames import ConnectionFault
 from tracseq_gateway.server.h2_heads import Asked, Malformed, check_trailers, head_lines
 from tracseq_gateway.server.h2_stream import StreamChannel
 from tracseq_gateway.server.h2_tunnel import TunnelStream
+from tracseq_gateway.server.h2_unread import Unread
 
 if TYPE_CHECKING:
     from tracseq_gateway.server.h2_channel import H2Channel
@@ -36,8 +35,8 @@ class Streams:
         self.channel = channel
         self.site = site = channel.site
         self.open: dict[int, StreamChannel] = {}
-        self._unread: dict[int, Timer] = {}
-        """Those that were answered before all of their request came, and how long the rest is thrown away."""
+        self._unread: dict[int, Unread] = {}
+        """What still comes on those that were answered before all of their request had come."""
         self._session = session
         self._outbox = outbox
         self._writer = writer
@@ -97,6 +96,8 @@ class Streams:
         self.give_back(number, event.flow_controlled_length)
         if ended:
             self._forget(number)
+        else:
+            self._unread[number].more_came()
 
     def _take_trailers(self, event: TrailersReceived) -> None:
         """Trailers go no further, but they must be good ones."""
@@ -157,8 +158,7 @@ class Streams:
         if not stream.ended and stream.is_malformed:
             self._session.reset_stream(number, ErrorCodes.PROTOCOL_ERROR)
         elif not stream.ended:
-            self._unread[number] = timer = Timer(self.site.deadlines, lambda: self._leave_unread(number))
-            timer.start(LINGER_SECONDS)
+            self._unread[number] = Unread(self.site.deadlines, lambda: self._leave_unread(number))
         self._remove(stream, told=True)
         if stream.is_malformed:
             self._count_reset()
@@ -171,10 +171,10 @@ class Streams:
 
     def _forget(self, number: int) -> bool:
         """Nothing more comes of a request that was answered; return whether it was one."""
-        timer = self._unread.pop(number, None)
-        if timer is not None:
-            timer.close()
-        return timer is not None
+        unread = self._unread.pop(number, None)
+        if unread is not None:
+            unread.close()
+        return unread is not None
 
     # The end.
 
