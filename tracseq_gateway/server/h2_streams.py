@@ -15,6 +15,7 @@ from tracseq_gateway.server.h2_frames import ConnectionFault
 from tracseq_gateway.server.h2_heads import Asked, Malformed, check_trailers, head_lines
 from tracseq_gateway.server.h2_stream import StreamChannel
 from tracseq_gateway.server.h2_tunnel import TunnelStream
+from tracseq_gateway.server.h2_unread import Unread
 
 if TYPE_CHECKING:
     from tracseq_gateway.server.h2_channel import H2Channel
@@ -34,6 +35,8 @@ class Streams:
         self.channel = channel
         self.site = site = channel.site
         self.open: dict[int, StreamChannel] = {}
+        self._unread: dict[int, Unread] = {}
+        """What still comes on those that were answered before all of their request had come."""
         self._session = session
         self._outbox = outbox
         self._writer = writer
@@ -46,7 +49,7 @@ class Streams:
     def _take_request(self, event: RequestReceived) -> None:
         number, ended = event.stream_id, event.stream_ended is not None
         late = self.channel.refuses
-        if late or len(self.open) >= self.site.http2.max_streams:
+        if late or len(self.open) + len(self._unread) >= self.site.http2.max_streams:
             self._session.reset_stream(number, ErrorCodes.REFUSED_STREAM)
             # Those that crossed our good-bye are no fault of the client's, if they are not too many.
             if not (self._floods.nothing() if late else self._floods.reset()):
@@ -79,15 +82,29 @@ class Streams:
         self.channel.request_began(last=self.served == self.site.limits.requests_per_connection)
         return stream
 
+    def knows(self, number: int) -> bool:
+        """Whether the client may still send something on a stream."""
+        return number in self.open or number in self._unread
+
     def _take_data(self, event: DataReceived) -> None:
-        stream, ended = self.open[event.stream_id], event.stream_ended is not None
+        number, ended = event.stream_id, event.stream_ended is not None
         if not event.data and not ended and not self._floods.nothing():
             raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "too many frames that carry nothing")
-        stream.data_received(event.data, event.flow_controlled_length, ended)
+        if number in self.open:
+            self.open[number].data_received(event.data, event.flow_controlled_length, ended)
+            return
+        self.give_back(number, event.flow_controlled_length)
+        if ended:
+            self._forget(number)
+        else:
+            self._unread[number].more_came()
 
     def _take_trailers(self, event: TrailersReceived) -> None:
         """Trailers go no further, but they must be good ones."""
-        stream = self.open[event.stream_id]
+        stream = self.open.get(event.stream_id)
+        if stream is None:
+            self._forget(event.stream_id)
+            return
         stream.ended = True
         try:
             check_trailers(self._session.blocks.fields)
@@ -101,7 +118,8 @@ class Streams:
         stream = self.open.get(event.stream_id)
         if stream is not None:
             self._remove(stream, told=False)
-        self._count_reset()
+        if not self._forget(event.stream_id):
+            self._count_reset()
 
     # What a stream asks.
 
@@ -131,13 +149,32 @@ class Streams:
             self._count_reset()
 
     def answered(self, stream: StreamChannel) -> None:
-        """All of an answer was sent: the client need not send the rest of its request (RFC 9113 section 8.1)."""
-        if not stream.ended:
-            code = ErrorCodes.PROTOCOL_ERROR if stream.is_malformed else ErrorCodes.NO_ERROR
-            self._session.reset_stream(stream.number, code)
+        """All of an answer was sent.
+
+        A client that still sends its request need not (RFC 9113 section 8.1), but many that are told so by a reset at
+        once throw the answer away with it: first they get time to read it.
+        """
+        number = stream.number
+        if not stream.ended and stream.is_malformed:
+            self._session.reset_stream(number, ErrorCodes.PROTOCOL_ERROR)
+        elif not stream.ended:
+            self._unread[number] = Unread(self.site.deadlines, lambda: self._leave_unread(number))
         self._remove(stream, told=True)
         if stream.is_malformed:
             self._count_reset()
+
+    def _leave_unread(self, number: int) -> None:
+        """Want nothing more of a request that was answered."""
+        if self._forget(number):
+            self._session.reset_stream(number, ErrorCodes.NO_ERROR)
+            self.flush_soon()
+
+    def _forget(self, number: int) -> bool:
+        """Nothing more comes of a request that was answered; return whether it was one."""
+        unread = self._unread.pop(number, None)
+        if unread is not None:
+            unread.close()
+        return unread is not None
 
     # The end.
 
@@ -156,6 +193,8 @@ class Streams:
     def drop(self) -> None:
         """The connection is gone, and all streams with it."""
         self._outbox.clear()
+        for number in list(self._unread):
+            self._forget(number)
         while self.open:
             _, stream = self.open.popitem()
             stream.close(told=False)
