@@ -200,7 +200,8 @@ class H2Channel(Protocol):
                 raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "the first frame is not SETTINGS")
             self._settled = True
             self.await_request()
-        if not self._floods.frame(frame, frame.stream in self._streams.open):
+        streams = self._streams
+        if not self._floods.frame(frame, frame.stream in streams.open or frame.stream in streams.lingering):
             raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "too many frames that carry nothing")
         if frame.kind == GOAWAY and frame.size >= 8 and not frame.stream:
             # To h2 that is the end, but it is none for the answers that the client still waits for.
@@ -264,7 +265,8 @@ class H2Channel(Protocol):
 
     def _flushed(self) -> None:
         """All is written that could be: if nothing is left to do, close."""
-        if self._ending is _Ending.SAID and not self._streams.open and not self._over:
+        streams = self._streams
+        if self._ending is _Ending.SAID and not (streams.open or streams.lingering or self._over):
             self._stop()
             if self._quiet:
                 self._farewell.close(self.transport)

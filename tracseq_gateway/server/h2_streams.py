@@ -13,6 +13,7 @@ from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.request_head import NO_FIELDS, RequestHead, RequestParser
 from tracseq_gateway.server.h2_frames import ConnectionFault
 from tracseq_gateway.server.h2_heads import Asked, Malformed, check_trailers, head_lines
+from tracseq_gateway.server.h2_lingering import LINGER_BYTES, Lingering
 from tracseq_gateway.server.h2_stream import StreamChannel
 from tracseq_gateway.server.h2_tunnel import TunnelStream
 
@@ -34,6 +35,8 @@ class Streams:
         self.channel = channel
         self.site = site = channel.site
         self.open: dict[int, StreamChannel] = {}
+        self.lingering = Lingering(site.deadlines, self._stop_reading)
+        """Those that are answered, and on which the rest of a body may come."""
         self._session = session
         self._outbox = outbox
         self._writer = writer
@@ -46,7 +49,7 @@ class Streams:
     def _take_request(self, event: RequestReceived) -> None:
         number, ended = event.stream_id, event.stream_ended is not None
         late = self.channel.refuses
-        if late or len(self.open) >= self.site.http2.max_streams:
+        if late or len(self.open) + len(self.lingering) >= self.site.http2.max_streams:
             self._session.reset_stream(number, ErrorCodes.REFUSED_STREAM)
             # Those that crossed our good-bye are no fault of the client's, if they are not too many.
             if not (self._floods.nothing() if late else self._floods.reset()):
@@ -80,14 +83,25 @@ class Streams:
         return stream
 
     def _take_data(self, event: DataReceived) -> None:
-        stream, ended = self.open[event.stream_id], event.stream_ended is not None
+        number, size, ended = event.stream_id, event.flow_controlled_length, event.stream_ended is not None
         if not event.data and not ended and not self._floods.nothing():
             raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "too many frames that carry nothing")
-        stream.data_received(event.data, event.flow_controlled_length, ended)
+        stream = self.open.get(number)
+        if stream is not None:
+            stream.data_received(event.data, size, ended)
+            return
+        self.give_back(number, size)
+        if ended:
+            self.lingering.remove(number)
+        else:
+            self.lingering.received(number, size)
 
     def _take_trailers(self, event: TrailersReceived) -> None:
         """Trailers go no further, but they must be good ones."""
-        stream = self.open[event.stream_id]
+        stream = self.open.get(event.stream_id)
+        if stream is None:
+            self.lingering.remove(event.stream_id)
+            return
         stream.ended = True
         try:
             check_trailers(self._session.blocks.fields)
@@ -101,6 +115,10 @@ class Streams:
         stream = self.open.get(event.stream_id)
         if stream is not None:
             self._remove(stream, told=False)
+        elif event.stream_id in self.lingering:
+            self.lingering.remove(event.stream_id)
+            if event.remote_reset:
+                return  # It has its answer, and need not send the rest.
         self._count_reset()
 
     # What a stream asks.
@@ -131,13 +149,22 @@ class Streams:
             self._count_reset()
 
     def answered(self, stream: StreamChannel) -> None:
-        """All of an answer was sent: the client need not send the rest of its request (RFC 9113 section 8.1)."""
+        """All of an answer was sent: the rest of its request, if there is one, is of no use any more."""
         if not stream.ended:
-            code = ErrorCodes.PROTOCOL_ERROR if stream.is_malformed else ErrorCodes.NO_ERROR
-            self._session.reset_stream(stream.number, code)
+            if stream.is_malformed:
+                self._session.reset_stream(stream.number, ErrorCodes.PROTOCOL_ERROR)
+            else:
+                # All of it that is read may come at once, for nobody has to keep it: a far client is in time as well.
+                self._session.increment_flow_control_window(LINGER_BYTES, stream.number)
+                self.lingering.add(stream.number)
         self._remove(stream, told=True)
         if stream.is_malformed:
             self._count_reset()
+
+    def _stop_reading(self, number: int) -> None:
+        """The client was given its time to send the rest: it need not (RFC 9113 section 8.1)."""
+        self._session.reset_stream(number, ErrorCodes.NO_ERROR)
+        self.flush_soon()
 
     # The end.
 
@@ -156,6 +183,7 @@ class Streams:
     def drop(self) -> None:
         """The connection is gone, and all streams with it."""
         self._outbox.clear()
+        self.lingering.clear()
         while self.open:
             _, stream = self.open.popitem()
             stream.close(told=False)
