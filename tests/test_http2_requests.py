@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 from h2.errors import ErrorCodes
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit_client import Attendant, MemoryServer, Waiting, answer_whole
-from tests.kit_http2 import Fields, Http2Visitor
+from tests.kit_http2 import Fields, Http2Visitor, frame
 from tracseq_gateway.errors import BAD_ANSWER, GatewayError
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.server.request import GatewayRequest
@@ -251,6 +252,19 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(request.received, 2 * full)
         request.resume_body()
         self.assertEqual(self.visitor.windows(number), full)
+
+    def test_crumbs(self) -> None:
+        """A body that waits takes hardly more memory than it has bytes, however small the pieces it came in."""
+        crumbs = b"".join(frame(0, 0, self.post()[0], b"xy") * 2000 for _ in range(3))
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        before, _ = tracemalloc.get_traced_memory()
+        self.visitor.client.sent()
+        for start in range(0, len(crumbs), 11 * 100):
+            self.visitor.send(crumbs[start : start + 11 * 100])
+        after, _ = tracemalloc.get_traced_memory()
+        self.assertEqual([request.take_body()[0] for request in self.root.requests], [b"xy" * 2000] * 3)
+        self.assertLess(after - before, 65536)
 
     def test_windows_of_others(self) -> None:
         """Uploads that nobody takes do not hold up those that somebody does."""
