@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from ipaddress import ip_network
 from typing import Any
 
 from h2.errors import ErrorCodes
@@ -146,6 +147,18 @@ class RefusalTests(SynchronousTestCase):
         answer = visitor.answer(visitor.ask((b"transfer-encoding", b"chunked")))
         self.assertEqual((answer.status, answer.reset), (0, ErrorCodes.PROTOCOL_ERROR))
         self.assertEqual(visitor.answer(visitor.ask()).status, 200)
+
+    def test_nobody_else(self) -> None:
+        """What is refused for its fields is not put down to the client whose request a trusted proxy sent before it."""
+        server = MemoryServer(echo)
+        server.site.trusted = (ip_network("192.0.2.7"),)
+        clients: list[str] = []
+        self.patch(server.site, "request_ended", lambda request: clients.append(request.client))
+        visitor = Http2Visitor(server)
+        for wrong in ((b"x-own", b"\0"), (b"expect", b"tea")):
+            visitor.ask((b"x-forwarded-for", b"198.51.100.9"))
+            visitor.ask(wrong)
+        self.assertEqual(clients, ["198.51.100.9", "192.0.2.7"] * 2)
 
     def test_too_many(self) -> None:
         """What is more than the most streams is refused in a way that lets the client try again."""
