@@ -57,6 +57,8 @@ LABEL org.opencontainers.image.title="TracSeq Gateway" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/tracseq-gateway /opt/tracseq-gateway
+# A new volume that is mounted there, for resumable uploads, belongs to the gateway's user.
+RUN install --directory --owner=gateway --group=gateway --mode=0700 /var/lib/tracseq-gateway
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \

@@ -20,9 +20,9 @@ from tracseq_gateway.server.request import GatewayRequest
 ROOT = Path(__file__).parent.parent
 SECURITY, THREATS = ROOT / "SECURITY.md", ROOT / "docs" / "threat-model.md"
 KEY = re.compile(r"`([a-z_]+(?:\.[a-z_]+)+)`")
-BOUND = re.compile(r"`([\w.]+)` \(([0-9][0-9,.]*)(?: ([KM])iB)?[):]")
+BOUND = re.compile(r"`([\w.]+)` \(([0-9][0-9,.]*)(?: ([KMG])iB)?[):]")
 FILE = re.compile(r"\.(?:md|py|toml|service)$")
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def configured(name: str) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.cache_kit import FRESH, Cached, answer, get, status
+from tracseq_gateway.cache import copying
 from tracseq_gateway.config import Size
 from tracseq_gateway.config.cache import Cache
 
@@ -129,6 +130,26 @@ class PassingTests(SynchronousTestCase):
         cached = Cached()
         cached.ask(get(b"/a", b"Cache-Control: no-store"))
         self.assertEqual(status(cached.ask()), b"tracseq-gateway; fwd=uri-miss; stored")
+
+    def test_many_at_once(self) -> None:
+        """Copies of answers that are still on their way take bounded room, and give it back: slow clients have many."""
+        self.patch(copying, "MOST_COPIED", 10)
+        cached = Cached(None)
+        for leaves in (True, False):
+            clients = [cached.ask_later(get(path)) for path in (b"/a", b"/b")]
+            connections = cached.gateway.service.connections[-2:]
+            for connection in connections:
+                connection.answer(answer(b"Cache-Control: max-age=60", body=b"12345678")[:-2])
+            if leaves:
+                clients[0].leave()
+            for connection in connections:
+                connection.answer(b"78")
+            self.assertEqual(clients[1].answers()[0].body, b"12345678")
+            cached.gateway.service.run()
+        cached.says(FRESH)
+        self.assertEqual(status(cached.ask(get(b"/a"))), b"tracseq-gateway; hit; ttl=60")
+        self.assertIn(b"fwd=uri-miss", status(cached.ask(get(b"/b"))))
+        self.assertIn(b"hit", status(cached.ask(get(b"/b"))))
 
     def test_largest(self) -> None:
         """What is larger than the largest passes whole and is not kept, whether it says its length or not."""

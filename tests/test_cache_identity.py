@@ -108,3 +108,19 @@ class OriginTests(SynchronousTestCase):
         cached = Cached()
         cached.ask()
         self.assertIn(b"hit", status(cached.ask(get(b"/a", b"X-Forwarded-Host: evil", b"X-Forwarded-Proto: https"))))
+
+    def test_port_and_forwarded(self) -> None:
+        """So do the port and what Forwarded says of both, which proxies often pass on as a client wrote it."""
+        for line in (b"X-Forwarded-Port: 666", b"Forwarded: host=evil", b'Forwarded: for=192.0.2.9;Host="evil:1"'):
+            cached = Cached(gateway=Gateway(trusted_proxies=(ip_network("192.0.2.0/24"),)))
+            from_client = b"X-Forwarded-For: 198.51.100.1"
+            for lines, expected in (
+                ((line, from_client), b"fwd=uri-miss"),
+                ((from_client,), b"fwd=uri-miss"),
+                ((line, from_client), b"hit"),
+                ((b"Forwarded: for=198.51.100.1", from_client), b"hit"),
+            ):
+                self.assertIn(expected, status(cached.ask(get(b"/a", *lines))), lines)
+            cached = Cached()
+            cached.ask()
+            self.assertIn(b"hit", status(cached.ask(get(b"/a", line))))

@@ -6,6 +6,7 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import kit
 from tests.cache_kit import FRESH, Cached, answer, get, status
 
 
@@ -69,6 +70,36 @@ class RevalidationTests(SynchronousTestCase):
         self.assertEqual(cached.asked[0].values(b"if-none-match"), [b'"1"'])
         cached.says(FRESH)
         self.assertIn(b"fwd=uri-miss", status(cached.ask()))
+
+    def test_confirmed_for_one(self) -> None:
+        """A 304 that makes what is kept somebody's, by a cookie or by what it says, answers him, and nobody else."""
+        for line in (b"Set-Cookie: session=his", b"Cache-Control: private", b"Cache-Control: no-store"):
+            cached = Cached()
+            cached.ask()
+            cached.pass_time(61)
+            cached.says(None)
+            first, second = cached.ask_later(), cached.ask_later()
+            confirming = cached.gateway.service.connections[-1]
+            cached.says(FRESH)
+            confirming.answer(answer(line, status=b"304 Not Modified"))
+            cached.gateway.service.run()
+            (given,), (others,) = first.answers(), second.answers()
+            self.assertEqual((given.status, given.body), (200, b"kept"), line)
+            self.assertEqual(others.values(b"set-cookie"), [])
+            self.assertEqual(len(cached.asked), 3, line)
+            self.assertEqual(cached.ask().values(b"set-cookie"), [], line)
+
+    def test_confirmed_with_cookie(self) -> None:
+        """Who has the answer already gets the cookie that came with its confirmation."""
+        cached = Cached()
+        cached.ask()
+        cached.pass_time(61)
+        cached.says(answer(b"Set-Cookie: session=his", status=b"304 Not Modified"))
+        given = cached.ask(get(b"/a", b'If-None-Match: "1"'))
+        self.assertEqual((given.status, given.values(b"set-cookie")), (304, [b"session=his"]))
+        cached.says(FRESH)
+        given = cached.ask()
+        self.assertEqual((status(given), given.values(b"set-cookie")), (b"tracseq-gateway; fwd=uri-miss; stored", []))
 
     def test_other_confirmed(self) -> None:
         """A 304 that names another representation answers a request, but freshens nothing of what is kept."""
@@ -202,4 +233,16 @@ class InvalidationTests(SynchronousTestCase):
         self.assertEqual(after.received, b"")
         two.answer(answer(b"Cache-Control: max-age=60", body=b"new"))
         self.assertEqual(after.answers()[0].body, b"new")
+        self.assertEqual(cached.ask().body, b"new")
+
+    def test_clock_set_back(self) -> None:
+        """So it is also when the clock of the machine is set back meanwhile."""
+        cached = Cached(None)
+        before = cached.ask_later()
+        self.patch(kit, "EPOCH", kit.EPOCH - 3600)
+        cached.says(answer(status=b"204 No Content"))
+        cached.ask(get(method=b"PUT"))
+        cached.gateway.service.connections[0].answer(answer(b"Cache-Control: max-age=60", body=b"old"))
+        self.assertEqual(before.answers()[0].body, b"old")
+        cached.says(answer(body=b"new"))
         self.assertEqual(cached.ask().body, b"new")

@@ -13,7 +13,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tracseq_gateway.cli import main
-from tracseq_gateway.cli.reload import report
+from tracseq_gateway.cli.reload import UNCHANGED, report
 from tracseq_gateway.config.whereabouts import whereabouts
 
 
@@ -77,7 +77,7 @@ class ReloadTests(SynchronousTestCase):
 
     def test_report(self) -> None:
         """What has changed is printed, and what is wrong or waits is complained of."""
-        self.assertEqual((0, "reloaded: no key has changed\n", ""), self.answered())
+        self.assertEqual((0, f"reloaded: {UNCHANGED}\n", ""), self.answered())
         self.assertEqual((0, "a\nreloaded: 1 change\n", "b\n"), self.answered(changes=["a"], problems=["b"]))
         with redirect_stdout(io.StringIO()) as said:
             status = report({"accepted": False, "changes": [], "problems": ["b"]}, as_json=True)

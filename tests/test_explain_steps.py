@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
@@ -10,8 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.explain_kit import RATES, SERVICES, Laboratory
 from tests.identity_lab import KEY
+from tests.tls_kit import Authority
 from tracseq_gateway.config import Instance, Jwt, RateLimit, Service
 from tracseq_gateway.config.policies import Authentication, FailedLogins, WhenRedisIsDown
+from tracseq_gateway.config.tls import Tls
 from tracseq_gateway.config.tracing import Tracing
 from tracseq_gateway.interfaces import InstanceHealth, Observation
 from tracseq_gateway.service.explain import Question
@@ -37,6 +40,15 @@ class FrontTests(StepTestCase):
         step = self.step("request", address="10.1.2.3", fields=["X-Forwarded-For: 198.51.100.9"])
         self.assertEqual("198.51.100.9", step["facts"]["client"])
         self.assertIn("client 198.51.100.9, as the trusted proxy at 10.1.2.3 says", step["lines"])
+
+    def test_tls(self) -> None:
+        """Where TLS is spoken the request comes by TLS, and its service is told so."""
+        certificate = Authority(Path(self.mktemp())).issue("gw.test")
+        self.lab = Laboratory(tls=Tls((certificate,)))
+        report = self.lab.explain(target="/board/1")
+        self.assertIn("by TLS, without a certificate of the client's", report["steps"][0]["lines"])
+        self.assertIn("x-forwarded-proto: https", report["upstream"]["head"])
+        self.assertNotIn("by TLS", str(Laboratory().explain(target="/board/1")))
 
     def test_trace(self) -> None:
         """The trace that it belongs to, and what the service is told of it."""

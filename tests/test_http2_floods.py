@@ -194,12 +194,29 @@ class ResetTests(SynchronousTestCase):
         self.assertFalse(visitor.closed)
 
     def test_answers_before_the_end_of_requests(self) -> None:
-        """Requests that are answered before they are whole are reset in the end, and that is no fault of theirs."""
+        """Requests that are answered before they are whole are no fault of theirs, however they then end."""
         server = MemoryServer(answer_whole, requests_per_connection=0)
         visitor = Http2Visitor(server)
-        for _ in range(3):
-            numbers = [visitor.ask(method=b"POST", ended=False) for _ in range(MOST_RESETS)]
-            server.pass_time(LINGER_SECONDS + 0.1)
-            answers = [visitor.answer(number) for number in numbers]
-            self.assertEqual({(answer.status, answer.reset) for answer in answers}, {(200, ErrorCodes.NO_ERROR)})
+        ends = (
+            visitor.client.h2.end_stream,
+            visitor.client.h2.reset_stream,
+            lambda number: server.pass_time(LINGER_SECONDS + 0.1),
+        )
+        for place in range(3 * MOST_RESETS):
+            number = visitor.ask(method=b"POST", ended=False)
+            self.assertEqual((visitor.answer(number).status, visitor.answer(number).ended), (200, True))
+            ends[place % 3](number)
+            visitor.exchange()
         self.assertFalse(visitor.closed)
+
+    def test_answered_and_never_ended(self) -> None:
+        """Requests that were answered and go on and on hold a place among the streams until they are left."""
+        server = MemoryServer(answer_whole, requests_per_connection=0)
+        visitor = Http2Visitor(server)
+        numbers = [visitor.ask(method=b"POST", ended=False) for _ in range(100)]
+        visitor.client.h2.remote_settings.max_concurrent_streams = 1000
+        visitor.client.h2.remote_settings.acknowledge()
+        self.assertEqual(visitor.answer(visitor.ask()).reset, ErrorCodes.REFUSED_STREAM)
+        server.pass_time(LINGER_SECONDS + 0.1)
+        self.assertEqual({visitor.answer(number).reset for number in numbers}, {ErrorCodes.NO_ERROR})
+        self.assertEqual(visitor.answer(visitor.ask()).status, 200)

@@ -13,6 +13,8 @@ from tests.kit_client import Attendant, MemoryServer, Waiting, answer_whole
 from tests.kit_http2 import Fields, Http2Visitor, frame
 from tracseq_gateway.errors import BAD_ANSWER, GatewayError
 from tracseq_gateway.http.outgoing import OutgoingHead
+from tracseq_gateway.server.farewell import LINGER_SECONDS
+from tracseq_gateway.server.h2_unread import MOST_SECONDS
 from tracseq_gateway.server.request import GatewayRequest
 
 
@@ -239,13 +241,34 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(self.visitor.answer(number).status, 200)
 
     def test_early_answer(self) -> None:
-        """An answer may come before the body is whole; its stream is not reset behind it."""
+        """An answer that comes before the body is whole; what follows is thrown away, but not for ever."""
         number, request = self.post()
         self.visitor.give(number, b"abc")
         request.max_body = 5
         self.visitor.give(number, b"defg")
         answer = self.visitor.answer(number)
         self.assertEqual((answer.status, answer.ended, answer.reset), (413, True, None))
+        for _ in range(20):
+            self.visitor.give(number, b"x" * 16384)
+        self.assertEqual((request.received, self.server.site.active), (7, 0))
+        self.server.pass_time(LINGER_SECONDS + 0.1)
+        self.assertEqual(self.visitor.answer(number).reset, ErrorCodes.NO_ERROR)
+        number, request = self.post()
+        answer_whole(request)
+        for _ in range(int(MOST_SECONDS)):
+            self.visitor.give(number, b"more")
+            self.assertEqual(self.visitor.answer(number).reset, None)
+            self.server.pass_time(1)
+        self.server.pass_time(0.2)
+        self.assertEqual(self.visitor.answer(number).reset, ErrorCodes.NO_ERROR)
+        for trailers in (False, True):
+            number, request = self.post()
+            answer_whole(request)
+            self.visitor.client.h2.send_headers(number, [(b"x-sum", b"1")], True) if trailers else self.visitor.give(
+                number, b"rest", ended=True
+            )
+            self.server.pass_time(LINGER_SECONDS + 0.1)
+            self.assertEqual(self.visitor.answer(number).reset, None)
 
     def test_window(self) -> None:
         """What nobody takes fills the stream's window and no more; it opens when somebody does."""

@@ -15,6 +15,7 @@ from functools import partial
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.running_kit import RunningGateway, SlowService
+from tracseq_gateway.cli.reload import UNCHANGED
 from tracseq_gateway.identity.api_keys import new_key
 
 SERVICE = '[services.samples]\nprefix = "/samples"\ninstances = ["@UPSTREAM@"]\n'
@@ -158,7 +159,7 @@ class ReloadTests(SynchronousTestCase):
         gateway.environ["XDG_RUNTIME_DIR"] = "/nowhere"
         (gateway.directory / "run").symlink_to(f"tracseq-gateway-{gateway.port}")
         status, printed, complained = gateway.command("reload")
-        self.assertEqual((0, "reloaded: no key has changed\n"), (status, printed))
+        self.assertEqual((0, f"reloaded: {UNCHANGED}\n"), (status, printed))
         self.assertIn('gateway.run_directory: "" -> "', complained)
         self.assertIn("(waits for the next start)", complained)
 
@@ -184,7 +185,7 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual([200, 200], [gateway.get("/samples/any", X_API_Key=key.key)[0] for key in keys])
         gateway.until(lambda: gateway.get("/health")[1]["sessions"] == "shared")
         write(tables[1])
-        self.assertEqual("reloaded: no key has changed\n", self.reload(gateway))
+        self.assertEqual(f"reloaded: {UNCHANGED}\n", self.reload(gateway))
         gateway.until(lambda: gateway.get("/samples/any", X_API_Key=keys[0].key)[0] == 401)
         self.assertEqual([401, 200], [gateway.get("/samples/any", X_API_Key=key.key)[0] for key in keys])
         write("[robot]\nhash = 3\n")

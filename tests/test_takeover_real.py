@@ -11,6 +11,7 @@ import threading
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.running_kit import RunningGateway, SlowService
+from tracseq_gateway.cli.reload import UNCHANGED
 
 SERVICES = (
     '[gateway]\nrun_directory = "@DIRECTORY@/run"\ndrain_seconds = 10\n[rate_limit]\nenabled = true\n'
@@ -109,7 +110,7 @@ class TakeoverTests(SynchronousTestCase):
             client.stop()
         self.assertEqual([[], []], [client.errors for client in clients])
         status, printed, complained = self.gateway.command("reload")
-        self.assertEqual((0, "reloaded: no key has changed\n", ""), (status, printed, complained))
+        self.assertEqual((0, f"reloaded: {UNCHANGED}\n", ""), (status, printed, complained))
         self.assertEqual(200, self.gateway.get("/samples/any")[0])
         self.assertEqual("shared", self.gateway.get("/health")[1]["rate_limits"])
         self.end(second)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
@@ -15,9 +16,13 @@ from tests.kit import MemoryClient, Received
 from tests.token_kit import SECRET, VARIABLE
 from tests.uploads_kit import PART, TAKES, TUS, UploadGateway, metadata
 from tracseq_gateway.config import ApiKey, Authentication
+from tracseq_gateway.config.cache import ServiceCache
 from tracseq_gateway.config.upstream import Breaker
+from tracseq_gateway.errors import NO_SPACE
 from tracseq_gateway.identity.api_keys import new_key
+from tracseq_gateway.uploads import held
 from tracseq_gateway.uploads.delivery import LONGEST_ANSWER
+from tracseq_gateway.uploads.refused import Refused
 
 CREATED = (
     b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nLocation: /documents/7\r\n"
@@ -28,6 +33,9 @@ CREATED = (
 def answered(status: bytes, body: bytes = b"", *fields: bytes) -> bytes:
     """What a service answers."""
     return b"\r\n".join((b"HTTP/1.1 " + status, *fields, b"Content-Length: %d" % len(body), b"", body))
+
+
+KEPT = answered(b"200 OK", b"kept", b"Cache-Control: max-age=60")
 
 
 class DeliveryCase(SynchronousTestCase):
@@ -206,6 +214,50 @@ class OutcomeTests(DeliveryCase):
         )
         gateway.service.answer = CREATED
         self.assertEqual(3, gateway.offset(url))
+
+    def test_early_success(self) -> None:
+        """A service that says it has taken what it has not got whole is not believed: the bytes are kept."""
+        gateway = self.gateway(None)
+        size = 4 << 20
+        url = gateway.create(size)
+        gateway.leave(gateway.part(url, 0, size, b"x" * (size - 1)))
+        gateway.service.hold = True
+        client = self.last(gateway, url, size - 1, b"x")
+        connection = gateway.service.admit()
+        connection.transport.fill()
+        connection.answer(CREATED)
+        gateway.settle()
+        self.assertEqual(502, self.status(client))
+        self.assertEqual("unknown", gateway.record(url).state)
+        self.assertEqual(size, gateway.file(url, "data").stat().st_size)
+
+    def test_disk_full(self) -> None:
+        """Where the disk has no room to note that the service took an upload, the bytes of that make room."""
+        gateway, replace = self.gateway(), held.replace
+
+        def full(file: Path, content: bytes) -> None:
+            data = file.with_suffix(".data")
+            if file.suffix == ".answer" and data.stat().st_size:
+                raise Refused(NO_SPACE, "there is no room left for uploads")
+            replace(file, content)
+
+        self.patch(held, "replace", full)
+        url = gateway.create(3)
+        self.assertEqual(204, gateway.append(url, 0, b"abc").status)
+        self.assertEqual("delivered", gateway.record(url).state)
+        self.assertEqual(b'{"id": 7}', gateway.ask(b"GET", url).body)
+
+    def test_changes_what_is_kept(self) -> None:
+        """What the cache keeps of the path of an upload, and of what the service names, holds no longer then."""
+        gateway = self.gateway(KEPT, of_service={"cache": ServiceCache(enabled=True)})
+        for path in (TAKES, b"/documents/7"):
+            gateway.ask(b"GET", path)
+            self.assertIn(b"hit", gateway.ask(b"GET", path).values(b"cache-status")[0])
+        gateway.service.answer = CREATED
+        self.assertEqual(204, gateway.append(gateway.create(3), 0, b"abc").status)
+        gateway.service.answer = KEPT
+        for path in (TAKES, b"/documents/7"):
+            self.assertIn(b"fwd=uri-miss", gateway.ask(b"GET", path).values(b"cache-status")[0])
 
     def test_early_answer(self) -> None:
         """A service that answers before it has all of it is heard, and sent no more."""

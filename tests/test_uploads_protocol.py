@@ -85,6 +85,31 @@ class CreationTests(UploadCase):
             self.assertEqual(b"1.0.0", of_one(answer, b"tus-resumable"))
         self.assertEqual([], list(self.gateway.directory.glob("up_*")))
 
+    def test_refused_type_of_a_form(self) -> None:
+        """A file type that is none is refused before the upload comes, also where it would be sent in a form."""
+        gateway = UploadGateway(self.mktemp(), form="file")
+        fields = (TUS, b"Upload-Length: 3", metadata(filetype="no type"))
+        self.assertEqual(400, gateway.ask(b"POST", TAKES, *fields).status)
+
+    def test_leaves_nothing(self) -> None:
+        """Of an upload that was begun with a first part that could not be taken, nothing stays: nobody has its URL."""
+        gateway = self.gateway
+        for length, line, status in (
+            (3, b"Upload-Checksum: sha1 AAAA", 400),
+            (3, b"Upload-Checksum: sha1 " + b64encode(bytes(20)), 460),
+            (2, b"X-None: 1", 413),
+        ):
+            fields = (TUS, PART, b"Upload-Length: %d" % length, line)
+            self.assertEqual(status, gateway.ask(b"POST", TAKES, *fields, body=b"abc").status)
+            self.assertEqual([], list(gateway.directory.glob("up_*")), line)
+
+    def test_refused_whole(self) -> None:
+        """Neither of one that came whole at once, and that its service refused."""
+        gateway = UploadGateway(self.mktemp(), b"HTTP/1.1 422 No\r\nContent-Length: 0\r\n\r\n")
+        fields = (TUS, PART, b"Upload-Length: 3")
+        self.assertEqual(422, gateway.ask(b"POST", TAKES, *fields, body=b"abc").status)
+        self.assertEqual([], list(gateway.directory.glob("up_*")))
+
     def test_version(self) -> None:
         """Another version is refused with 412 and told which one is spoken."""
         answer = self.gateway.ask(b"POST", TAKES, b"Tus-Resumable: 0.2.2", b"Upload-Length: 1")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.uploads_kit import TAKES, TUS, UploadGateway
 from tracseq_gateway.config import Metrics, Size, Uploads
 from tracseq_gateway.errors import NO_SPACE
+from tracseq_gateway.uploads import held as held_module
 from tracseq_gateway.uploads.held import HeldUpload
 from tracseq_gateway.uploads.record import Record, new_identifier
 from tracseq_gateway.uploads.refused import Refused
@@ -144,6 +147,40 @@ class SweepTests(StoreCase):
         self.assertIsNone(store.open(left.record.identifier))
         self.assertEqual(0, held.offset)
 
+    def test_disk_full(self) -> None:
+        """What has expired goes though the disk has no room to put right what somebody left who died over it."""
+        store = self.store(expire_seconds=100.0)
+        unchecked, delivering = self.create(store), self.create(store)
+        unchecked.save(evolve(unchecked.record, unchecked=0))
+        delivering.save(evolve(delivering.record, state="delivering"))
+        unchecked.close()
+        delivering.close()
+        self.later = 101.0
+
+        def full(file: Path, content: bytes) -> None:
+            raise Refused(NO_SPACE, "there is no room left for uploads")
+
+        self.patch(held_module, "replace", full)
+        census = store.sweep()
+        assert census is not None
+        self.assertEqual(0, sum(census.states.values()))
+
+    def test_goes_on(self) -> None:
+        """A look that fails, whatever the reason, is not the last one."""
+        gateway = UploadGateway(str(self.directory))
+        url = gateway.create(3)
+        looked = []
+
+        def sweep(store: Store) -> None:
+            looked.append(store)
+            raise Refused(NO_SPACE, "there is no room left for uploads")
+
+        self.patch(Store, "sweep", sweep)
+        gateway.pass_time(62, step=1)
+        self.assertEqual(2, len(looked))
+        self.assertEqual(0, gateway.offset(url))
+        self.assertEqual(2, len(self.flushLoggedErrors(Refused)))
+
     def test_orphans(self) -> None:
         """Files without a record, of somebody who died, go after a while; what is no upload is left alone."""
         store = self.store()
@@ -175,6 +212,18 @@ class SpaceTests(StoreCase):
             self.create(store, 1 << 59)
         self.assertIs(NO_SPACE, caught.exception.error.kind)
 
+    def test_no_files(self) -> None:
+        """A disk that has room for bytes, but for no more files, is full as well: 507."""
+        gateway, make = UploadGateway(str(self.directory)), os.open
+
+        def full(file: Path | str, flags: int, mode: int = 0o777) -> int:
+            if flags & os.O_EXCL:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return make(file, flags, mode)
+
+        self.patch(os, "open", full)
+        self.assertEqual(507, gateway.ask(b"POST", TAKES, TUS, b"Upload-Length: 3").status)
+
     def test_full_while_it_comes(self) -> None:
         """A disk that is full while a part comes gives 507, and what was written before is kept."""
         gateway = UploadGateway(str(self.directory))
@@ -187,6 +236,16 @@ class SpaceTests(StoreCase):
         self.patch(HeldUpload, "write", full)
         self.assertEqual(507, gateway.append(url, 3, b"def").status)
         self.assertEqual(3, gateway.offset(url))
+
+
+class LostTests(StoreCase):
+    def test_directory_removed(self) -> None:
+        """A directory that somebody removed is the gateway's trouble (500), which its log tells; not a wrong path."""
+        gateway = UploadGateway(str(self.directory))
+        shutil.rmtree(self.directory)
+        self.assertEqual(500, gateway.ask(b"POST", TAKES, TUS, b"Upload-Length: 3").status)
+        (error,) = self.flushLoggedErrors(StoreError)
+        self.assertIn(f"uploads.directory {self.directory} is gone", error.getErrorMessage())
 
 
 class FigureTests(StoreCase):

@@ -18,7 +18,12 @@ from tracseq_gateway.interfaces import Request
 CREDENTIALS: Final = frozenset({b"authorization", b"cookie", b"x-api-key"})
 """Fields by which a service may know who asks; there may be one more, for API keys of the gateway's own."""
 
-_ORIGIN: Final = re.compile(rb"x-forwarded-proto: ([^\r\n]*)\r\n(?:x-forwarded-host: ([^\r\n]*)\r\n)?").search
+_ORIGIN: Final = re.compile(
+    rb"x-forwarded-proto: ([^\r\n]*)\r\n(?:x-forwarded-host: ([^\r\n]*)\r\n)?"
+    rb"(?:x-forwarded-port: ([^\r\n]*)\r\n)?(?:forwarded: ([^\r\n]*)\r\n)?"
+).search
+_PAIRS: Final = re.compile(rb'([^=;, \t]+)=("(?:[^"\\]|\\.)*"|[^;,]*)').findall
+"""What a Forwarded field says."""
 _PASSES_BY: Final = frozenset({b"range", b"if-range", b"if-match", b"if-unmodified-since"})
 _ANSWERED: Final = frozenset({b"if-none-match", b"if-modified-since"})
 
@@ -83,13 +88,22 @@ _NOTHING: Final = Directives(())
 
 
 def place_of(request: Request) -> tuple[bytes, bytes]:
-    """By which scheme and host a request was made, as its service is told: what that tells of itself may say them."""
-    host = request.head.host
+    """By which scheme and host a request was made, as its service is told: what that tells of itself may say them.
+
+    Beside the host it says what a proxy before us was told of it, if we trust that: another host, a port, a Forwarded.
+    """
+    head, host = request.head, request.head.host
     origin = _ORIGIN(request.forwarded)
     if origin is None:
         return b"http", host
-    outer = origin[2] or host
-    return origin[1], host if outer == host else b"%b %b" % (host, outer)
+    scheme, outer, port, forwarded = origin.groups()
+    place = [host] if outer is None or outer == host else [host, outer]
+    if port and head.get(b"x-forwarded-port") == port:
+        place.append(b"port=" + port)
+    if forwarded and head.get(b"forwarded") is not None:
+        said = _PAIRS(forwarded)[:-3]  # the last three are for, host and proto of our own hop
+        place += [b"%b=%b" % (name.lower(), value) for name, value in said if name.lower() in (b"host", b"proto")]
+    return scheme, b" ".join(place)
 
 
 def ask_anew(head: RequestHead) -> RequestHead:

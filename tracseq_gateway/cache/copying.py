@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from attrs import define
 
@@ -19,6 +19,9 @@ from tracseq_gateway.http.caching.storing import why_not
 from tracseq_gateway.http.conditional import holds
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.interfaces import AnswerSink
+
+MOST_COPIED: Final = 32 << 20
+"""Bytes of the copies that are being made for one service at a time; an answer that would need more is not kept."""
 
 Outcome = Literal["kept", "rescued", "unfit", "failed", "left"]
 """How a question to a service ended: with an answer that is kept; with none, but what is kept is given although it is
@@ -36,6 +39,8 @@ class Errand:
     """What is kept for it, if the service is asked whether that still holds."""
     began: float
     """When it was passed on, in seconds since the epoch."""
+    moment: float
+    """The same in seconds of the reactor's clock, which nobody sets back."""
     ended: Callable[[Outcome, Kept | None], None]
     """Told once how it ended; with what is kept, if anything is."""
 
@@ -74,12 +79,20 @@ class Copying:
 
     def _confirmed(self, errand: Errand, kept: Kept, head: OutgoingHead) -> None:
         """What is kept still holds."""
+        fit = True
         if holds(kept.fields, head.pairs):
             kept = kept.confirmed(head, errand.began, self._received)
-            self._keeper.keep(errand.asked, kept, errand.began)
+            fit = kept.why_not(errand.asked.control, personal=errand.asked.personal) is None
+            if fit:
+                self._keeper.keep(errand.asked, kept, errand.moment)
+            else:
+                self._keeper.drop(errand.asked)  # the 304 has made it somebody's, say by a cookie
         self._terms.note(self._request, "revalidated")
         self._give(errand, kept, self._terms.status.passed(errand.why, status=304))
-        self._end("kept", kept)
+        if fit:
+            self._end("kept", kept)
+        else:
+            self._end("unfit")
 
     def _rescued(self, errand: Errand, kept: Kept, head: OutgoingHead) -> None:
         """There is no good answer now, and what is kept may be given instead."""
@@ -121,16 +134,15 @@ class Copying:
         if head is None or errand is None:
             return
         self._size += len(data)
-        if self._size > self._terms.largest:
-            self._head = None
-            self._pieces.clear()
+        self._keeper.copied += len(data)
+        if self._size > self._terms.largest or (self._keeper.copied > MOST_COPIED and not done):
             self._end("unfit")
             return
         if data:
             self._pieces.append(data)
         if done:
             kept = kept_of(head, b"".join(self._pieces), errand.began, self._received)
-            self._keeper.keep(errand.asked, kept, errand.began)
+            self._keeper.keep(errand.asked, kept, errand.moment)
             self._end("kept", kept)
 
     def send(self, data: bytes, done: bool) -> None:
@@ -149,11 +161,14 @@ class Copying:
 
     def gone(self) -> None:
         """See :class:`tracseq_gateway.interfaces.AnswerFilter`."""
-        self._pieces.clear()
         self._end("left")
 
     def _end(self, outcome: Outcome, kept: Kept | None = None) -> None:
         errand, self._errand = self._errand, None
+        self._head = None
+        self._pieces.clear()
+        self._keeper.copied -= self._size
+        self._size = 0
         if errand is not None:
             errand.ended(outcome, kept)
 

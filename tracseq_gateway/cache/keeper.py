@@ -19,9 +19,14 @@ class Keeper:
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self.changes = Changes()
+        self.copied = 0
+        """Bytes of answers that are on their way and are being copied."""
 
     def keep(self, asked: Asked, kept: Kept, moment: float) -> None:
-        """Keep the answer to a request that was passed on at ``moment``, unless its target has changed since."""
+        """Keep the answer to a request that was passed on at ``moment``, unless its target has changed since.
+
+        ``moment`` is in seconds of the reactor's clock.
+        """
         terms = self._terms
         names = varies_by(kept.fields)
         if names is None or kept.size > terms.largest or self.changes.since(asked.target, moment):
@@ -41,7 +46,7 @@ class Keeper:
 
     def change(self, targets: Collection[bytes]) -> None:
         """These targets have changed: what is kept of them, and what is on its way, holds no longer."""
-        now = self._terms.now()
+        now = self._terms.deadlines.now()
         for target in targets:
             self.changes.note(target, now)
             self._terms.store.drop(target)

@@ -10,6 +10,7 @@ from attrs import define, evolve, field, frozen
 from tracseq_gateway.http.caching.control import Directives, directives_of
 from tracseq_gateway.http.caching.freshness import initial_age, lifetime
 from tracseq_gateway.http.caching.reuse import serves_while
+from tracseq_gateway.http.caching.storing import why_not
 from tracseq_gateway.http.conditional import freshened, question
 from tracseq_gateway.http.dates import format_date
 from tracseq_gateway.http.fields import Fields
@@ -44,6 +45,11 @@ class Kept:
     def __attrs_post_init__(self) -> None:
         self.control = directives_of(self.fields)
         self.fresh_for = lifetime(self.fields, self.control, self.received) or 0
+
+    def why_not(self, asked: Directives, *, personal: bool) -> str | None:
+        """See :func:`tracseq_gateway.http.caching.storing.why_not`."""
+        fresh_for = lifetime(self.fields, self.control, self.received)
+        return why_not(asked, self.status, self.fields, self.control, fresh_for, personal=personal)
 
     @property
     def size(self) -> int:

@@ -69,9 +69,13 @@ class CacheStage:
         unsafe = request.head.method not in _SAFE
         self.terms.note(request, "invalidated" if unsafe else "passed")
         if unsafe:
-            request.filter_answer(lambda sink: Invalidation(request, sink, self.terms, self._changed))
+            self.watch(request)
         request.answer_lines += b"cache-status: %b\r\n" % self.terms.status.passed(why)
         self._following(request)
+
+    def watch(self, request: Request) -> None:
+        """Let what a request changes, also one that does not come by here, hold no longer."""
+        request.filter_answer(lambda sink: Invalidation(request, sink, self.terms, self._changed))
 
     # What is kept.
 
@@ -130,7 +134,7 @@ class CacheStage:
         fill = self._fills.get(key)
         if fill is not None and why != "request" and fill.join(asked, partial(self._ask, why=why, kept=kept)):
             return
-        if fill is not None or self._unfit.has(key, self.terms.now()) or (asked.conditional and kept is None):
+        if fill is not None or self._unfit.has(key, self.terms.deadlines.now()) or (asked.conditional and kept is None):
             self._ask(asked, why, kept)
             return
         terms = self.terms
@@ -150,7 +154,8 @@ class CacheStage:
         ended: Callable[[Outcome, Kept | None], None] = _nobody_waits
         if fill is not None:
             ended = partial(self._ended, asked, why, kept, fill)
-        errand = Errand(asked, why, kept if lines else None, self.terms.now(), ended)
+        terms = self.terms
+        errand = Errand(asked, why, kept if lines else None, terms.now(), terms.deadlines.now(), ended)
         request.filter_answer(lambda sink: Copying(self.terms, self.keeper, errand, sink))
         self._following(request)
 
@@ -172,7 +177,7 @@ class CacheStage:
         if outcome in ("kept", "rescued") and useful:
             self._unfit.clear(key)
         elif outcome in ("kept", "unfit"):
-            self._unfit.note(key, now)
+            self._unfit.note(key, self.terms.deadlines.now())
         for one in fill.released():
             self._go_on(one, partial(self._follow, one, asked, why, before, kept if useful else None))
 
@@ -241,7 +246,7 @@ class CacheStage:
 
     def forget(self) -> None:
         """Nothing that is on its way now is to be kept, nor given to who comes from now on."""
-        self.keeper.changes.note_all(self.terms.now())
+        self.keeper.changes.note_all(self.terms.deadlines.now())
         self._forget(set(self._fills))
 
     def _forget(self, fills: Collection[FillKey]) -> None:

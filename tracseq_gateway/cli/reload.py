@@ -15,6 +15,8 @@ request is lost. A configuration that is wrong changes nothing. Wait for the end
 that is wrong. The exit status is 0 if it was reloaded, 1 if it was refused, 2 if no gateway runs there.
 """
 
+UNCHANGED: Final = "no setting has changed; keys and certificates were read again"
+
 WAIT_SECONDS: Final = 120.0
 """How long the answer may take: workers have ten seconds to start, and another reload may be under way."""
 
@@ -44,5 +46,5 @@ def report(answer: dict[str, Any], *, as_json: bool = False) -> int:
     if not accepted:
         return failed("reload", "refused; the gateway serves on as before", REFUSED, as_json=False)
     count = len(answer["changes"])
-    print("reloaded: " + {0: "no key has changed", 1: "1 change"}.get(count, f"{count} changes"))
+    print("reloaded: " + {0: UNCHANGED, 1: "1 change"}.get(count, f"{count} changes"))
     return 0

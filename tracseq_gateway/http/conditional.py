@@ -16,6 +16,7 @@ CONDITIONS: Final = frozenset(
 _ETAG = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _IN_304: Final = frozenset(
     {b"age", b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary", b"via", b"cache-status"}
+    | {b"set-cookie"}  # never of what is kept: it came with the 304 that confirmed that
 )
 _NOT_FROM_304: Final = frozenset(
     {b"content-length", b"content-encoding", b"content-md5", b"content-range", b"transfer-encoding", b"connection"}

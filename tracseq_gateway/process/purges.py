@@ -54,7 +54,8 @@ class Purges:
             path, query, below = parsed(target)
         except ValueError as error:
             return succeed({"error": str(error)})
-        self._log.info("purge: {service} {target}", service=service or "all services", target=path.decode() or "all")
+        shown = path.decode() + "*" * below or "all"
+        self._log.info("purge: {service}: {target}", service=service or "all services", target=shown)
         asked = [worker.purge(service, path, query, below) for worker in self._workers()]
         counted = [each.addErrback(_gone) for each in asked]
         done = gatherResults(counted, consumeErrors=True).addTimeout(ANSWER_SECONDS, self._clock, _late)

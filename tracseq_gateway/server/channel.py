@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -26,21 +25,20 @@ from tracseq_gateway.errors import (
     RequestRefused,
 )
 from tracseq_gateway.http.chunked import BadChunk
-from tracseq_gateway.http.origin import ForwardedLines
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import RequestHead
 from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.server.answer_writer import CONTINUE, AnswerWriter
 from tracseq_gateway.server.arrival import DIRECT, Arrival
 from tracseq_gateway.server.body_reader import BodyReader
+from tracseq_gateway.server.client_channel import ClientChannel
 from tracseq_gateway.server.farewell import Farewell
 from tracseq_gateway.server.head_reader import HeadReader
-from tracseq_gateway.server.read_gate import FOR_AHEAD, FOR_BODY, ReadGate
+from tracseq_gateway.server.read_gate import FOR_AHEAD, FOR_BODY
 from tracseq_gateway.server.repeated import RepeatedRefusal
 from tracseq_gateway.server.request import GatewayRequest, new_request_id
 
 if TYPE_CHECKING:
-    from tracseq_gateway.net.transport import EagerServer
     from tracseq_gateway.server.site import GatewaySite
 
 AHEAD = 65536
@@ -55,21 +53,11 @@ _HEAD, _BODY, _ANSWERING, _LINGERING, _TUNNEL, _LOST = range(6)
 
 
 @implementer(IPushProducer)
-class HTTPChannel(Protocol):
+class HTTPChannel(ClientChannel):
     """One client connection."""
 
-    transport: EagerServer
-
     def __init__(self, site: GatewaySite, arrival: Arrival = DIRECT) -> None:
-        self.site = site
-        self._arrival = arrival
-        self.tls = arrival.tls
-        self.secure = arrival.tls is not None
-        self.via = site.via
-        self.root = site.resource if self.secure else site.clear_resource
-        self.local_port = 0
-        self.address = ""
-        """The peer's: a client's, or that of a proxy in front."""
+        super().__init__(site, arrival)
         self._state = _HEAD
         self._request: GatewayRequest | None = None
         self._served = 0
@@ -91,25 +79,9 @@ class HTTPChannel(Protocol):
 
     def connectionMade(self) -> None:
         """A client connected."""
-        transport = self.transport
-        host, peer = transport.getHost(), transport.getPeer()
-        self.local_port = host.port
-        self.address = peer.host
-        self._reading = ReadGate(transport)
-        arrival, site = self._arrival, self.site
-        self.forwarded = ForwardedLines(
-            arrival.address or peer.host,
-            b"https" if self.secure else b"http",
-            host.port,
-            site.trusted if arrival.vouched else (),
-            self.via.encode("ascii"),
-        )
-        transport.setTcpNoDelay(True)
-        transport.registerProducer(self, True)
-        if self in site.channels or site.opened(self):
-            self._timer.start(arrival.seconds_left or site.limits.head_seconds)
-        else:
-            transport.abortConnection()
+        seconds = self._take_over()
+        if seconds:
+            self._timer.start(seconds)
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the client."""

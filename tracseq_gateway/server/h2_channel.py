@@ -19,14 +19,13 @@ from h2.errors import ErrorCodes
 from h2.events import Event, PingAckReceived, RemoteSettingsChanged, WindowUpdated
 from h2.exceptions import ProtocolError
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
-from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tracseq_gateway.http.origin import ForwardedLines
 from tracseq_gateway.net.deadlines import Timer
 from tracseq_gateway.server.arrival import DIRECT, Arrival
 from tracseq_gateway.server.channel import DRAIN_IDLE_SECONDS, FIRST_REQUEST_SECONDS
+from tracseq_gateway.server.client_channel import ClientChannel
 from tracseq_gateway.server.farewell import Farewell
 from tracseq_gateway.server.h2_floods import Floods
 from tracseq_gateway.server.h2_frames import ACK, GOAWAY, PREFACE, SETTINGS, ConnectionFault, Frame, FrameReader, goaway
@@ -34,10 +33,9 @@ from tracseq_gateway.server.h2_outbox import Outbox
 from tracseq_gateway.server.h2_session import Session
 from tracseq_gateway.server.h2_streams import EVENTS, Streams
 from tracseq_gateway.server.h2_writer import Writer
-from tracseq_gateway.server.read_gate import FOR_AHEAD, ReadGate
+from tracseq_gateway.server.read_gate import FOR_AHEAD
 
 if TYPE_CHECKING:
-    from tracseq_gateway.net.transport import EagerServer
     from tracseq_gateway.server.site import GatewaySite
 
 FRAMES_A_TURN: Final = 100
@@ -59,21 +57,11 @@ class _Ending(Enum):
 
 
 @implementer(IPushProducer)
-class H2Channel(Protocol):
+class H2Channel(ClientChannel):
     """One client connection."""
 
-    transport: EagerServer
-
     def __init__(self, site: GatewaySite, arrival: Arrival = DIRECT) -> None:
-        self.site = site
-        self._arrival = arrival
-        self.tls = arrival.tls
-        self.secure = arrival.tls is not None
-        self.via = site.via
-        self.root = site.resource if self.secure else site.clear_resource
-        self.local_port = 0
-        self.address = ""
-        """The peer's: a client's, or that of a proxy in front."""
+        super().__init__(site, arrival)
         deadlines = site.deadlines
         self._session = session = Session(site.http2, site.head_limits.head)
         self._frames = FrameReader(2 * site.head_limits.head)
@@ -97,27 +85,12 @@ class H2Channel(Protocol):
 
     def connectionMade(self) -> None:
         """A client connected."""
-        transport, arrival, site = self.transport, self._arrival, self.site
-        host, peer = transport.getHost(), transport.getPeer()
-        self.local_port = host.port
-        self.address = peer.host
-        self._reading = ReadGate(transport)
-        self.forwarded = ForwardedLines(
-            arrival.address or peer.host,
-            b"https" if self.secure else b"http",
-            host.port,
-            site.trusted if arrival.vouched else (),
-            self.via.encode("ascii"),
-        )
-        transport.setTcpNoDelay(True)
-        transport.registerProducer(self, True)
-        if self in site.channels or site.opened(self):
-            self._timer.start(arrival.seconds_left or site.limits.head_seconds)
+        seconds = self._take_over()
+        if seconds:
+            self._timer.start(seconds)
             self._session.receive_data(PREFACE)  # the reader has seen the client's, or will
-            self._writer.open(transport)
+            self._writer.open(self.transport)
             self._writer.flush()
-        else:
-            transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the client."""
@@ -200,8 +173,7 @@ class H2Channel(Protocol):
                 raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "the first frame is not SETTINGS")
             self._settled = True
             self.await_request()
-        streams = self._streams
-        if not self._floods.frame(frame, frame.stream in streams.open or frame.stream in streams.lingering):
+        if not self._floods.frame(frame, self._streams.knows(frame.stream)):
             raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "too many frames that carry nothing")
         if frame.kind == GOAWAY and frame.size >= 8 and not frame.stream:
             # To h2 that is the end, but it is none for the answers that the client still waits for.
@@ -265,9 +237,9 @@ class H2Channel(Protocol):
 
     def _flushed(self) -> None:
         """All is written that could be: if nothing is left to do, close."""
-        streams = self._streams
-        if self._ending is _Ending.SAID and not (streams.open or streams.lingering or self._over):
+        if self._ending is _Ending.SAID and not self._streams.open and not self._over:
             self._stop()
+            self._streams.drop()
             if self._quiet:
                 self._farewell.close(self.transport)
             else:

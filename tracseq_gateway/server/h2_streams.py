@@ -13,9 +13,9 @@ from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.request_head import NO_FIELDS, RequestHead, RequestParser
 from tracseq_gateway.server.h2_frames import ConnectionFault
 from tracseq_gateway.server.h2_heads import Asked, Malformed, check_trailers, head_lines
-from tracseq_gateway.server.h2_lingering import LINGER_BYTES, Lingering
 from tracseq_gateway.server.h2_stream import StreamChannel
 from tracseq_gateway.server.h2_tunnel import TunnelStream
+from tracseq_gateway.server.h2_unread import Unread
 
 if TYPE_CHECKING:
     from tracseq_gateway.server.h2_channel import H2Channel
@@ -35,8 +35,8 @@ class Streams:
         self.channel = channel
         self.site = site = channel.site
         self.open: dict[int, StreamChannel] = {}
-        self.lingering = Lingering(site.deadlines, self._stop_reading)
-        """Those that are answered, and on which the rest of a body may come."""
+        self._unread: dict[int, Unread] = {}
+        """What still comes on those that were answered before all of their request had come."""
         self._session = session
         self._outbox = outbox
         self._writer = writer
@@ -49,7 +49,7 @@ class Streams:
     def _take_request(self, event: RequestReceived) -> None:
         number, ended = event.stream_id, event.stream_ended is not None
         late = self.channel.refuses
-        if late or len(self.open) + len(self.lingering) >= self.site.http2.max_streams:
+        if late or len(self.open) + len(self._unread) >= self.site.http2.max_streams:
             self._session.reset_stream(number, ErrorCodes.REFUSED_STREAM)
             # Those that crossed our good-bye are no fault of the client's, if they are not too many.
             if not (self._floods.nothing() if late else self._floods.reset()):
@@ -87,25 +87,28 @@ class Streams:
         head = _unread(fields)
         return self._admit(number, head, self.channel.forwarded.lines(head), ended)
 
+    def knows(self, number: int) -> bool:
+        """Whether the client may still send something on a stream."""
+        return number in self.open or number in self._unread
+
     def _take_data(self, event: DataReceived) -> None:
-        number, size, ended = event.stream_id, event.flow_controlled_length, event.stream_ended is not None
+        number, ended = event.stream_id, event.stream_ended is not None
         if not event.data and not ended and not self._floods.nothing():
             raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "too many frames that carry nothing")
-        stream = self.open.get(number)
-        if stream is not None:
-            stream.data_received(event.data, size, ended)
+        if number in self.open:
+            self.open[number].data_received(event.data, event.flow_controlled_length, ended)
             return
-        self.give_back(number, size)
+        self.give_back(number, event.flow_controlled_length)
         if ended:
-            self.lingering.remove(number)
+            self._forget(number)
         else:
-            self.lingering.received(number, size)
+            self._unread[number].more_came()
 
     def _take_trailers(self, event: TrailersReceived) -> None:
         """Trailers go no further, but they must be good ones."""
         stream = self.open.get(event.stream_id)
         if stream is None:
-            self.lingering.remove(event.stream_id)
+            self._forget(event.stream_id)
             return
         stream.ended = True
         try:
@@ -120,11 +123,8 @@ class Streams:
         stream = self.open.get(event.stream_id)
         if stream is not None:
             self._remove(stream, told=False)
-        elif event.stream_id in self.lingering:
-            self.lingering.remove(event.stream_id)
-            if event.remote_reset:
-                return  # It has its answer, and need not send the rest.
-        self._count_reset()
+        if not self._forget(event.stream_id):
+            self._count_reset()
 
     # What a stream asks.
 
@@ -154,22 +154,32 @@ class Streams:
             self._count_reset()
 
     def answered(self, stream: StreamChannel) -> None:
-        """All of an answer was sent: the rest of its request, if there is one, is of no use any more."""
-        if not stream.ended:
-            if stream.is_malformed:
-                self._session.reset_stream(stream.number, ErrorCodes.PROTOCOL_ERROR)
-            else:
-                # All of it that is read may come at once, for nobody has to keep it: a far client is in time as well.
-                self._session.increment_flow_control_window(LINGER_BYTES, stream.number)
-                self.lingering.add(stream.number)
+        """All of an answer was sent.
+
+        A client that still sends its request need not (RFC 9113 section 8.1), but many that are told so by a reset at
+        once throw the answer away with it: first they get time to read it.
+        """
+        number = stream.number
+        if not stream.ended and stream.is_malformed:
+            self._session.reset_stream(number, ErrorCodes.PROTOCOL_ERROR)
+        elif not stream.ended:
+            self._unread[number] = Unread(self.site.deadlines, lambda: self._leave_unread(number))
         self._remove(stream, told=True)
         if stream.is_malformed:
             self._count_reset()
 
-    def _stop_reading(self, number: int) -> None:
-        """The client was given its time to send the rest: it need not (RFC 9113 section 8.1)."""
-        self._session.reset_stream(number, ErrorCodes.NO_ERROR)
-        self.flush_soon()
+    def _leave_unread(self, number: int) -> None:
+        """Want nothing more of a request that was answered."""
+        if self._forget(number):
+            self._session.reset_stream(number, ErrorCodes.NO_ERROR)
+            self.flush_soon()
+
+    def _forget(self, number: int) -> bool:
+        """Nothing more comes of a request that was answered; return whether it was one."""
+        unread = self._unread.pop(number, None)
+        if unread is not None:
+            unread.close()
+        return unread is not None
 
     # The end.
 
@@ -188,7 +198,8 @@ class Streams:
     def drop(self) -> None:
         """The connection is gone, and all streams with it."""
         self._outbox.clear()
-        self.lingering.clear()
+        for number in list(self._unread):
+            self._forget(number)
         while self.open:
             _, stream = self.open.popitem()
             stream.close(told=False)

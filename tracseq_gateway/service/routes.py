@@ -101,7 +101,8 @@ def _route(shared: Shared, settings: Service) -> tuple[Route[Stage], Way]:
         last = shared.compressing.stage(settings, len(prefix), last)
     uploads: UploadStage | None = None
     if shared.uploads is not None and settings.uploads.paths:
-        last = uploads = shared.uploads.stage(settings, len(prefix), proxy, last)
+        watch = cache.watch if cache is not None else None
+        last = uploads = shared.uploads.stage(settings, len(prefix), proxy, last, watch)
     if shared.rates is not None:
         last = shared.rates.stage(settings, len(prefix), last)
     priority = settings.priority or ("high" if settings.name == shared.config.auth.service else "normal")

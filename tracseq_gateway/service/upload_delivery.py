@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
-from tracseq_gateway.errors import INTERNAL, GatewayError
+from tracseq_gateway.errors import BAD_ANSWER, INTERNAL, GatewayError
 from tracseq_gateway.http.fields import Fields
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.http.request_head import RequestHead
@@ -58,19 +58,24 @@ _OF_UPLOADS: Final = (b"tus-", b"upload-")
 
 Refusal = Callable[[Request, bytes, bytes], GatewayError | None]
 """What stands against the caller of a request using a method at a path."""
+Watch = Callable[[Request], None]
+"""Is shown a request before it is sent, so that it hears what the service answers."""
 
 
 class UploadDelivery:
     """Sends the uploads of one service, and is what its uploads' stage calls ``send``."""
 
-    def __init__(self, proxy: Proxy, threads: Threads, refusal: Refusal, counts: Counter[str]) -> None:
-        """``counts`` says how often an upload was sent, by what came of it."""
+    def __init__(
+        self, proxy: Proxy, threads: Threads, refusal: Refusal, counts: Counter[str], watch: Watch | None = None
+    ) -> None:
+        """``counts`` says how often an upload was sent, by what came of it; ``watch`` is shown each one."""
         self._proxy = copy(proxy)
         self._proxy.fresh = True
         self._proxy.clocked = True
         self._threads = threads
         self._refusal = refusal
         self._counts = counts
+        self._watch = watch
 
     def __call__(self, request: Request, parcel: Parcel, digest: bytes) -> Deferred[Outcome]:
         """Send an upload; fires with what came of it, and never fails."""
@@ -85,6 +90,8 @@ class UploadDelivery:
         delivery.request_id = request.request_id
         delivery.service = request.service
         delivery.identity = request.identity
+        if self._watch is not None:
+            self._watch(delivery)
         self._proxy(delivery)
         return channel.ended.addCallback(self._note, delivery, request)
 
@@ -229,6 +236,10 @@ class _FileChannel:
         if head is None or (request.error is not None and not request.answered):
             # Nothing can have acted while no head was sent, whatever went wrong.
             return Outcome("unknown" if request.passed_on else "refused", error=request.error or GatewayError(INTERNAL))
+        if head.status < 300 and self._offset < self._parcel.length:
+            # What was not read was not sent, and is not sent any more.
+            early = GatewayError(BAD_ANSWER, "the service said that it took the upload before it had all of it")
+            return Outcome("unknown", error=early)
         refused = 300 <= head.status < 500 or head.status == 503
         return Outcome(
             "taken" if head.status < 300 else "refused" if refused else "unknown",

@@ -19,7 +19,7 @@ from tracseq_gateway.interfaces import Request, Stage
 from tracseq_gateway.middleware.chain import Link, Verdict
 from tracseq_gateway.service.callers import Callers
 from tracseq_gateway.service.doors import type_link
-from tracseq_gateway.service.upload_delivery import UploadDelivery
+from tracseq_gateway.service.upload_delivery import UploadDelivery, Watch
 from tracseq_gateway.uploads.receipt import Threads
 from tracseq_gateway.uploads.stage import Check, UploadStage
 from tracseq_gateway.uploads.store import Census, Store
@@ -65,10 +65,15 @@ class GatewayUploads:
         """What is kept; None in a worker that does not look after that."""
         return self._uploads.census
 
-    def stage(self, settings: Service, prefix: int, proxy: Proxy, following: Stage) -> UploadStage:
-        """The stage before ``following`` for the uploads of one service; what is whole goes to ``proxy``."""
+    def stage(
+        self, settings: Service, prefix: int, proxy: Proxy, following: Stage, watch: Watch | None = None
+    ) -> UploadStage:
+        """The stage before ``following`` for the uploads of one service; what is whole goes to ``proxy``.
+
+        ``watch`` is shown each of these requests before.
+        """
         refusal = self._callers.refusal if self._callers is not None else _nothing_against
-        send = UploadDelivery(proxy, self._threads, refusal, self.deliveries[settings.name])
+        send = UploadDelivery(proxy, self._threads, refusal, self.deliveries[settings.name], watch)
         return UploadStage(settings, prefix, self._uploads, self._owner, send, _check(settings, prefix), following)
 
     def start(self) -> None:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import evolve
@@ -42,10 +44,11 @@ class HeldUpload:
     def _read(self) -> Record:
         return Record.read(Path(f"{self._base}.json").read_bytes())
 
-    def try_lock(self) -> bool:
+    def try_lock(self, *, to_remove: bool = False) -> bool:
         """Have it alone, as it is now; return False while somebody else has it.
 
-        What somebody left who died over it is put right first. Raises FileNotFoundError when it is gone.
+        What somebody left who died over it is put right first; unless it is ``to_remove``, which must do without the
+        room on the disk that this takes. Raises FileNotFoundError when it is gone.
         """
         try:
             fcntl.flock(self._data, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -56,6 +59,8 @@ class HeldUpload:
             raise FileNotFoundError(self._base.name)
         Path(f"{self._base}.wanted").unlink(missing_ok=True)
         self.record = self._read()
+        if to_remove:
+            return True
         if self.record.unchecked is not None:
             self.truncate(self.record.unchecked)
             self.save(evolve(self.record, unchecked=None))
@@ -93,15 +98,11 @@ class HeldUpload:
     def write(self, offset: int, data: bytes) -> None:
         """Write what came. Raises Refused when the disk is full."""
         view = memoryview(data)
-        try:
+        with room():
             while view:
                 written = os.pwrite(self._data, view, offset)
                 offset += written
                 view = view[written:]
-        except OSError as error:
-            if error.errno in _FULL:
-                raise Refused(NO_SPACE, "there is no room left for uploads") from error
-            raise
 
     def sync(self) -> None:
         """Have what was written survive a crash of the machine."""
@@ -118,9 +119,15 @@ class HeldUpload:
         self.record = record
 
     def settle(self, record: Record, answer: bytes) -> None:
-        """It is delivered: keep the answer, and let go of the bytes."""
-        replace(Path(f"{self._base}.answer"), answer)
-        self.save(record)
+        """It is delivered: keep the answer, and let go of the bytes; of these first, if the disk has no room else."""
+        try:
+            replace(Path(f"{self._base}.answer"), answer)
+            self.save(record)
+        except Refused:
+            # The service has it. Who finds it as it is between these lines takes it for unknown, not for whole.
+            self.truncate(0)
+            replace(Path(f"{self._base}.answer"), answer)
+            self.save(record)
         self.truncate(0)
 
     def answer(self) -> bytes:
@@ -138,20 +145,27 @@ class HeldUpload:
             self._data = -1
 
 
+@contextmanager
+def room() -> Iterator[None]:
+    """What is done within raises Refused when the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Refused(NO_SPACE, "there is no room left for uploads") from error
+        raise
+
+
 def replace(file: Path, content: bytes) -> None:
     """Write a file so that a crash leaves the old one or the whole new one. Raises Refused when the disk is full."""
     beside = Path(f"{file}.new")
-    try:
+    with room():
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(descriptor)
         beside.replace(file)
-    except OSError as error:
-        if error.errno in _FULL:
-            raise Refused(NO_SPACE, "there is no room left for uploads") from error
-        raise
 
 
 def remove(base: Path) -> None:

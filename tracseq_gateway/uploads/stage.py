@@ -134,14 +134,14 @@ class UploadStage:
         else:
             self._uploads.handle(request, work(request, identifier))
 
-    async def _claim(self, request: Request, identifier: str) -> HeldUpload:
+    async def _claim(self, request: Request, identifier: str, *, to_remove: bool = False) -> HeldUpload:
         """Have the upload, if it is the caller's, and of this path."""
         owner, path = self._owner(request).decode("utf-8", "replace"), self.target(request.head)
 
         def wanted(record: Record) -> bool:
             return (record.owner, record.service, record.path) == (owner, self._service.name, path)
 
-        return await self._uploads.claim(request, identifier, wanted)
+        return await self._uploads.claim(request, identifier, wanted, to_remove=to_remove)
 
     # What clients ask for.
 
@@ -155,7 +155,8 @@ class UploadStage:
         said = head.get(b"upload-metadata") or b""
         pairs = tus.metadata(said)
         tus.file_name(pairs)
-        against = self._check(request, "multipart/form-data" if self._settings.form else tus.media_type(pairs))
+        media_type = tus.media_type(pairs)
+        against = self._check(request, "multipart/form-data" if self._settings.form else media_type)
         if against is not None:
             request.refuse(against)
             return
@@ -173,17 +174,24 @@ class UploadStage:
             self._settings.deliver == "again",
         )
         upload = await self._uploads.threads(self._uploads.store.create, record)
+        stays = False
         try:
             if brings and not await self._receive(request, upload):
                 return
             outcome = await self._deliver(request, upload) if upload.offset == length else None
             if outcome is not None and outcome.acted != "taken":
+                stays = upload.record.state == "unknown"  # for the operator
                 self._pass_on(request, outcome)
                 return
+            stays = True
             pairs_out = [(b"location", f"{path}/{record.identifier}".encode("ascii"))]
             request.begin(OutgoingHead(201, b"Created", pairs_out + self._progress(upload), 0), b"", True)
         finally:
-            upload.close()
+            try:
+                if not stays:  # nobody has heard its URL
+                    await self._uploads.threads(upload.remove)
+            finally:
+                upload.close()
 
     async def _show(self, request: Request, identifier: str) -> None:
         tus.check_version(request.head)
@@ -226,7 +234,7 @@ class UploadStage:
 
     async def _remove(self, request: Request, identifier: str) -> None:
         tus.check_version(request.head)
-        upload = await self._claim(request, identifier)
+        upload = await self._claim(request, identifier, to_remove=True)
         try:
             await self._uploads.threads(upload.remove)
             request.begin(OutgoingHead(204, b"No Content", []), b"", True)

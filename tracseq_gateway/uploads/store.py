@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from tracseq_gateway.config.uploads import Uploads
 from tracseq_gateway.errors import NO_SPACE, TOO_MANY_AT_ONCE
-from tracseq_gateway.uploads.held import HeldUpload, remove, replace
+from tracseq_gateway.uploads.held import HeldUpload, remove, replace, room
 from tracseq_gateway.uploads.record import IDENTIFIER, Record
 from tracseq_gateway.uploads.refused import Refused
 
@@ -94,7 +94,7 @@ class Store:
             self._sweeping = None
 
     def create(self, record: Record) -> HeldUpload:
-        """Begin an upload, if there is room; it is locked. Raises Refused."""
+        """Begin an upload, if there is room; it is locked. Raises Refused, or StoreError without the directory."""
         with self._alone():
             kept = list(self._all())
             open_ones = [one for one in kept if one.record.state != "delivered"]
@@ -130,7 +130,8 @@ class Store:
 
     def _make(self, record: Record) -> HeldUpload:
         base = self._directory / record.identifier
-        os.close(os.open(f"{base}.data", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with room():
+            os.close(os.open(f"{base}.data", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         try:
             replace(Path(f"{base}.json"), record.written())
             held = HeldUpload(self._directory, record.identifier)
@@ -189,9 +190,11 @@ class Store:
         except FileNotFoundError:
             return True
         try:
-            if not held.try_lock() or not still(held):
+            if not held.try_lock(to_remove=True) or not still(held):
                 return False
             held.remove()
+            return True
+        except FileNotFoundError:  # somebody else was quicker
             return True
         finally:
             held.close()
@@ -209,8 +212,11 @@ class Store:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Nobody else, in no worker, decides about all uploads meanwhile; that takes a moment."""
-        descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Nobody else, in no worker, decides about all uploads meanwhile; that takes a moment. Raises StoreError."""
+        try:
+            descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError as error:
+            raise self._error("is gone: make it again (mkdir -m 700, chown), or start the gateway anew") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -18,7 +19,7 @@ from tracseq_gateway.uploads.held import HeldUpload
 from tracseq_gateway.uploads.receipt import Threads
 from tracseq_gateway.uploads.record import Record
 from tracseq_gateway.uploads.refused import Refused
-from tracseq_gateway.uploads.store import Census, Store
+from tracseq_gateway.uploads.store import Census, Store, StoreError
 
 SWEEP_SECONDS: Final = 30.0
 ASK_SECONDS: Final = 0.1
@@ -67,8 +68,10 @@ class Uploads:
     async def _sweep_once(self) -> None:
         try:
             self.census = await self.threads(self.store.sweep)
-        except OSError as error:
+        except (OSError, StoreError) as error:
             self.log.warn("uploads cannot be looked after: {error}", error=error)
+        except Exception:
+            self.log.failure("uploads cannot be looked after")  # this time: who ends here is not called again
 
     def _sweep(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._sweep_once())
@@ -116,7 +119,9 @@ class Uploads:
 
     # Claims.
 
-    async def claim(self, request: Request, identifier: str, wanted: Callable[[Record], bool]) -> HeldUpload:
+    async def claim(
+        self, request: Request, identifier: str, wanted: Callable[[Record], bool], *, to_remove: bool = False
+    ) -> HeldUpload:
         """Have an upload alone that is ``wanted``; another one is as if it were not there. Close it in any case.
 
         Another request that only receives is asked to let go; one that delivers is waited for. Raises Refused or
@@ -128,7 +133,7 @@ class Uploads:
         try:
             if not wanted(upload.record):
                 raise Refused(UPLOAD_NOT_FOUND, "there is no such upload, or it is gone")
-            await self._lock(request, upload)
+            await self._lock(request, upload, to_remove)
             if self.now() >= self.expires(upload):
                 raise Refused(UPLOAD_EXPIRED, "the upload has expired")
             return upload
@@ -136,9 +141,9 @@ class Uploads:
             upload.close()
             raise
 
-    async def _lock(self, request: Request, upload: HeldUpload) -> None:
+    async def _lock(self, request: Request, upload: HeldUpload, to_remove: bool) -> None:
         since: float | None = None
-        while not await self.threads(upload.try_lock):
+        while not await self.threads(partial(upload.try_lock, to_remove=to_remove)):
             if request.finished:
                 raise ClientLeft
             now = self.clock.seconds()

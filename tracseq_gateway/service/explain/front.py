@@ -30,9 +30,8 @@ def received(parts: Parts, question: Question, body: bytes | None) -> tuple[Step
         assert head is not None, "a head that ends with an empty line"
     except RequestRefused as refusal:
         return Step("request", "refused", refusal.error.detail), refusal
-    origin = ForwardedLines(
-        question.address, b"http", parts.config.gateway.port, site.trusted, site.via.encode("ascii")
-    )
+    scheme = b"https" if parts.config.tls.certificates else b"http"
+    origin = ForwardedLines(question.address, scheme, parts.config.gateway.port, site.trusted, site.via.encode("ascii"))
     forwarded = origin.lines(head)
     channel = RehearsedChannel(parts, question.address)
     channel.secure = origin.secure
@@ -42,7 +41,7 @@ def received(parts: Parts, question: Question, body: bytes | None) -> tuple[Step
         request.body_ended()
     if parts.doors.trace is not None:
         parts.doors.trace(request)
-    return _read(question, request), request
+    return _read(question, request, scheme), request
 
 
 def unread(parts: Parts, question: Question, refusal: RequestRefused) -> bytes:
@@ -52,7 +51,7 @@ def unread(parts: Parts, question: Question, refusal: RequestRefused) -> bytes:
     return writer.refusal(refusal.error, new_request_id(), bodiless=bodiless)
 
 
-def _read(question: Question, request: RehearsedRequest) -> Step:
+def _read(question: Question, request: RehearsedRequest, scheme: bytes) -> Step:
     head = request.head
     step = Step("request", "ok", f"{text_of(head.method)} {text_of(head.path)}, HTTP/1.{head.minor}")
     if head.path != question.target.partition("?")[0].encode("utf-8", "surrogateescape"):
@@ -62,6 +61,8 @@ def _read(question: Question, request: RehearsedRequest) -> Step:
         step.lines.append(f"client {client}, as the trusted proxy at {question.address} says")
     else:
         step.lines.append(f"client {client}")
+    if scheme == b"https":
+        step.lines.append("by TLS, without a certificate of the client's")
     made = "kept from the client" if head.fields.request_id else "made by the gateway, another one each time"
     step.lines.append(f"request id {text_of(request.request_id)}, {made}")
     if request.trace is not None:
