@@ -1,9 +1,4 @@
-"""Real clients by HTTP/2, over TLS and by prior knowledge, through a whole gateway.
-
-Behind an answer that comes before the request was sent whole, its stream is reset without an error (RFC 9113 section
-8.1). curl 7.88 and httpx 0.28 then lose the answer and say that the stream broke, as they do with nginx; Chromium keeps
-it.
-"""
+"""Real clients by HTTP/2, over TLS and by prior knowledge, through a whole gateway."""
 
 from __future__ import annotations
 
@@ -18,7 +13,6 @@ NO_HTTP2 = "" if knows("http2") and knows("tls") else "the gateway does not spea
 class CurlTests(clients_promises.Promises):
     client = Curl("--http2")
     version = "HTTP/2"
-    hears_while_sending = False
     secure = True
     multiplexes = True
     if NO_HTTP2 or missing_curl():
@@ -31,7 +25,6 @@ class CurlInClearTests(clients_promises.Promises):
 
     client = Curl("--http2-prior-knowledge", session=False)
     version = "HTTP/2"
-    hears_while_sending = False
     keeps_cookies = False
     follows_redirects = False
     most_connections = 9
@@ -44,7 +37,6 @@ class HttpxTests(clients_promises.Promises):
 
     client = Httpx(http2=True)
     version = "HTTP/2"
-    hears_while_sending = False
     secure = True
     if NO_HTTP2:
         skip = NO_HTTP2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hypothesis import given, settings
@@ -53,6 +55,19 @@ class RequestBlockTests(SynchronousTestCase):
             self.assertEqual(len(decoder.fields), 3)
             self.assertRaises(OversizedHeaderListError, RequestBlocks.decode, decoder, b"\xbe" * 4)
 
+    def test_many_fields(self) -> None:
+        """Blocks of many fields are not kept: a client that made them up could fill memory with next to nothing."""
+        decoder = RequestBlocks(131_072)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(32):
+            # The size of the table that it has, so that hpack decodes it; then an index of one byte a thousand times.
+            decoder.decode(b"\x3f\xe1\x1f" + bytes((0x82 + number,)) + b"\x82" * 1000)
+            self.assertEqual(len(decoder.fields), 1001)
+        after, _ = tracemalloc.get_traced_memory()
+        self.assertLess(after - before, 262_144)
+
 
 class AnswerFieldTests(SynchronousTestCase):
     @settings(max_examples=200, deadline=None)
@@ -65,6 +80,24 @@ class AnswerFieldTests(SynchronousTestCase):
             encoder.further = [*fields, (b"Connection", b"close"), (b"transfer-encoding", b"chunked")]
             block = encoder.encode([(b":status", b"200")])
             self.assertEqual(list(decoder.decode(block, raw=True)), [(b":status", b"200"), *fields])
+
+    def test_table_is_bounded(self) -> None:
+        """However large a table the client offers, ours is no larger than it would be without that."""
+        encoder, decoder = AnswerFields(), Decoder()
+        encoder.header_table_size = 2**32 - 1
+        for number in range(200):
+            for _ in range(2):
+                field = b"x-number", b"%d" % number + bytes(200)
+                block = encoder.encode([(b":status", b"200"), field])
+                self.assertEqual(list(decoder.decode(block, raw=True))[-1], field)
+        self.assertLessEqual(len(encoder.header_table.dynamic_entries), 4096 // 200)
+
+    def test_said_twice(self) -> None:
+        """A smaller table that is asked for twice before the next answer is said to be so (RFC 7541 section 4.2)."""
+        encoder = AnswerFields()
+        for _ in range(2):
+            encoder.header_table_size = 60
+        self.assertEqual(encoder.encode([(b":status", b"200")]), b"\x3f\x1d\x88")
 
     def test_short(self) -> None:
         """What is said with every answer takes a byte from its third time on; secrets are never put in the table."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import MemoryGateway, MemoryTransport
@@ -108,6 +109,18 @@ class IdleFrameTests(SynchronousTestCase):
                 visitor.client.h2.increment_flow_control_window(1, stream)
             visitor.exchange()
         self.assertEqual((len(visitor.answer(number).body), visitor.closed), (600_000, False))
+
+    def test_dribble(self) -> None:
+        """A client that opens its window by a byte at a time, to have an answer byte by byte, is sent away."""
+        visitor = Http2Visitor(self.server, takes=False, settings={SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20})
+        visitor.ask()
+        request = self.root.requests[-1]
+        request.begin(OutgoingHead(200, b"OK", [], None, dated=True, of_service=True), bytes(100_000), False)
+        visitor.exchange()
+        for _ in range(MOST_IDLE_FRAMES + 50):
+            visitor.client.h2.increment_flow_control_window(1)
+            visitor.exchange()
+        self.assertEqual([code for _, code in visitor.client.goaways], [CALM])
 
     def test_control_frames_do_not_pile_up(self) -> None:
         """To a client that does not read, no more than some answers to its frames are kept."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from ipaddress import ip_network
 from typing import Any
 
 from h2.errors import ErrorCodes
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit_client import Attendant, MemoryServer, Waiting, answer_whole
-from tests.kit_http2 import Fields, Http2Visitor
+from tests.kit_http2 import Fields, Http2Visitor, frame
 from tracseq_gateway.errors import BAD_ANSWER, GatewayError
 from tracseq_gateway.http.outgoing import OutgoingHead
 from tracseq_gateway.server.farewell import LINGER_SECONDS
@@ -148,6 +150,18 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.reset), (0, ErrorCodes.PROTOCOL_ERROR))
         self.assertEqual(visitor.answer(visitor.ask()).status, 200)
 
+    def test_nobody_else(self) -> None:
+        """What is refused for its fields is not put down to the client whose request a trusted proxy sent before it."""
+        server = MemoryServer(echo)
+        server.site.trusted = (ip_network("192.0.2.7"),)
+        clients: list[str] = []
+        self.patch(server.site, "request_ended", lambda request: clients.append(request.client))
+        visitor = Http2Visitor(server)
+        for wrong in ((b"x-own", b"\0"), (b"expect", b"tea")):
+            visitor.ask((b"x-forwarded-for", b"198.51.100.9"))
+            visitor.ask(wrong)
+        self.assertEqual(clients, ["198.51.100.9", "192.0.2.7"] * 2)
+
     def test_too_many(self) -> None:
         """What is more than the most streams is refused in a way that lets the client try again."""
         root = Waiting()
@@ -274,6 +288,19 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(request.received, 2 * full)
         request.resume_body()
         self.assertEqual(self.visitor.windows(number), full)
+
+    def test_crumbs(self) -> None:
+        """A body that waits takes hardly more memory than it has bytes, however small the pieces it came in."""
+        crumbs = b"".join(frame(0, 0, self.post()[0], b"xy") * 2000 for _ in range(3))
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        before, _ = tracemalloc.get_traced_memory()
+        self.visitor.client.sent()
+        for start in range(0, len(crumbs), 11 * 100):
+            self.visitor.send(crumbs[start : start + 11 * 100])
+        after, _ = tracemalloc.get_traced_memory()
+        self.assertEqual([request.take_body()[0] for request in self.root.requests], [b"xy" * 2000] * 3)
+        self.assertLess(after - before, 65536)
 
     def test_windows_of_others(self) -> None:
         """Uploads that nobody takes do not hold up those that somebody does."""

@@ -14,6 +14,9 @@ from tracseq_gateway.server.channel_face import Channel
 from tracseq_gateway.server.held_body import HeldBody
 from tracseq_gateway.server.resource_request import ResourceRequest
 
+_CRUMB = 1024
+"""Bytes below which pieces of a body that waits are put together."""
+
 
 class BodyWay(ResourceRequest):
     """The part of a request that has to do with its body."""
@@ -63,10 +66,18 @@ class BodyWay(ResourceRequest):
         if self.finished:
             return False  # Its answer is on its way already, and nobody takes this any more.
         if data:
-            self._body.append(data)
+            self._keep(data)
         if self._collecting is not None and self.received > self._collecting[0]:
             self._collected()
         return self._collecting is not None or self._taken
+
+    def _keep(self, data: bytes) -> None:
+        body = self._body
+        if body and len(body[-1]) < _CRUMB and len(data) < _CRUMB:
+            # A client that sends crumbs must not fill memory with what holds them.
+            body[-1] += data
+        else:
+            body.append(data)
 
     def body_ended(self) -> None:
         """The body is complete."""

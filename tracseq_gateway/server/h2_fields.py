@@ -24,10 +24,15 @@ from tracseq_gateway.http.fields import Fields
 _MOST_BLOCKS = 32
 _LONGEST_BLOCK = 2048
 """Blocks, and texts within them, that are kept beside their meaning, and how long they may be."""
+_MOST_KEPT_FIELDS = 64
+"""Fields of a block that is kept: in the block a byte may stand for one, but here each takes a hundred."""
 _LONGEST_INTEGER = 8
 _MOST_FIELDS = 256
 _LONGEST_FIELD = 256
 """The same for fields of answers."""
+
+_LARGEST_TABLE = 4096
+"""Bytes of the table for answers: what every client has from the start (RFC 9113 section 6.5.2)."""
 
 _SECRET = frozenset({b"set-cookie"})
 """Never indexed, here or by who passes them on (RFC 7541 section 7.1.3)."""
@@ -121,7 +126,7 @@ class RequestBlocks(Decoder):
         if (size, entries) != (table.maxsize, len(table.dynamic_entries)) or newest is not _newest(table):
             # The table has changed, and with it what the same bytes mean.
             self._known.clear()
-        elif len(data) <= _LONGEST_BLOCK:
+        elif len(data) <= _LONGEST_BLOCK and len(fields) <= _MOST_KEPT_FIELDS:
             if len(self._known) >= _MOST_BLOCKS:
                 self._known.clear()
             self._known[data] = fields
@@ -155,6 +160,19 @@ class AnswerFields(Encoder):
         self._names: dict[bytes, bytes] = {}
         self.further: Fields = []
         """What stands in the next block behind what h2 gives; then there is none again."""
+
+    @property
+    def header_table_size(self) -> int:
+        """Bytes of the table (RFC 7541 section 4.1): at most what the client allows, and what is of use."""
+        return self.header_table.maxsize
+
+    @header_table_size.setter
+    def header_table_size(self, size: int) -> None:
+        size = min(size, _LARGEST_TABLE)
+        # hpack would forget to say a size that is set twice.
+        if size != self.header_table.maxsize:
+            self.header_table.maxsize = size
+            self.table_size_changes.append(size)
 
     def encode(self, headers: Iterable[Any], huffman: bool = True) -> bytes:
         """Encode pairs of bytes."""

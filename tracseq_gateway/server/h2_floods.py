@@ -78,5 +78,5 @@ class Floods:
         return self._resets.use(self._now())
 
     def sent(self, frames: int) -> None:
-        """The client was sent so many DATA frames."""
+        """The client was sent so many DATA frames of use: see the outbox."""
         self._idle_frames.earn(frames * EARNED_BY_FRAME)

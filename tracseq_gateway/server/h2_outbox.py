@@ -15,6 +15,8 @@ FRAME = 16384
 """Bytes of the longest DATA frame that is sent; what every client takes (RFC 9113 section 4.2)."""
 BATCH = 65536
 """Bytes after which a write is made of what has been collected."""
+LEAST = 1024
+"""Bytes of a frame that is of use although a window cut it short."""
 
 
 class Sender(Protocol):
@@ -72,18 +74,23 @@ class Outbox:
         self._waiting.clear()
 
     def fill(self) -> int:
-        """Hand frames over to h2, until there is a batch of them or nothing more can go; return how many those were."""
+        """Hand frames over to h2, until there is a batch of them or nothing more can go; return how many were of use.
+
+        A client that opens its window by a few bytes each time could else have an answer in as many frames as it likes.
+        """
         h2, ready = self._h2, self._ready
         frames, left = 0, BATCH
         while ready and left > 0:
             number, stream = ready.popitem(last=False)
-            piece = stream.next_piece(min(FRAME, h2.local_flow_control_window(number)))
+            room = min(FRAME, h2.local_flow_control_window(number))
+            piece = stream.next_piece(room)
             if piece is None:
                 self._waiting[number] = stream
                 continue
             data, last = piece
             h2.send_data(number, data, last)
-            frames += 1
+            if last or len(data) < room or room >= LEAST:
+                frames += 1
             left -= len(data)
             if last:
                 stream.all_sent()

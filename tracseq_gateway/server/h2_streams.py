@@ -60,11 +60,11 @@ class Streams:
             asked = head_lines(fields, ended, websockets=self.site.http2.websockets)
             head = self._parse(asked.lines)
         except Malformed as fault:
-            stream = self._admit(number, _unread(fields), b"", ended)
+            stream = self._admit_unread(number, fields, ended)
             stream.request.fail_unanswered(GatewayError(BAD_REQUEST, str(fault)))
             self.reset(stream, ErrorCodes.PROTOCOL_ERROR)
         except RequestRefused as refusal:
-            self._admit(number, _unread(fields), b"", ended).request.refuse(refusal.error)
+            self._admit_unread(number, fields, ended).request.refuse(refusal.error)
         else:
             head.major = 2
             stream = self._admit(number, head, self.channel.forwarded.lines(head), ended, asked)
@@ -81,6 +81,11 @@ class Streams:
         self.site.request_began()
         self.channel.request_began(last=self.served == self.site.limits.requests_per_connection)
         return stream
+
+    def _admit_unread(self, number: int, fields: Fields, ended: bool) -> StreamChannel:
+        """Count in what is refused for its fields: nothing of whom it comes from is known but the peer."""
+        head = _unread(fields)
+        return self._admit(number, head, self.channel.forwarded.lines(head), ended)
 
     def knows(self, number: int) -> bool:
         """Whether the client may still send something on a stream."""

@@ -27,7 +27,10 @@ class Writer:
         sent: Callable[[int], None],
         flushed: Callable[[], None],
     ) -> None:
-        """``sent`` hears how many DATA frames were written; ``flushed`` is called when nothing more can be for now."""
+        """Prepare to write for one connection.
+
+        ``sent`` hears how many DATA frames of use were written; ``flushed`` is called when nothing more can be for now.
+        """
         self._h2 = h2
         self._outbox = outbox
         self._clock = clock
