@@ -9,16 +9,20 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtensionOID
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kit import byte_by_byte
 from tests.kit_client import Visitor, Waiting, answer_whole, request
-from tests.tls_kit import DAY, Authority, TlsClient, TlsVisitor, client_context, tls_server
+from tests.tls_kit import DAY, Authority, TlsClient, TlsVisitor, client_context, name_of, tls_server
 from tracseq_gateway.config.tls import Tls
 from tracseq_gateway.server.channel import HTTPChannel
 from tracseq_gateway.server.request import GatewayRequest
 from tracseq_gateway.server.tls_contexts import ServerContexts, check_certificates
+from tracseq_gateway.server.tls_facts import facts_of
 
 
 def say_tls(request: GatewayRequest) -> None:
@@ -351,3 +355,34 @@ class CheckTests(TlsTestCase):
         with self.assertRaises(ValueError) as caught:
             check_certificates(Tls((self.certificate, weak)))
         self.assertEqual(str(caught.exception), f"OpenSSL does not take the certificate {weak.file}: ee key too small")
+
+
+class _Shown:
+    """A connection whose client has shown a certificate, as far as :func:`facts_of` looks at it."""
+
+    def __init__(self, certificate: x509.Certificate) -> None:
+        self.certificate = certificate
+
+    def get_protocol_version_name(self) -> str:
+        return "TLSv1.3"
+
+    def get_cipher_name(self) -> None:
+        return None
+
+    def get_servername(self) -> None:
+        return None
+
+    def get_peer_certificate(self, as_cryptography: bool) -> x509.Certificate:
+        return self.certificate
+
+
+class FactsTests(SynchronousTestCase):
+    def test_odd_names(self) -> None:
+        """A certificate with names of a kind that nobody can read is a ValueError, upon which the client is let go."""
+        key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+        an_x400_address = bytes.fromhex("3002a300")
+        builder = x509.CertificateBuilder().subject_name(name_of("odd")).issuer_name(name_of("odd"))
+        builder = builder.public_key(key.public_key()).serial_number(1).not_valid_before(now).not_valid_after(now + DAY)
+        names = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, an_x400_address)
+        shown: Any = _Shown(builder.add_extension(names, False).sign(key, hashes.SHA256()))
+        self.assertRaises(ValueError, facts_of, shown)

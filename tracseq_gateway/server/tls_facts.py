@@ -5,10 +5,12 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import (
     DNSName,
+    DuplicateExtension,
     ExtensionNotFound,
     RFC822Name,
     SubjectAlternativeName,
     UniformResourceIdentifier,
+    UnsupportedGeneralNameType,
 )
 from cryptography.x509.oid import NameOID
 from OpenSSL.SSL import Connection
@@ -38,6 +40,8 @@ def _client_certificate(connection: Connection) -> ClientCertificate | None:
         alternatives = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
     except ExtensionNotFound:
         pass  # an old one, with a common name alone
+    except (DuplicateExtension, UnsupportedGeneralNameType) as error:
+        raise ValueError(f"the names in a client's certificate cannot be read: {error}") from error
     else:
         names += [f"URI:{name}" for name in alternatives.get_values_for_type(UniformResourceIdentifier)]
         names += [f"DNS:{name}" for name in alternatives.get_values_for_type(DNSName)]
