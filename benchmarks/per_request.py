@@ -15,3 +15,8 @@ class PerRequest:
     def microseconds(self) -> float:
         """CPU microseconds of the workers for one request."""
         return self.worker_cpu / self.requests * 1e6
+
+    @property
+    def per_cpu_second(self) -> float:
+        """Requests for each second of the workers' CPU."""
+        return self.requests / self.worker_cpu

@@ -122,7 +122,7 @@ class TransferSample:
 
 
 @frozen
-class GrowthSample:
+class GrowthSample(PerRequest):
     """One point of the part ``growth``: a load from ``count`` clients, or over ``count`` routes."""
 
     contestant: str
@@ -132,11 +132,6 @@ class GrowthSample:
     requests: int
     seconds: float
     worker_cpu: float
-
-    @property
-    def per_cpu_second(self) -> float:
-        """Requests for each second of the workers' CPU."""
-        return self.requests / self.worker_cpu
 
 
 @frozen

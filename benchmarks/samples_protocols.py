@@ -25,11 +25,6 @@ class ProtocolSample(PerRequest):
     seconds: float
     worker_cpu: float
 
-    @property
-    def per_cpu_second(self) -> float:
-        """Requests for each second of the workers' CPU."""
-        return self.requests / self.worker_cpu
-
 
 @frozen
 class HandshakeSample:

@@ -15,11 +15,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from tests.process_kit import freePort
+from tests.threaded_service import ThreadedService
 
 ROOT = Path(__file__).parent.parent
 TRACSEQ_GATEWAY = (sys.executable, "-c", "import sys; from tracseq_gateway.cli import main; sys.exit(main())")
@@ -51,26 +52,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: that a gateway closes its connections, at the latest when it stops, is no error."""
-
-
-class EchoService:
+class EchoService(ThreadedService):
     """A service in a thread."""
 
     def __init__(self) -> None:
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(_Handler)
 
 
 class SlowService(threading.Thread):

@@ -91,16 +91,7 @@ class Gateway:
         self.status = Status(config)
         self._ports: list[EagerPort] = []
         self._config = config
-        known = known_answer_lines()
-        connect = connect or self._connect_tcp
-        peers = Peers(now)
-        self.services = {
-            name: UpstreamService(settings, self.deadlines, connect, known, random, peers)
-            for name, settings in config.services.items()
-        }
-        for service in self.services.values():
-            service.passive.observed = self._observe
-            service.origins = websocket_origins(config.cors, service.settings.tunnels)
+        self.services = self._build_services(connect or self._connect_tcp, random, now)
         self._lag = LagMeter(reactor)
         self._keys = Keys(config.redis.key_prefix)
         self.records = Records(config, reactor, now, environ)
@@ -129,6 +120,19 @@ class Gateway:
             self.records.hand_to(self._digester.take)
         self.site = self._build_site(now)
         self._show_parts()
+
+    def _build_services(
+        self, connect: Connect, random: Random | None, now: Callable[[], float]
+    ) -> dict[str, UpstreamService]:
+        known, peers = known_answer_lines(), Peers(now)
+        services = {
+            name: UpstreamService(settings, self.deadlines, connect, known, random, peers)
+            for name, settings in self._config.services.items()
+        }
+        for service in services.values():
+            service.passive.observed = self._observe
+            service.origins = websocket_origins(self._config.cors, service.settings.tunnels)
+        return services
 
     def _build_site(self, now: Callable[[], float]) -> GatewaySite:
         """Build what stands before the services: routes, own pages, and the doors that every request passes."""
